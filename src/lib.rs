@@ -1,0 +1,1 @@
+//! plumb keeps every container in a Kubernetes cluster at the size that it really needs.
