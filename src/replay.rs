@@ -1,0 +1,5 @@
+//! Simulated time over a trace, through the very same model, policy and steps that run live, and its scores.
+//!
+//! Pure but for reading trace files. Rules: "How a backtest is scored" in docs/backtest.md.
+
+pub mod arm;
