@@ -3,13 +3,23 @@
 //! No logic but validation: what the API server can check is a CEL rule here, beside the field that it is about.
 //! May not know: the model, the cluster's state, time.
 
+#[expect(unreachable_pub, reason = "KubeSchema derives through a private copy of each struct")]
+mod actuation;
 mod amount;
-// KubeSchema derives through a private copy of each struct, whose `pub` nobody can reach, and clippy takes the keys of
-// several printer columns for one key given twice.
-#[allow(unreachable_pub, clippy::duplicated_attributes)]
+#[expect(
+    unreachable_pub,
+    clippy::duplicated_attributes,
+    reason = "the derive's copies; and each printer column has a type"
+)]
 mod policy;
-#[allow(unreachable_pub, clippy::duplicated_attributes)]
+#[expect(
+    unreachable_pub,
+    clippy::duplicated_attributes,
+    reason = "the derive's copies; and each printer column has a type"
+)]
 mod recommendation;
+#[expect(unreachable_pub, reason = "KubeSchema derives through a private copy of each struct")]
+mod rules;
 mod span;
 #[cfg(test)]
 mod tests;
@@ -19,16 +29,18 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
+pub use actuation::{Actuation, Guard, MaxStepPercent, Method, Window};
 pub use amount::{Amount, ResourceAmounts};
 pub use policy::{
-    Actuation, Band, ClusterVerticalScalingPolicy, ClusterVerticalScalingPolicySpec, ContainerPolicy,
-    CpuLimitRule, CpuPolicy, Guard, History, MaxStepPercent, MemoryLimitRule, MemoryPolicy, Method, Mode,
-    Objective, PolicyStatus, PolicyTarget, ResourceName, VerticalScalingPolicy, VerticalScalingPolicySpec,
-    Window, WorkloadReference,
+    ClusterVerticalScalingPolicy, ClusterVerticalScalingPolicySpec, History, Mode, Objective, PolicyStatus,
+    PolicyTarget, VerticalScalingPolicy, VerticalScalingPolicySpec, WorkloadReference,
 };
 pub use recommendation::{
     Confidence, ContainerKind, ContainerRecommendation, PolicyReference, Recommendation, RecommendationSpec,
     RecommendationStatus, Resources, Summary,
+};
+pub use rules::{
+    Band, ContainerPolicy, CpuLimitRule, CpuPolicy, MemoryLimitRule, MemoryPolicy, ResourceName,
 };
 pub use span::{ParseSpanError, Span};
 

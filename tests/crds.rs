@@ -1,5 +1,7 @@
 //! The custom resource definitions in crds/ are those of the types in src/api.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::Path;
 

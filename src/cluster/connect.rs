@@ -100,6 +100,10 @@ fn explain_config(error: &KubeconfigError) -> ClusterError {
         KubeconfigError::ReadConfig(cause, path) => {
             ClusterError::NoConfig { detail: format!("{} cannot be read ({cause})", path.display()) }
         }
-        other => ClusterError::BadConfig { detail: super::error::root_cause(other) },
+        other => {
+            // A YAML error goes on with a picture of the file; its first line says it all.
+            let detail = super::error::root_cause(other);
+            ClusterError::BadConfig { detail: detail.lines().next().unwrap_or_default().to_owned() }
+        }
     }
 }

@@ -51,7 +51,6 @@ fn the_table_fits_80_columns_for_ordinary_names() {
     let table = table(&rows(&pods, &Owners::default(), &usage));
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 3);
-    println!("{table}");
     assert!(lines.iter().all(|line| line.chars().count() <= 80), "{table}");
     assert!(
         lines[1].contains("sts/db")
