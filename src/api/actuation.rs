@@ -11,7 +11,9 @@ use super::Span;
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Actuation {
-    /// By which means a running pod gets its new size.
+    /// By which means a running pod gets its new size. InPlace: by an in-place resize; what cannot be resized is left
+    /// and named. InPlaceOrEvict: by an in-place resize, and where that cannot be, by eviction. Evict: by eviction,
+    /// within the PodDisruptionBudgets. OnCreate: not at all; only new pods get it.
     #[serde(default)]
     pub method: Method,
     /// With fewer running replicas than this a pod is resized in place only, never evicted.
@@ -108,10 +110,11 @@ impl Default for MaxStepPercent {
 #[serde(rename_all = "camelCase")]
 pub struct Window {
     /// When it begins, as five cron fields: minute, hour, day of month, month, day of week.
-    #[schemars(length(min = 9, max = 128))]
+    #[schemars(length(max = 128))]
     #[x_kube(validation = Rule::new("self.matches('^[^ ]+( [^ ]+){4}$')").message("windows.schedule must have five fields: minute, hour, day of month, month, day of week"))]
     pub schedule: String,
     /// How long it lasts.
+    #[x_kube(validation = Rule::new("self.matches('[1-9]')").message("windows.duration must be longer than 0"))]
     pub duration: Span,
     /// A time zone of the IANA database, such as Europe/Berlin.
     #[serde(default = "utc")]

@@ -43,7 +43,9 @@ pub struct VerticalScalingPolicySpec {
     /// cluster's; among equals the oldest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<PolicyTarget>,
-    /// What to weigh more: unused resources, or the risk of too few. Can be set per resource under `containers`.
+    /// What to weigh more: unused resources, or the risk of too few. Economy: least unused resources, for what may run
+    /// slower or be restarted at times. Balanced: in between. Critical: least risk of an OOM kill or of too little
+    /// CPU, for what must not fail. Can be set per resource under `containers`.
     #[serde(default)]
     pub objective: Objective,
     /// Rules per container. The entry with the container's name holds, else the one named "*".
@@ -97,7 +99,9 @@ pub struct ClusterVerticalScalingPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!has(self.workloadRef)").message("target.workloadRef names one workload of one namespace: use a VerticalScalingPolicy there").field_path(".workloadRef"))]
     pub target: Option<PolicyTarget>,
-    /// What to weigh more: unused resources, or the risk of too few. Can be set per resource under `containers`.
+    /// What to weigh more: unused resources, or the risk of too few. Economy: least unused resources, for what may run
+    /// slower or be restarted at times. Balanced: in between. Critical: least risk of an OOM kill or of too little
+    /// CPU, for what must not fail. Can be set per resource under `containers`.
     #[serde(default)]
     pub objective: Objective,
     /// Rules per container. The entry with the container's name holds, else the one named "*".
@@ -180,6 +184,7 @@ pub enum Objective {
 pub struct History {
     /// What is older is not asked of Prometheus, and a workload without samples for this long is forgotten.
     #[serde(default = "fourteen_days")]
+    #[x_kube(validation = Rule::new("self.matches('[1-9]')").message("history.window must be longer than 0"))]
     pub window: Span,
 }
 

@@ -65,7 +65,9 @@ pub struct CpuPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("quantity(string(self)).isGreaterThan(quantity('0')) && quantity(string(self)).compareTo(quantity('50')) <= 0").message("maxShortfallPercent must be above 0 and at most 50"))]
     pub max_shortfall_percent: Option<Amount>,
-    /// What becomes of the CPU limit.
+    /// What becomes of the CPU limit. Keep: it stays, and is raised only where the request would pass it. Ratio: it
+    /// keeps its ratio to the request. Remove: it is left out of new pods (Kubernetes cannot remove it from a running
+    /// one). Equal: it equals the request.
     #[serde(default)]
     pub limit: CpuLimitRule,
 }
@@ -100,7 +102,11 @@ pub struct MemoryPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("quantity(string(self)).isGreaterThan(quantity('0')) && quantity(string(self)).compareTo(quantity('365')) <= 0").message("maxOomKillsPerYear must be above 0 and at most 365"))]
     pub max_oom_kills_per_year: Option<Amount>,
-    /// What becomes of the memory limit.
+    /// What becomes of the memory limit. Tail: it follows what the container may need at its worst, and the request
+    /// what it needs usually; but Equal where the pod is Guaranteed, so that its QoS class stays. Equal: it equals the
+    /// request, and both follow the worst. Ratio: it keeps its ratio to the request. Keep: it stays, and is raised
+    /// only where the request would pass it. Remove: it is left out of new pods (Kubernetes cannot remove it from a
+    /// running one).
     #[serde(default)]
     pub limit: MemoryLimitRule,
     /// Whether a request or limit that is too large is lowered. False: it only ever grows.
