@@ -1,0 +1,109 @@
+//! The command line: one file per verb, and what they share.
+//!
+//! Reads flags and environment, prints to stdout and stderr, and chooses the exit code. Decides nothing about sizes.
+
+mod crds;
+mod record;
+mod scan;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Keeps every container in a Kubernetes cluster at the size that it really needs.
+#[derive(Debug, Parser)]
+#[command(name = "plumb", version, about, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the custom resource definitions, to be applied with kubectl
+    Crds(crds::Args),
+    /// Write usage from a live cluster as a trace, for `plumb backtest`
+    Record(record::Args),
+    /// Show requests against usage, of every workload, right now
+    Scan(scan::Args),
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Columns for a person
+    #[default]
+    Table,
+    /// One JSON document
+    Json,
+}
+
+/// Runs what the command line asks for. An error is one line on stderr and exit code 1; wrong flags are exit code 2.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    // One provider of cryptography for all of the process's TLS. It is an error only where one is installed already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output may stop reading: `plumb scan | head` is no failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Crds(args) => crds::run(&args),
+        Command::Record(args) => block_on(record::run(args)),
+        Command::Scan(args) => block_on(interruptible(scan::run(args))),
+    }
+}
+
+/// Runs what talks to a cluster.
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
+}
+
+/// Ends the work at the first Ctrl-C, for what has nothing to finish.
+async fn interruptible(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::select! {
+        result = work => result,
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+    }
+}
+
+/// A line for the person, beside the results.
+fn note(line: impl fmt::Display) {
+    // Nothing is left to do where stderr is gone.
+    drop(writeln!(io::stderr(), "plumb: {line}"));
+}
+
+/// A bar for work of so many parts; shown on a terminal only.
+fn progress(parts: u64, what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+    let bar = ProgressBar::new(parts).with_message(what);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// The whole chain of an error in one line: what failed, on what, what to do.
+fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+            || cause
+                .downcast_ref::<serde_json::Error>()
+                .is_some_and(|e| e.io_error_kind() == Some(io::ErrorKind::BrokenPipe))
+    })
+}
