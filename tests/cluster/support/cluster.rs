@@ -173,7 +173,7 @@ impl Context {
         let accounts: Api<ServiceAccount> = self.api();
         let request: TokenRequest = serde_json::from_value(json!({"spec": {"audiences": []}}))?;
         let answer = accounts.create_token_request(name, &PostParams::default(), &request).await?;
-        let token = answer.status.context("a token request without an answer")?.token;
+        let token = answer.status.context("a token request without an answer")?.token.context("no token")?;
         let file = format!("{}-{name}", self.namespace);
         let kubeconfig = self.cluster.plane.write_kubeconfig(&file, &token)?;
         let client = control_plane::client(&kubeconfig).await?;
