@@ -36,7 +36,7 @@ pub struct Cluster {
 /// A start is tried once: what failed for one test fails for all, with the same words.
 type Once<T> = OnceCell<Result<T, String>>;
 
-async fn once<'a, T>(cell: &'a Once<T>, start: impl Future<Output = Result<T>>) -> Result<&'a T> {
+async fn once<T>(cell: &Once<T>, start: impl Future<Output = Result<T>>) -> Result<&T> {
     let begun = cell.get_or_init(|| async { start.await.map_err(|error| format!("{error:#}")) }).await;
     begun.as_ref().map_err(|error| anyhow!("{error}"))
 }
@@ -216,13 +216,16 @@ impl Context {
         Ok(())
     }
 
-    /// What is in the namespace, for a failure's text.
+    /// What is in the namespace, for a failure's text: of many pods and events only the last.
     pub async fn describe(&self) -> String {
+        const LINES: usize = 30;
         let mut text = String::new();
         for what in [&["get", "pods", "-o", "wide"][..], &["get", "events", "--sort-by=.lastTimestamp"]] {
             if let Ok(output) = self.kubectl(what).await {
-                text.push_str(&output.stdout);
-                text.push('\n');
+                let lines: Vec<&str> = output.stdout.lines().collect();
+                let tail = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default();
+                text.push_str(&tail.join("\n"));
+                text.push_str("\n\n");
             }
         }
         text

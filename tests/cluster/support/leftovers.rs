@@ -70,7 +70,7 @@ fn clean_node(dir: &Path, traces: &Traces) -> Result<()> {
     for shim in processes_of(&paths::shared_program("containerd-shim-runc-v2")) {
         if let Some(pid) = Pid::from_raw(shim) {
             // Gone already is as good.
-            let _ = kill_process(pid, Signal::KILL);
+            _ = kill_process(pid, Signal::KILL);
         }
     }
     kill_pods()?;
@@ -109,7 +109,7 @@ fn kill_pods() -> Result<()> {
             bail!("processes of pods do not die: {left:?}");
         }
         for pid in left.into_iter().filter_map(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::KILL);
+            _ = kill_process(pid, Signal::KILL);
         }
         std::thread::sleep(Duration::from_millis(30));
     }

@@ -8,8 +8,8 @@ use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -81,7 +81,7 @@ impl Run {
 
     /// Starts a process with its output in the run's logs.
     pub fn spawn(&self, name: &str, command: &mut Command) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.closed {
             bail!("{name} is not started: the run is over");
         }
@@ -108,7 +108,7 @@ impl Run {
 
     /// Fails with the log's tail when the process has ended.
     pub fn check_running(&self, name: &str) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let running = state.running.iter_mut().find(|running| running.name == name);
         let ended = match running {
             Some(running) => running.child.try_wait()?.map(|status| status.to_string()),
@@ -138,7 +138,7 @@ impl Run {
 
     /// Stops everything, the last started first: what depends on something was started after it. Safe to call again.
     pub fn end(&self) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed = true;
         while let Some(mut running) = state.running.pop() {
             stop_child(&mut running.child).with_context(|| format!("failed to stop {}", running.name))?;
