@@ -28,6 +28,18 @@ pub struct ParseQuantityError {
 }
 
 impl Quantity {
+    /// So many thousandths of a unit.
+    #[must_use]
+    pub fn from_milli(milli: u64) -> Self {
+        Self { nano: i128::from(milli) * 1_000_000 }
+    }
+
+    /// So many bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: Bytes) -> Self {
+        Self { nano: i128::from(bytes.0) * NANO }
+    }
+
     /// In cores.
     #[must_use]
     pub fn as_cores(self) -> Cores {

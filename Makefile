@@ -1,0 +1,52 @@
+# The commands of this project. `make test` is what CI runs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+KUBERNETES ?= 1.36.3
+export KUBERNETES
+TOOLS := $(CURDIR)/target/tools
+CARGO_DENY_VERSION := 0.20.2
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: deps check docs unit licences cluster-test ## everything: format, lints, docs, licences, unit and cluster tests
+
+.PHONY: deps
+deps: ## install what is missing (as root, by apt), or name it
+	@tests/deps.sh
+
+.PHONY: check
+check: deps ## format and lints
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+.PHONY: docs
+docs: deps ## the documentation builds without a warning
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+.PHONY: unit
+unit: deps ## unit, property and documentation tests, and those of the command line
+	cargo test --locked --lib --bins --tests
+	cargo test --locked --doc
+
+.PHONY: crds
+crds: ## write crds/ anew from src/api
+	cargo run --locked --quiet -- crds --out crds
+
+# cargo-deny is built once, into target/.
+$(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION): | deps
+	cargo install --quiet --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)
+	mv $(TOOLS)/bin/cargo-deny $@
+
+.PHONY: licences
+licences: $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION) ## licences, sources and bans of all dependencies
+	$< --log-level error check bans licenses sources
+
+.PHONY: advisories
+advisories: $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION) ## known weaknesses of dependencies (needs the RustSec database)
+	$< check advisories

@@ -1,0 +1,147 @@
+//! How a policy wants running pods changed: by which means, at which pace, when, and watched for how long.
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+
+/// How running pods are changed: by which means, at which pace, when, and watched for how long.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Actuation {
+    /// By which means a running pod gets its new size. InPlace: by an in-place resize; what cannot be resized is left
+    /// and named. InPlaceOrEvict: by an in-place resize, and where that cannot be, by eviction. Evict: by eviction,
+    /// within the PodDisruptionBudgets. OnCreate: not at all; only new pods get it.
+    #[serde(default)]
+    pub method: Method,
+    /// With fewer running replicas than this a pod is resized in place only, never evicted.
+    #[serde(default = "two")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub min_replicas: u32,
+    /// How many pods of a workload may be disrupted at once, as a number or in percent of its replicas.
+    #[serde(default = "quarter")]
+    #[schemars(schema_with = "int_or_percent")]
+    #[x_kube(validation = Rule::new("type(self) == int ? self >= 0 : self.matches('^(100|[0-9]{1,2})%$')").message("maxUnavailable must be a whole number that is not negative, or a percentage from 0% to 100%"))]
+    pub max_unavailable: IntOrString,
+    /// How far one change may go.
+    #[serde(default)]
+    pub max_step_percent: MaxStepPercent,
+    /// How long a pod is left alone after a change. An OOM kill ends it.
+    #[serde(default = "ten_minutes")]
+    pub cooldown: Span,
+    /// When pods may be changed. Absent: always. An OOM kill is answered at any time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub windows: Vec<Window>,
+    /// What is watched after the first pod of a workload was changed, before the others follow.
+    #[serde(default)]
+    pub guard: Guard,
+}
+
+fn two() -> u32 {
+    2
+}
+
+fn quarter() -> IntOrString {
+    IntOrString::String("25%".to_owned())
+}
+
+fn ten_minutes() -> Span {
+    Span::minutes(10)
+}
+
+fn int_or_percent(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"x-kubernetes-int-or-string": true, "maxLength": 4})
+}
+
+impl Default for Actuation {
+    fn default() -> Self {
+        Self {
+            method: Method::default(),
+            min_replicas: two(),
+            max_unavailable: quarter(),
+            max_step_percent: MaxStepPercent::default(),
+            cooldown: ten_minutes(),
+            windows: Vec::new(),
+            guard: Guard::default(),
+        }
+    }
+}
+
+/// By which means a pod gets its new size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Method {
+    /// By an in-place resize; what cannot be resized is left and named.
+    InPlace,
+    /// By an in-place resize, and where that cannot be, by eviction.
+    #[default]
+    InPlaceOrEvict,
+    /// By eviction.
+    Evict,
+    /// Only when it is created.
+    OnCreate,
+}
+
+/// How far one change may go.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MaxStepPercent {
+    /// How much of a request or limit one change may take away, in percent. Growth is not stepped.
+    #[serde(default = "thirty")]
+    #[schemars(range(min = 1, max = 100))]
+    pub shrink: u32,
+}
+
+fn thirty() -> u32 {
+    30
+}
+
+impl Default for MaxStepPercent {
+    fn default() -> Self {
+        Self { shrink: thirty() }
+    }
+}
+
+/// A span of time that comes back, in which pods may be changed.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Window {
+    /// When it begins, as five cron fields: minute, hour, day of month, month, day of week.
+    #[schemars(length(max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^[^ ]+( [^ ]+){4}$')").message("windows.schedule must have five fields: minute, hour, day of month, month, day of week"))]
+    pub schedule: String,
+    /// How long it lasts.
+    #[x_kube(validation = Rule::new("self.matches('[1-9]')").message("windows.duration must be longer than 0"))]
+    pub duration: Span,
+    /// A time zone of the IANA database, such as Europe/Berlin.
+    #[serde(default = "utc")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: String,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+/// What is watched after the first pod of a workload was changed.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Guard {
+    /// For how long that pod is watched for OOM kills, restarts, readiness and throttling. Harm is rolled back; else
+    /// the workload's other pods follow.
+    #[serde(default = "five_minutes")]
+    pub observe: Span,
+}
+
+fn five_minutes() -> Span {
+    Span::minutes(5)
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self { observe: five_minutes() }
+    }
+}

@@ -1,0 +1,208 @@
+//! What plumb says of one workload: the Recommendation, one per workload, written by plumb alone.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Mode, ResourceAmounts, WorkloadReference};
+
+/// What a Recommendation is about.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "plumb.dev",
+    version = "v1alpha1",
+    kind = "Recommendation",
+    shortname = "rec",
+    category = "plumb",
+    namespaced,
+    status = "RecommendationStatus",
+    derive = "PartialEq",
+    doc = "What plumb says of one workload: the size that each of its containers needs, why, and what was done about it. Written by plumb; changes by hand are overwritten.",
+    selectable = ".spec.mode",
+    selectable = ".spec.workloadRef.kind",
+    selectable = ".spec.workloadRef.name",
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
+    printcolumn(
+        name = "CPU",
+        type_ = "string",
+        json_path = ".status.summary.cpu",
+        description = "CPU request of a pod, now and as recommended"
+    ),
+    printcolumn(
+        name = "Memory",
+        type_ = "string",
+        json_path = ".status.summary.memory",
+        description = "memory request of a pod, now and as recommended"
+    ),
+    printcolumn(
+        name = "OOMs",
+        type_ = "integer",
+        json_path = ".status.summary.oomKills",
+        description = "OOM kills seen in the history window"
+    ),
+    printcolumn(
+        name = "Saves",
+        type_ = "string",
+        json_path = ".status.summary.saves",
+        description = "what all replicas together would save a month"
+    ),
+    printcolumn(name = "Confidence", type_ = "string", json_path = ".status.summary.confidence"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.summary.state"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Policy", type_ = "string", json_path = ".spec.policyRef.name", priority = "1"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.replicas", priority = "1"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.summary.message", priority = "1")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RecommendationSpec {
+    /// The workload.
+    pub workload_ref: WorkloadReference,
+    /// The policy that speaks for it.
+    pub policy_ref: PolicyReference,
+    /// That policy's mode.
+    pub mode: Mode,
+}
+
+/// A policy by kind and name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyReference {
+    /// VerticalScalingPolicy or ClusterVerticalScalingPolicy.
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: String,
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// What is known, recommended and done.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecommendationStatus {
+    /// How many pods of the workload run.
+    #[serde(default)]
+    pub replicas: u32,
+    /// The line that `kubectl get recommendations` prints.
+    #[serde(default)]
+    pub summary: Summary,
+    /// Sum over the containers of one pod.
+    #[serde(default)]
+    pub pod: Resources,
+    /// Per container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub containers: Vec<ContainerRecommendation>,
+    /// HistoryReady, Limited, Applied, Blocked, Degraded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// One line for a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// CPU request of a pod, now and as recommended: `500m → 180m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<String>,
+    /// Memory request of a pod, now and as recommended: `1Gi → 412Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+    /// OOM kills seen in the history window.
+    #[serde(default)]
+    pub oom_kills: u32,
+    /// What all replicas together would save a month; below zero where more is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saves: Option<String>,
+    /// How sure the recommendation is.
+    #[serde(default)]
+    pub confidence: Confidence,
+    /// Advised, Applying, Applied, Blocked or Degraded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Why it is in that state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How sure a recommendation is: by how much history it rests on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    /// Less than a day.
+    #[default]
+    Low,
+    /// Some days.
+    Medium,
+    /// A week and more.
+    High,
+}
+
+/// What a container runs with or should run with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// What is reserved for it.
+    #[serde(default)]
+    pub requests: ResourceAmounts,
+    /// What it may not pass.
+    #[serde(default)]
+    pub limits: ResourceAmounts,
+}
+
+/// What kind of container it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ContainerKind {
+    /// One of the pod's containers.
+    #[default]
+    Container,
+    /// Runs to its end before the others start.
+    Init,
+    /// An init container that keeps running beside the others.
+    Sidecar,
+}
+
+/// What plumb says of one container.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerRecommendation {
+    /// Its name.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Its kind.
+    #[serde(default)]
+    pub kind: ContainerKind,
+    /// What it runs with.
+    #[serde(default)]
+    pub current: Resources,
+    /// What it should run with.
+    #[serde(default)]
+    pub target: Resources,
+    /// Requests below this are too small.
+    #[serde(default)]
+    pub lower: ResourceAmounts,
+    /// Requests above this are too large.
+    #[serde(default)]
+    pub upper: ResourceAmounts,
+    /// How sure the recommendation is.
+    #[serde(default)]
+    pub confidence: Confidence,
+    /// How the target came about, step by step, with figures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub reasons: Vec<String>,
+    /// How many samples it rests on.
+    #[serde(default)]
+    pub samples: u64,
+    /// How many days of history it rests on.
+    #[serde(default)]
+    pub days: u32,
+    /// OOM kills seen in the history window.
+    #[serde(default)]
+    pub oom_kills: u32,
+    /// When the last of them was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_oom_kill: Option<Time>,
+}

@@ -1,0 +1,174 @@
+//! How a policy wants containers sized: per container and resource, and how far from its target a request may be.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Amount, Objective, ResourceAmounts};
+
+/// A resource that can be controlled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ResourceName {
+    /// Processor time.
+    Cpu,
+    /// Memory.
+    Memory,
+}
+
+/// Rules for one container, or for all that have none of their own.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.minAllowed) || !has(self.maxAllowed) || !has(self.minAllowed.cpu) || !has(self.maxAllowed.cpu) || quantity(string(self.minAllowed.cpu)).compareTo(quantity(string(self.maxAllowed.cpu))) <= 0").message("minAllowed.cpu must not be above maxAllowed.cpu").field_path(".minAllowed"),
+    validation = Rule::new("!has(self.minAllowed) || !has(self.maxAllowed) || !has(self.minAllowed.memory) || !has(self.maxAllowed.memory) || quantity(string(self.minAllowed.memory)).compareTo(quantity(string(self.maxAllowed.memory))) <= 0").message("minAllowed.memory must not be above maxAllowed.memory").field_path(".minAllowed")
+)]
+pub struct ContainerPolicy {
+    /// Name of the container, or "*" for every container without an entry of its own.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Which resources are sized. An empty list leaves the container alone.
+    #[serde(default = "all_resources")]
+    #[schemars(length(max = 2))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub resources: Vec<ResourceName>,
+    /// No request is set below this. Absent: 5m of CPU and 16Mi of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_allowed: Option<ResourceAmounts>,
+    /// No request or limit is set above this. Absent: what the largest node can hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_allowed: Option<ResourceAmounts>,
+    /// Rules for CPU.
+    #[serde(default)]
+    pub cpu: CpuPolicy,
+    /// Rules for memory.
+    #[serde(default)]
+    pub memory: MemoryPolicy,
+}
+
+fn all_resources() -> Vec<ResourceName> {
+    vec![ResourceName::Cpu, ResourceName::Memory]
+}
+
+/// How a container's CPU is sized.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.objective) && has(self.maxShortfallPercent))").message("cpu.objective and cpu.maxShortfallPercent exclude each other").field_path(".maxShortfallPercent")
+)]
+pub struct CpuPolicy {
+    /// Instead of the policy's objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<Objective>,
+    /// Instead of an objective: how much of the CPU used may lie above the request, in percent of all that is used.
+    /// Such use is not lost, but no longer guaranteed when the node is busy. Fractions are written like "0.2".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("quantity(string(self)).isGreaterThan(quantity('0')) && quantity(string(self)).compareTo(quantity('50')) <= 0").message("maxShortfallPercent must be above 0 and at most 50"))]
+    pub max_shortfall_percent: Option<Amount>,
+    /// What becomes of the CPU limit. Keep: it stays, and is raised only where the request would pass it. Ratio: it
+    /// keeps its ratio to the request. Remove: it is left out of new pods (Kubernetes cannot remove it from a running
+    /// one). Equal: it equals the request.
+    #[serde(default)]
+    pub limit: CpuLimitRule,
+}
+
+/// What becomes of a container's CPU limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum CpuLimitRule {
+    /// It stays, and is raised only where the request would pass it.
+    #[default]
+    Keep,
+    /// It keeps its ratio to the request.
+    Ratio,
+    /// It is left out of new pods. (Kubernetes cannot remove a limit from a running one.)
+    Remove,
+    /// It equals the request.
+    Equal,
+}
+
+/// How a container's memory is sized.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.objective) && has(self.maxOomKillsPerYear))").message("memory.objective and memory.maxOomKillsPerYear exclude each other").field_path(".maxOomKillsPerYear"),
+    validation = Rule::new("!self.addLimit || self.limit in ['Tail', 'Equal']").message("memory.addLimit needs memory.limit Tail or Equal, which say what the new limit is").field_path(".addLimit")
+)]
+pub struct MemoryPolicy {
+    /// Instead of the policy's objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<Objective>,
+    /// Instead of an objective: how many OOM kills of one container a year are acceptable. Fractions are written
+    /// like "0.2".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("quantity(string(self)).isGreaterThan(quantity('0')) && quantity(string(self)).compareTo(quantity('365')) <= 0").message("maxOomKillsPerYear must be above 0 and at most 365"))]
+    pub max_oom_kills_per_year: Option<Amount>,
+    /// What becomes of the memory limit. Tail: it follows what the container may need at its worst, and the request
+    /// what it needs usually; but Equal where the pod is Guaranteed, so that its QoS class stays. Equal: it equals the
+    /// request, and both follow the worst. Ratio: it keeps its ratio to the request. Keep: it stays, and is raised
+    /// only where the request would pass it. Remove: it is left out of new pods (Kubernetes cannot remove it from a
+    /// running one).
+    #[serde(default)]
+    pub limit: MemoryLimitRule,
+    /// Whether a request or limit that is too large is lowered. False: it only ever grows.
+    #[serde(default = "yes")]
+    pub shrink: bool,
+    /// Whether a container without a memory limit is given one, by limit rule Tail or Equal.
+    #[serde(default)]
+    pub add_limit: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for MemoryPolicy {
+    fn default() -> Self {
+        Self {
+            objective: None,
+            max_oom_kills_per_year: None,
+            limit: MemoryLimitRule::Tail,
+            shrink: true,
+            add_limit: false,
+        }
+    }
+}
+
+/// What becomes of a container's memory limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum MemoryLimitRule {
+    /// It follows the tail of the usage: what the container may need at its worst. (Equal where the pod is
+    /// Guaranteed, so that its QoS class stays.)
+    #[default]
+    Tail,
+    /// It equals the request, and both follow the tail.
+    Equal,
+    /// It keeps its ratio to the request.
+    Ratio,
+    /// It stays, and is raised only where the request would pass it.
+    Keep,
+    /// It is left out of new pods. (Kubernetes cannot remove a limit from a running one.)
+    Remove,
+}
+
+/// How far a request may be from its target before it is changed: past both the percentage and the amount.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Band {
+    /// In percent of the running request.
+    #[serde(default = "ten_percent")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub min_change_percent: u32,
+    /// As an amount. Absent entries: 10m of CPU, 16Mi of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_change: Option<ResourceAmounts>,
+}
+
+fn ten_percent() -> u32 {
+    10
+}
+
+impl Default for Band {
+    fn default() -> Self {
+        Self { min_change_percent: ten_percent(), min_change: None }
+    }
+}

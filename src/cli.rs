@@ -1,0 +1,85 @@
+//! The command line: one file per verb, and what they share.
+//!
+//! Reads flags and environment, prints to stdout and stderr, and chooses the exit code. Decides nothing about sizes.
+
+mod crds;
+mod scan;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Keeps every container in a Kubernetes cluster at the size that it really needs.
+#[derive(Debug, Parser)]
+#[command(name = "plumb", version, about, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the custom resource definitions, to be applied with kubectl
+    Crds(crds::Args),
+    /// Show requests against usage, of every workload, right now
+    Scan(scan::Args),
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Columns for a person
+    #[default]
+    Table,
+    /// One JSON document
+    Json,
+}
+
+/// Runs what the command line asks for. An error is one line on stderr and exit code 1; wrong flags are exit code 2.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    // One provider of cryptography for all of the process's TLS. It is an error only where one is installed already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output may stop reading: `plumb scan | head` is no failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do where stderr is gone too.
+            drop(writeln!(io::stderr(), "plumb: {}", one_line(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Crds(args) => crds::run(&args),
+        Command::Scan(args) => async_run(scan::run(args)),
+    }
+}
+
+/// Runs what talks to a cluster.
+fn async_run(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(async {
+        tokio::select! {
+            result = work => result,
+            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        }
+    })
+}
+
+/// The whole chain of an error in one line: what failed, on what, what to do.
+fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+            || cause
+                .downcast_ref::<serde_json::Error>()
+                .is_some_and(|e| e.io_error_kind() == Some(io::ErrorKind::BrokenPipe))
+    })
+}

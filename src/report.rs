@@ -1,0 +1,8 @@
+//! What people read: the same data as a table, JSON or a page.
+//!
+//! Pure: values in, text out.
+
+pub mod scan;
+mod table;
+
+pub use table::Table;

@@ -1,0 +1,132 @@
+//! The wall between what decides and what acts: pure rooms name no input, output, clock or Kubernetes type, and
+//! imports point one way. The rooms and their order are explained in CONTRIBUTING.md.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each room under src/, and the rooms that it may import. What is not listed here fails the test: a new room states
+/// its place first.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("units", &[]),
+    ("model", &["units"]),
+    ("policy", &["model", "units"]),
+    ("actuate", &["policy", "model", "units"]),
+    ("replay", &["actuate", "policy", "model", "units"]),
+    ("api", &["units"]),
+    ("cluster", &["api", "units"]),
+    ("sources", &["cluster", "api", "units"]),
+    ("report", &["sources", "cluster", "api", "replay", "actuate", "policy", "model", "units"]),
+    ("cli", &["report", "sources", "cluster", "api", "replay", "actuate", "policy", "model", "units"]),
+];
+
+/// Rooms that compute only.
+const PURE: &[&str] = &["units", "model", "policy", "actuate", "replay"];
+
+/// What a pure room may not name, and what that would let in.
+const FORBIDDEN: &[(&str, &str)] = &[
+    ("kube::", "Kubernetes"),
+    ("k8s_openapi", "Kubernetes"),
+    ("tokio", "a runtime"),
+    ("async ", "a runtime"),
+    (".await", "a runtime"),
+    ("reqwest", "the network"),
+    ("axum", "the network"),
+    ("std::net", "the network"),
+    ("std::fs", "files"),
+    ("std::env", "the environment"),
+    ("std::process", "processes"),
+    ("SystemTime", "a clock"),
+    ("Instant::now", "a clock"),
+    ("Utc::now", "a clock"),
+    ("Local::now", "a clock"),
+    ("tracing::", "logging"),
+    ("println!", "printing"),
+    ("thread_rng", "chance that no seed repeats"),
+    ("rand::rng", "chance that no seed repeats"),
+];
+
+/// The one place in a pure room that reads files: traces come from nowhere else.
+const READS_FILES: &[&str] = &["replay/trace.rs", "replay/trace/open.rs"];
+
+/// (room, path below src/, text without comments), of all code that ships.
+fn sources() -> Vec<(String, String, String)> {
+    fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    walk(&src, &mut files);
+    files
+        .into_iter()
+        .filter_map(|path| {
+            let below = path.strip_prefix(&src).unwrap().to_string_lossy().into_owned();
+            let room = below.split(['/', '.']).next().unwrap().to_owned();
+            let is_test = below.ends_with("tests.rs") || below.contains("/tests/");
+            (!is_test && room != "lib" && room != "main")
+                .then(|| (room, below, code(&fs::read_to_string(&path).unwrap())))
+        })
+        .collect()
+}
+
+/// The text without comments, and without test modules at its end.
+fn code(text: &str) -> String {
+    let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    shipped.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn pure_rooms_stay_pure() {
+    let mut broken = Vec::new();
+    for (room, path, text) in sources() {
+        if !PURE.contains(&room.as_str()) {
+            continue;
+        }
+        for (name, lets_in) in FORBIDDEN {
+            let excused = *lets_in == "files" && READS_FILES.contains(&path.as_str());
+            if text.contains(name) && !excused {
+                broken.push(format!("src/{path} names {name}, which lets in {lets_in}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn imports_point_one_way() {
+    let allowed: BTreeMap<&str, &[&str]> = ROOMS.iter().copied().collect();
+    let mut broken = Vec::new();
+    for (room, path, text) in sources() {
+        let Some(may_import) = allowed.get(room.as_str()) else {
+            broken.push(format!("src/{path}: room {room} has no place in tests/architecture.rs yet"));
+            continue;
+        };
+        for after in text.split("crate::").skip(1) {
+            let imported: String = after.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let is_room = allowed.contains_key(imported.as_str());
+            if is_room && imported != room && !may_import.contains(&imported.as_str()) {
+                broken.push(format!("src/{path} imports {imported}, against the direction"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn files_are_of_a_size_that_one_reads_in_a_sitting() {
+    let long: Vec<_> = sources()
+        .into_iter()
+        .filter(|(_, _, text)| text.lines().count() > 500)
+        .map(|(_, path, _)| path)
+        .collect();
+    assert!(long.is_empty(), "over 500 lines: {long:?}");
+}
