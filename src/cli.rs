@@ -2,6 +2,7 @@
 //!
 //! Reads flags and environment, prints to stdout and stderr, and chooses the exit code. Decides nothing about sizes.
 
+mod backtest;
 mod crds;
 mod scan;
 
@@ -20,6 +21,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Replay recorded usage through sizers and score what they would have set
+    Backtest(backtest::Args),
     /// Print the custom resource definitions, to be applied with kubectl
     Crds(crds::Args),
     /// Show requests against usage, of every workload, right now
@@ -55,6 +58,7 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Backtest(args) => backtest::run(&args),
         Command::Crds(args) => crds::run(&args),
         Command::Scan(args) => async_run(scan::run(args)),
     }

@@ -15,6 +15,7 @@ const DAY: i64 = 86_400;
 
 /// Sums over the scored time of one container or of many. Core-seconds and byte-seconds, each sample weighted by the time to the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Sums {
     /// CPU requested.
     pub cpu_requested: f64,
@@ -145,6 +146,7 @@ impl Sums {
 
 /// The score of an arm over a trace. Shares are 0..1 unless said; absent where nothing was scored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Figures {
     /// Containers in the trace.
     pub containers: u64,

@@ -7,19 +7,19 @@
 mod allocation;
 mod error;
 mod number;
+mod open;
 mod series;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 
-pub use allocation::{Allocation, Allocations, allocations_path, parse_allocations, read_allocations};
+pub use allocation::{Allocation, Allocations, parse_allocations};
 pub use error::{Problem, TraceError};
 use flate2::read::MultiGzDecoder;
 use number::{CPU, MEMORY, TIME, amount, time};
+pub use open::{allocations_path, open, read_allocations};
 pub use series::Series;
 
 /// The columns, in the order in which plumb writes them.
@@ -45,18 +45,6 @@ enum State {
     /// `record` holds the first sample of a container.
     Ahead,
     Done,
-}
-
-/// Opens the trace at `path`.
-///
-/// # Errors
-/// Where the file cannot be read, is empty or has a wrong header.
-pub fn open(path: &Path) -> Result<TraceReader<'static>, TraceError> {
-    let file = path.display().to_string();
-    match File::open(path) {
-        Ok(open) => TraceReader::new(file, open),
-        Err(error) => Err(TraceError { file, line: None, problem: Problem::Io(error) }),
-    }
 }
 
 impl<'a> TraceReader<'a> {

@@ -1,9 +1,7 @@
 //! The table beside a trace that says what each container was given by its owner.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
 
 use super::error::{Problem, TraceError};
 use super::number::{CPU, Column, MEMORY, amount};
@@ -23,28 +21,6 @@ pub type Allocations = HashMap<String, Allocation>;
 
 const ALLOCATED_CPU: Column = Column { name: "alloc_cpu_cores", ..CPU };
 const ALLOCATED_MEMORY: Column = Column { name: "alloc_memory_bytes", ..MEMORY };
-
-/// Where the table beside `trace` is: `x.meta.csv` for `x.csv` and `x.csv.gz`.
-#[must_use]
-pub fn allocations_path(trace: &Path) -> PathBuf {
-    let name = trace.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let stem = name.strip_suffix(".gz").unwrap_or(&name);
-    trace.with_file_name(format!("{}.meta.csv", stem.strip_suffix(".csv").unwrap_or(stem)))
-}
-
-/// Reads the table beside `trace`; empty if there is none.
-///
-/// # Errors
-/// Where the file is there but cannot be read or holds a value that is no allocation.
-pub fn read_allocations(trace: &Path) -> Result<Allocations, TraceError> {
-    let path = allocations_path(trace);
-    let file = path.display().to_string();
-    match File::open(&path) {
-        Ok(open) => parse_allocations(&file, open),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Allocations::new()),
-        Err(error) => Err(TraceError { file, line: None, problem: Problem::Io(error) }),
-    }
-}
 
 /// Reads the columns `container_id`, `alloc_cpu_cores` and `alloc_memory_bytes`, found by name; others are ignored.
 ///
@@ -87,13 +63,6 @@ pub fn parse_allocations(file: &str, from: impl Read) -> Result<Allocations, Tra
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn stands_beside_the_trace() {
-        for trace in ["a/b.csv", "a/b.csv.gz", "a/b"] {
-            assert_eq!(allocations_path(Path::new(trace)), Path::new("a/b.meta.csv"));
-        }
-    }
 
     #[test]
     fn columns_are_found_by_name() {
