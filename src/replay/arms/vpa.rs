@@ -66,7 +66,8 @@ impl Vpa {
         if let Some(cpu) = seen.cpu {
             self.usage.add_cpu(millicores(cpu), at);
         }
-        if let Some(memory) = seen.memory {
+        // metrics-server drops a container whose memory reads 0, so VPA never learns of it.
+        if let Some(memory) = seen.memory.filter(|memory| memory.0 > 0) {
             self.usage.add_memory(bytes(memory), at);
             if let Some(limit) = seen.oom {
                 self.usage.add_oom(bytes(limit), at);
