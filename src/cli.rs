@@ -4,12 +4,15 @@
 
 mod backtest;
 mod crds;
+mod record;
 mod scan;
 
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// Keeps every container in a Kubernetes cluster at the size that it really needs.
 #[derive(Debug, Parser)]
@@ -25,6 +28,8 @@ enum Command {
     Backtest(backtest::Args),
     /// Print the custom resource definitions, to be applied with kubectl
     Crds(crds::Args),
+    /// Write usage from a live cluster as a trace, for `plumb backtest`
+    Record(record::Args),
     /// Show requests against usage, of every workload, right now
     Scan(scan::Args),
 }
@@ -49,8 +54,7 @@ pub fn run(cli: Cli) -> ExitCode {
         // Whoever reads our output may stop reading: `plumb scan | head` is no failure.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to do where stderr is gone too.
-            drop(writeln!(io::stderr(), "plumb: {}", one_line(&error)));
+            note(one_line(&error));
             ExitCode::FAILURE
         }
     }
@@ -60,18 +64,38 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Backtest(args) => backtest::run(&args),
         Command::Crds(args) => crds::run(&args),
-        Command::Scan(args) => async_run(scan::run(args)),
+        Command::Record(args) => block_on(record::run(args)),
+        Command::Scan(args) => block_on(interruptible(scan::run(args))),
     }
 }
 
 /// Runs what talks to a cluster.
-fn async_run(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(async {
-        tokio::select! {
-            result = work => result,
-            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
-        }
-    })
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
+}
+
+/// Ends the work at the first Ctrl-C, for what has nothing to finish.
+async fn interruptible(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::select! {
+        result = work => result,
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+    }
+}
+
+/// A line for the person, beside the results.
+fn note(line: impl fmt::Display) {
+    // Nothing is left to do where stderr is gone.
+    drop(writeln!(io::stderr(), "plumb: {line}"));
+}
+
+/// A bar for work of so many parts; shown on a terminal only.
+fn progress(parts: u64, what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+    let bar = ProgressBar::new(parts).with_message(what);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
 }
 
 /// The whole chain of an error in one line: what failed, on what, what to do.

@@ -6,6 +6,7 @@ pub mod connect;
 pub mod error;
 pub mod owners;
 pub mod pods;
+pub mod resize;
 
 pub use connect::{Connection, ConnectionOptions};
 pub use error::ClusterError;

@@ -1,12 +1,18 @@
 //! plumb keeps every container in a Kubernetes cluster at the size that it really needs.
 //!
-//! The map, from what decides (pure: time passed in, no input or output) to what acts:
-//! - [`api`]: the custom resources, as types
+//! The map, from what decides to what acts; tests/architecture.rs holds the direction.
 //! - [`units`]: cores, bytes, time; Kubernetes quantities in and out
 //! - [`replay`]: simulated time over a trace, and its scores
+//! - [`api`]: the custom resources, as types
+//! - [`cluster`]: the cluster, reduced to the facts that plumb uses
+//! - [`sources`]: samples and events in
+//! - [`report`]: what people read
+//! - [`cli`]: the command line, one file per verb
+//! - [`clock`]: the one place that reads a clock
 
 pub mod api;
 pub mod cli;
+pub mod clock;
 pub mod cluster;
 pub mod replay;
 pub mod report;

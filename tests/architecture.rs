@@ -19,7 +19,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cluster", &["api", "units"]),
     ("sources", &["cluster", "api", "units"]),
     ("report", &["sources", "cluster", "api", "replay", "actuate", "policy", "model", "units"]),
-    ("cli", &["report", "sources", "cluster", "api", "replay", "actuate", "policy", "model", "units"]),
+    ("clock", &["units"]),
+    (
+        "cli",
+        &["clock", "report", "sources", "cluster", "api", "replay", "actuate", "policy", "model", "units"],
+    ),
 ];
 
 /// Rooms that compute only.

@@ -22,7 +22,7 @@ pub enum ClusterError {
     },
     /// No answer.
     #[error(
-        "cannot reach the API server at {server}: {detail}; check that it runs and that the kubeconfig names its address"
+        "cannot reach the API server at {server}: {detail}; check that it runs, and the kubeconfig's address and certificate authority"
     )]
     Unreachable {
         /// The address that was tried.
