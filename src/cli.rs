@@ -2,6 +2,7 @@
 //!
 //! Reads flags and environment, prints to stdout and stderr, and chooses the exit code. Decides nothing about sizes.
 
+mod backtest;
 mod crds;
 mod record;
 mod scan;
@@ -23,6 +24,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Replay recorded usage through sizers and score what they would have set
+    Backtest(backtest::Args),
     /// Print the custom resource definitions, to be applied with kubectl
     Crds(crds::Args),
     /// Write usage from a live cluster as a trace, for `plumb backtest`
@@ -59,6 +62,7 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Backtest(args) => backtest::run(&args),
         Command::Crds(args) => crds::run(&args),
         Command::Record(args) => block_on(record::run(args)),
         Command::Scan(args) => block_on(interruptible(scan::run(args))),

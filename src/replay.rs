@@ -3,3 +3,9 @@
 //! Pure but for reading trace files. Rules: "How a backtest is scored" in docs/backtest.md.
 
 pub mod arm;
+pub mod arms;
+pub mod engine;
+pub mod node;
+pub mod outcome;
+pub mod score;
+pub mod trace;

@@ -2,6 +2,7 @@
 //!
 //! Pure: values in, text out.
 
+pub mod backtest;
 pub mod scan;
 mod table;
 

@@ -1,5 +1,6 @@
 //! What a backtest asks of a sizer: the one interface of plumb's own model and of the peers it is compared with.
 
+use super::trace::Allocation;
 use crate::units::{Bytes, Cores, Timestamp};
 
 /// What a sizer sees of one sample. Never more than it could have seen live.
@@ -33,6 +34,9 @@ pub struct Size {
 pub trait Arm {
     /// Forgets everything: the next sample is the first of another container.
     fn reset(&mut self);
+
+    /// What the container's owner had asked for, where the trace says so; told after each reset. Sizers that learn ignore it.
+    fn allocated(&mut self, _given: &Allocation) {}
 
     /// Learns from one sample and, where it may, answers with the size that holds from the next sample on. `None`
     /// leaves what is in force. An answer while `may_decide` is false is ignored.

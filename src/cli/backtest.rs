@@ -1,0 +1,113 @@
+//! `plumb backtest`: recorded usage through any number of sizers, and what each would have cost.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Output;
+use crate::api::Span;
+use crate::replay::arms::{self, NamedArm};
+use crate::replay::engine::Rules;
+use crate::replay::outcome::{self, Outcome};
+use crate::replay::trace::{TraceReader, read_allocations};
+use crate::report::backtest as report;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Traces: container_id,timestamp_s,cpu_cores,memory_bytes, sorted by container, then time; plain or gzip
+    #[arg(required = true, value_name = "TRACE.csv[.gz]")]
+    traces: Vec<PathBuf>,
+    /// Sizers to compare, separated by commas; `--arms help` lists them
+    #[arg(long, value_delimiter = ',', default_value = "vpa,krr,window,fixed", value_name = "NAME,...")]
+    arms: Vec<String>,
+    /// Least time between two decisions; an OOM kill does not wait for it
+    #[arg(long, default_value = "5m", value_name = "SPAN")]
+    interval: Span,
+    /// How long a container is only watched before it is sized and scored
+    #[arg(long, default_value = "1d", value_name = "SPAN")]
+    warmup: Span,
+    /// Write each decision of the arm (one only) to this file
+    #[arg(long, value_name = "OUT.csv")]
+    decisions: Option<PathBuf>,
+    /// Format
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+    /// Threads to use [default: one per core]
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
+    threads: usize,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let sizers = sizers(&args.arms)?;
+    ensure!(
+        args.decisions.is_none() || sizers.len() == 1,
+        "--decisions takes the decisions of one arm: name it with --arms"
+    );
+    let rules = rules(args)?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads).build()?;
+    let bar = progress(&args.traces);
+    let replayed: anyhow::Result<Vec<Outcome>> =
+        args.traces.iter().map(|trace| pool.install(|| one(trace, &sizers, &rules, &bar))).collect();
+    bar.finish_and_clear();
+    let outcomes = replayed?;
+    if let Some(path) = &args.decisions {
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        report::write_decisions(&outcomes, BufWriter::new(file))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    match args.output {
+        Output::Json => {
+            serde_json::to_writer_pretty(&mut stdout, &report::rows(&outcomes))?;
+            writeln!(stdout)?;
+        }
+        Output::Table => write!(stdout, "{}", report::table(&outcomes))?,
+    }
+    Ok(())
+}
+
+fn one(path: &Path, sizers: &[NamedArm], rules: &Rules, bar: &ProgressBar) -> anyhow::Result<Outcome> {
+    let given = read_allocations(path)?;
+    let file = File::open(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    let containers = TraceReader::new(path.display().to_string(), bar.wrap_read(file))?;
+    Ok(outcome::run(&name(path), containers, &given, sizers, rules)?)
+}
+
+/// The file's name without its endings.
+fn name(trace: &Path) -> String {
+    let name = trace.file_name().unwrap_or(trace.as_os_str()).to_string_lossy();
+    let stem = name.strip_suffix(".gz").unwrap_or(&name);
+    stem.strip_suffix(".csv").unwrap_or(stem).to_owned()
+}
+
+fn sizers(names: &[String]) -> anyhow::Result<Vec<NamedArm>> {
+    let mut found: Vec<NamedArm> = Vec::new();
+    for name in names.iter().map(|name| name.trim()) {
+        let Some(arm) = arms::peer(name) else {
+            let known: Vec<_> = arms::PEERS.iter().map(|(name, what)| format!("{name} ({what})")).collect();
+            bail!("no arm {name:?}; there are {}", known.join(", "));
+        };
+        ensure!(found.iter().all(|other| other.name != arm.name), "arm {name} is named twice");
+        found.push(arm);
+    }
+    Ok(found)
+}
+
+fn rules(args: &Args) -> anyhow::Result<Rules> {
+    let seconds = |span: Span, flag| {
+        i64::try_from(span.seconds).ok().with_context(|| format!("{flag} is too long: {span}"))
+    };
+    ensure!(args.interval.seconds > 0, "--interval must be above 0");
+    Ok(Rules { interval: seconds(args.interval, "--interval")?, warmup: seconds(args.warmup, "--warmup")? })
+}
+
+/// How much of the traces was read; drawn on stderr, and only where that is a terminal.
+fn progress(traces: &[PathBuf]) -> ProgressBar {
+    let bytes = traces.iter().filter_map(|trace| trace.metadata().ok()).map(|meta| meta.len()).sum();
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {bytes} of {total_bytes}, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(bytes).with_style(style)
+}

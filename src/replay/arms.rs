@@ -1,0 +1,50 @@
+//! The sizers that a backtest can compare, by name.
+
+pub mod fixed;
+pub mod krr;
+pub mod vpa;
+pub mod window;
+
+use super::arm::Arm;
+
+/// Makes a sizer; called once per thread.
+pub type Maker = Box<dyn Fn() -> Box<dyn Arm + Send> + Send + Sync>;
+
+/// A sizer under a name.
+pub struct NamedArm {
+    /// As `--arms` takes it and the table shows it.
+    pub name: String,
+    /// Makes one.
+    pub make: Maker,
+}
+
+impl NamedArm {
+    /// Puts a name on what `make` makes.
+    pub fn new<A: Arm + Send + 'static>(name: &str, make: impl Fn() -> A + Send + Sync + 'static) -> Self {
+        Self { name: name.to_owned(), make: Box::new(move || Box::new(make())) }
+    }
+}
+
+/// The names that [`peer`] knows, with what each is.
+pub const PEERS: [(&str, &str); 6] = [
+    ("vpa", "Vertical Pod Autoscaler 1.x with its defaults"),
+    ("vpa0", "the same without its floors of 25m and 250Mi"),
+    ("krr", "KRR's simple strategy: 14 days, CPU p95, memory max + 15 %"),
+    ("krr0", "the same without its floors of 10m and 100 MB"),
+    ("window", "Autopilot's moving window: CPU p95 by load, memory p98"),
+    ("fixed", "the request in the trace's table, else the first day's max x 1.3"),
+];
+
+/// The peer of that name.
+#[must_use]
+pub fn peer(name: &str) -> Option<NamedArm> {
+    Some(match name {
+        "vpa" => NamedArm::new(name, || vpa::Vpa::new(vpa::Floors::DEFAULT)),
+        "vpa0" => NamedArm::new(name, || vpa::Vpa::new(vpa::Floors::OFF)),
+        "krr" => NamedArm::new(name, || krr::Krr::new(krr::Floors::DEFAULT)),
+        "krr0" => NamedArm::new(name, || krr::Krr::new(krr::Floors::OFF)),
+        "window" => NamedArm::new(name, window::Window::new),
+        "fixed" => NamedArm::new(name, fixed::Fixed::default),
+        _ => return None,
+    })
+}
