@@ -50,3 +50,5 @@ licences: $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION) ## licences, sources and
 .PHONY: advisories
 advisories: $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION) ## known weaknesses of dependencies (needs the RustSec database)
 	$< check advisories
+
+include tests/cluster/cluster.mk
