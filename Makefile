@@ -57,6 +57,10 @@ bench: deps ## our own benchmarks
 bench-peers: deps ## ours beside VPA's own Go code, on the same samples, in one run
 	benches/peers/compare.sh
 
+.PHONY: golden
+golden: deps ## write tests/golden/vpa.jsonl anew, with VPA's own Go code
+	cd benches/peers && go run . golden > $(CURDIR)/tests/golden/vpa.jsonl
+
 .PHONY: crds
 crds: ## write crds/ anew from src/api
 	cargo run --locked --quiet -- crds --out crds
