@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ impl Cluster {
                 ["apply", "--server-side", "-f", folder],
                 ["wait", "--for=condition=established", "-f", folder],
             ] {
-                run(&kubectl, &kubeconfig, &self.plane.dir, &arguments).await?.ok()?;
+                run(&self.plane.run, &kubectl, &kubeconfig, &self.plane.dir, &arguments).await?.ok()?;
             }
             Ok(())
         };
@@ -169,7 +169,8 @@ impl Context {
     }
 
     async fn run(&self, program: &Path, kubeconfig: &Path, arguments: &[&str]) -> Result<Output> {
-        run(program, kubeconfig, &self.cluster.plane.dir, arguments).await
+        let plane = &self.cluster.plane;
+        run(&plane.run, program, kubeconfig, &plane.dir, arguments).await
     }
 
     /// Makes a service account that may do in this namespace, or everywhere, what `rules` say and nothing else.
@@ -293,24 +294,23 @@ impl ControlPlane {
             arguments.extend(["--namespace", namespace]);
         }
         let kubectl = paths::kubernetes_program("kubectl");
-        run(&kubectl, &self.kubeconfig("admin"), &self.dir, &arguments).await?.ok()?;
+        run(&self.run, &kubectl, &self.kubeconfig("admin"), &self.dir, &arguments).await?.ok()?;
         Ok(())
     }
 }
 
 /// Runs a program to its end. Its home is the run's, so that no cache of it stays in the user's.
 async fn run(
+    run: &Arc<Run>,
     program: &Path,
     kubeconfig: &Path,
     home: &Path,
     arguments: &[impl AsRef<OsStr>],
 ) -> Result<Output> {
     let mut command = Command::new(program);
-    command.args(arguments).env("KUBECONFIG", kubeconfig).env("HOME", home).stdin(Stdio::null());
-    let name = program.display().to_string();
-    let output = tokio::task::spawn_blocking(move || command.output())
-        .await?
-        .with_context(|| format!("failed to run {name}"))?;
+    command.args(arguments).env("KUBECONFIG", kubeconfig).env("HOME", home);
+    let run = run.clone();
+    let output = tokio::task::spawn_blocking(move || run.output(&mut command)).await??;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) })
 }

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -104,6 +104,20 @@ impl Run {
         state.started += 1;
         state.running.push(Running { name: name.to_owned(), child });
         Ok(())
+    }
+
+    /// Runs a command to its end. It is written down too: a run that ends meanwhile takes it along.
+    pub fn output(&self, command: &mut Command) -> Result<Output> {
+        let name = command.get_program().display().to_string();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = child.with_context(|| format!("failed to run {name}"))?;
+        // Sorted after all parts, and so ended before them.
+        let record = self.dir.join("pids").join(format!("command-{}", child.id()));
+        // One that has ended already needs no record, and a run that is over has no place for one.
+        _ = Identity::of(child.id().cast_signed()).and_then(|identity| identity.write(&record));
+        let output = child.wait_with_output().with_context(|| format!("failed to run {name}"));
+        _ = fs::remove_file(&record);
+        output
     }
 
     /// Fails with the log's tail when the process has ended.
