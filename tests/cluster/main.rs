@@ -8,10 +8,12 @@
 #![allow(missing_docs, unreachable_pub, clippy::missing_errors_doc, reason = "nobody uses it from outside")]
 
 mod crash_loop;
+mod crds;
 mod fleet;
 mod metrics;
 mod oom_kill;
 mod resize;
+mod scan;
 mod support;
 mod webhook;
 
@@ -47,10 +49,12 @@ fn test() -> ExitCode {
     let suite = Suite::new().expect("a runtime");
     let trials = [
         crash_loop::trials(&suite),
+        crds::trials(&suite),
         fleet::trials(&suite),
         metrics::trials(&suite),
         oom_kill::trials(&suite),
         resize::trials(&suite),
+        scan::trials(&suite),
         webhook::trials(&suite),
     ];
     suite.main(trials.into_iter().flatten().collect())
