@@ -77,7 +77,3 @@ licences: $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION) ## licences, sources and
 .PHONY: advisories
 advisories: $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION) ## known weaknesses of dependencies (needs the RustSec database)
 	$< check advisories
-
-.PHONY: golden
-golden: ## write tests/golden/vpa.jsonl anew: what VPA's own Go code answers (needs Go, and minutes to build it)
-	cd benches/peers && go run . golden > ../../tests/golden/vpa.jsonl
