@@ -20,7 +20,8 @@ pub(crate) struct Args {
     /// Traces: container_id,timestamp_s,cpu_cores,memory_bytes, sorted by container, then time; plain or gzip
     #[arg(required = true, value_name = "TRACE.csv[.gz]")]
     traces: Vec<PathBuf>,
-    /// Sizers to compare, separated by commas; `--arms help` lists them
+    /// Sizers to compare, separated by commas: plumb, plumb-economy, plumb-critical, vpa, krr, window (Autopilot's),
+    /// fixed (requests as they are); plumb0, vpa0 and krr0 are those without their floors
     #[arg(long, value_delimiter = ',', default_value = "plumb,vpa,krr,window,fixed", value_name = "NAME,...")]
     arms: Vec<String>,
     /// Least time between two decisions; an OOM kill does not wait for it
