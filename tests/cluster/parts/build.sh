@@ -25,7 +25,7 @@ export CGO_ENABLED=0
 
 # What a module pins, as one number.
 pins() {
-    { go version; echo "${KUBEBUILDER_ASSETS:-}"; cat "$1"/*; cat "$0"; } | sha256sum | cut -d' ' -f1
+    { go version; cat "$1"/*; cat "$0"; } | sha256sum | cut -d' ' -f1
 }
 
 # go_part NAME MODULE BIN LDFLAGS: builds every `tool` of the module, or its own main package when it names none.
