@@ -8,10 +8,13 @@
 #![allow(missing_docs, unreachable_pub, clippy::missing_errors_doc, reason = "nobody uses it from outside")]
 
 mod crash_loop;
+mod crds;
+mod ending;
 mod fleet;
 mod metrics;
 mod oom_kill;
 mod resize;
+mod scan;
 mod support;
 mod webhook;
 
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
     let result = match (command, rest) {
         ("up", options) => keep::up(options),
         ("down", []) => keep::down(),
-        ("keep", options) => keep::keep(options),
+        ("keep", [id, options @ ..]) => keep::keep(id, options),
         ("watch", [dir]) => process::watch(Path::new(dir)),
         _ => return test(),
     };
@@ -47,10 +50,13 @@ fn test() -> ExitCode {
     let suite = Suite::new().expect("a runtime");
     let trials = [
         crash_loop::trials(&suite),
+        crds::trials(&suite),
+        ending::trials(&suite),
         fleet::trials(&suite),
         metrics::trials(&suite),
         oom_kill::trials(&suite),
         resize::trials(&suite),
+        scan::trials(&suite),
         webhook::trials(&suite),
     ];
     suite.main(trials.into_iter().flatten().collect())

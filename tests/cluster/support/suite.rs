@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::OnceCell;
 
 use super::cluster::{Cluster, Context};
+use super::leftovers::Traces;
 use super::process::Run;
 use super::{leftovers, node};
 
@@ -24,6 +25,7 @@ pub enum Need {
     MetricsServer,
     Prometheus,
     Kwok,
+    Crds,
 }
 
 /// All tests' common ground.
@@ -54,7 +56,7 @@ impl Suite {
     {
         let reason = needs.iter().find_map(|need| match need {
             Need::Node | Need::MetricsServer | Need::Prometheus => node::unavailable(),
-            Need::Kwok => None,
+            Need::Kwok | Need::Crds => None,
         });
         let suite = self.clone();
         let title = name.to_owned();
@@ -86,6 +88,7 @@ impl Suite {
                         Need::MetricsServer => cluster.metrics_server().await?,
                         Need::Prometheus => drop(cluster.prometheus().await?),
                         Need::Kwok => cluster.kwok().await?,
+                        Need::Crds => cluster.crds().await?,
                     }
                 }
                 let prefix: String =
@@ -133,8 +136,9 @@ impl Suite {
     /// Stops everything, and looks whether anything of ours is left on the machine.
     fn end(&self) -> Result<()> {
         let Some(run) = self.0.run.lock().unwrap().take() else { return Ok(()) };
+        let traces = Traces::of(&run.dir)?;
         run.end()?;
-        let found = leftovers::found(&run.dir);
+        let found = leftovers::found(&run.dir, traces.as_ref());
         anyhow::ensure!(found.is_empty(), "this run has left on the machine: {}", found.join(", "));
         Ok(())
     }
