@@ -51,6 +51,8 @@ pub struct Demand {
     pub(crate) proposed: [f32; BASES],
     /// The chosen candidate: rule and margin.
     pub(crate) chosen: Option<(u8, u8)>,
+    /// Whether it was chosen since the last interval was closed.
+    pub(crate) settled: bool,
 }
 
 /// The decayed sums behind the candidates' costs; see the module.
@@ -80,6 +82,7 @@ impl Default for Demand {
             hours: 0.0,
             proposed: [0.0; BASES],
             chosen: None,
+            settled: false,
         }
     }
 }
@@ -115,7 +118,7 @@ impl Demand {
 
     /// Closes the interval, if it is long enough, with what was seen up to the newest sample.
     pub(crate) fn close(&mut self, tuning: &Tuning) {
-        if self.last == i64::MIN || (self.closed != i64::MIN && self.last - self.closed < INTERVAL) {
+        if self.last == i64::MIN || (self.closed != i64::MIN && self.last.saturating_sub(self.closed) < INTERVAL) {
             return;
         }
         let elapsed =
@@ -128,6 +131,7 @@ impl Demand {
         self.before = self.peak;
         self.peak = 0.0;
         self.closed = self.last;
+        self.settled = false;
     }
 
     fn count_mean(&mut self, elapsed: f32) {
@@ -144,7 +148,7 @@ impl Demand {
     fn hold_levels(&mut self, elapsed: f32, weight: f32, tuning: &Tuning) {
         let price = self.change_price(tuning);
         let rule = HoldRule { price, ..tuning.hold };
-        self.proposed = self.levels(tuning);
+        self.propose(tuning);
         for ((hold, level), changes) in self.holds.iter_mut().zip(self.proposed).zip(&mut self.costs.changes) {
             if let Some(level) = hold.weigh(level, elapsed, &rule) {
                 hold.set(level);
@@ -164,6 +168,11 @@ impl Demand {
     fn calmness(&self, tuning: &Tuning) -> f32 {
         let step = (self.step / self.mean.max(1e-3)).max(LEAST_STEP);
         number::quarter_power(tuning.calm / step, tuning.calm_quarters)
+    }
+
+    /// Notes what each rule proposes now.
+    pub(crate) fn propose(&mut self, tuning: &Tuning) {
+        self.proposed = self.levels(tuning);
     }
 
     /// What each rule proposes now.
@@ -194,8 +203,12 @@ impl Demand {
             return None;
         }
         self.close(tuning);
-        let (base, margin) = self.choose(prices, tuning);
+        let (base, margin) = match self.chosen {
+            Some((base, margin)) if self.settled => (usize::from(base), usize::from(margin)),
+            _ => self.choose(prices, tuning),
+        };
         self.chosen = Some((base as u8, margin as u8));
+        self.settled = true;
         let level = *tuning.levels.get(base)?;
         let factor = *tuning.margins.get(margin)?;
         // Between two closes what came in since may matter.
