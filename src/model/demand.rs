@@ -148,7 +148,9 @@ impl Demand {
     fn hold_levels(&mut self, elapsed: f32, weight: f32, tuning: &Tuning) {
         let price = self.change_price(tuning);
         let rule = HoldRule { price, ..tuning.hold };
-        self.propose(tuning);
+        // Percentiles move slowly: each half hour will do, once there is a day of them.
+        let settled = self.hours >= 24.0 && self.closed.div_euclid(1800) == self.last.div_euclid(1800);
+        self.propose(tuning, settled);
         for ((hold, level), changes) in self.holds.iter_mut().zip(self.proposed).zip(&mut self.costs.changes) {
             if let Some(level) = hold.weigh(level, elapsed, &rule) {
                 hold.set(level);
@@ -170,25 +172,34 @@ impl Demand {
         number::quarter_power(tuning.calm / step, tuning.calm_quarters)
     }
 
-    /// Notes what each rule proposes now.
-    pub(crate) fn propose(&mut self, tuning: &Tuning) {
+    /// Notes what each rule proposes now; percentiles only where they are not `settled`.
+    pub(crate) fn propose(&mut self, tuning: &Tuning, settled: bool) {
+        if !settled {
+            let quantiles = self.histogram.quantiles([0.8, 0.9, 0.98], tuning.by_load);
+            for (proposed, level) in self.proposed.iter_mut().zip(&tuning.levels) {
+                if let Some(at) = level.percentile() {
+                    *proposed = quantiles.get(at).copied().unwrap_or(0.0);
+                }
+            }
+        }
         self.proposed = self.levels(tuning);
     }
 
-    /// What each rule proposes now.
+    /// What each rule proposes now; of percentiles, what was noted.
     fn levels(&self, tuning: &Tuning) -> [f32; BASES] {
-        let [p80, p90, p98] = self.histogram.quantiles([0.8, 0.9, 0.98], tuning.by_load);
-        tuning.levels.map(|level| match level {
-            Level::QuarterHour => self.recent.fives(3),
-            Level::Hour => self.recent.fives(12),
-            Level::FourHours => self.recent.halves(8),
-            Level::HalfDay => self.recent.halves(24),
-            Level::SameTime => self.like_yesterday(1),
-            Level::Ahead => self.like_yesterday(4),
-            Level::P80 => p80,
-            Level::P90 => p90,
-            Level::P98 => p98,
-        })
+        let mut levels = self.proposed;
+        for (proposed, level) in levels.iter_mut().zip(&tuning.levels) {
+            *proposed = match level {
+                Level::QuarterHour => self.recent.fives(3),
+                Level::Hour => self.recent.fives(12),
+                Level::FourHours => self.recent.halves(8),
+                Level::HalfDay => self.recent.halves(24),
+                Level::SameTime => self.like_yesterday(1),
+                Level::Ahead => self.like_yesterday(4),
+                Level::P80 | Level::P90 | Level::P98 => *proposed,
+            };
+        }
+        levels
     }
 
     /// The last quarter of an hour and yesterday's this and coming half hours; the last hour where that is unknown.

@@ -148,8 +148,8 @@ fn get_series(from: &mut Reader<'_>, model: &Model) -> Result<Series, SnapshotEr
     let tail = get_tail(from)?;
     let mut cpu = get_demand(from)?;
     let mut memory = get_demand(from)?;
-    cpu.propose(&model.cpu);
-    memory.propose(&model.memory);
+    cpu.propose(&model.cpu, false);
+    memory.propose(&model.memory, false);
     Ok(Series { cpu, memory, tail, startup, samples, refused, throttled, kills, seen })
 }
 

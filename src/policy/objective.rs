@@ -47,7 +47,8 @@ const BALANCED: Prices = Prices {
         kills_per_year: 1.0,
         least_margin: 1.6,
         most_margin: 2.5,
-        equal_days: 6,
+        equal_steady: 0.4,
+        equal_unsteady: 0.8,
         equal_margin: 1.1,
         equal_lesson: 0.8,
     },
@@ -62,5 +63,5 @@ const ECONOMY: Prices = Prices {
 const CRITICAL: Prices = Prices {
     cpu: RequestPrices { underrun: 120.0, change: 1.0 },
     memory: RequestPrices { underrun: 300.0, change: 1.0 },
-    limit: LimitPrices { kills_per_year: 0.1, least_margin: 2.5, most_margin: 5.0, equal_margin: 1.5, equal_days: 8, ..BALANCED.limit },
+    limit: LimitPrices { kills_per_year: 0.1, least_margin: 2.5, most_margin: 5.0, equal_margin: 1.5, ..BALANCED.limit },
 };
