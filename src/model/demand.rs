@@ -23,6 +23,8 @@ const LONGEST: f32 = 3600.0;
 const HEADROOM: f32 = 20.0;
 /// Half-life of the mean and of the restlessness, in seconds.
 const MEAN_HALF_LIFE: f32 = 86_400.0;
+/// An underrun costs at least this share of its price, however restless the usage.
+const LEAST_CALM: f32 = 0.62;
 /// The restlessness that still makes an underrun dearer, as a share of the mean.
 const LEAST_STEP: f32 = 0.02;
 
@@ -125,7 +127,8 @@ impl Demand {
             if self.closed == i64::MIN { 0.0 } else { number::seconds(self.closed, self.last).min(LONGEST) };
         self.count_mean(elapsed);
         let weight = self.costs.weight(self.last, tuning.memory);
-        self.costs.count(self.peak, weight * elapsed / INTERVAL as f32, &self.holds, &tuning.margins);
+        let counted = self.peak.min(tuning.burst * self.mean);
+        self.costs.count(counted, weight * elapsed / INTERVAL as f32, &self.holds, &tuning.margins);
         self.hold_levels(elapsed, weight, tuning);
         self.hours += elapsed / 3600.0;
         self.before = self.peak;
@@ -169,7 +172,7 @@ impl Demand {
     /// The factor on the price of an underrun that the restlessness makes: see [`Tuning::calm_quarters`].
     fn calmness(&self, tuning: &Tuning) -> f32 {
         let step = (self.step / self.mean.max(1e-3)).max(LEAST_STEP);
-        number::quarter_power(tuning.calm / step, tuning.calm_quarters)
+        number::quarter_power(tuning.calm / step, tuning.calm_quarters).max(LEAST_CALM)
     }
 
     /// Notes what each rule proposes now; percentiles only where they are not `settled`.

@@ -20,7 +20,6 @@ pub struct LimitPrices {
     pub most_margin: f32,
     /// Where request and limit are equal: the deviation of the peaks' logarithm up to which the highest counts.
     pub equal_steady: f32,
-    pub equal_unsteady: f32,
     /// The margin on that peak.
     pub equal_margin: f32,
     /// The share of what an OOM kill taught that counts there.

@@ -161,7 +161,7 @@ fn put_tail(out: &mut Writer, tail: &Tail) {
     for value in [tail.open, tail.slots, tail.squares, tail.peak, tail.lesson, tail.kills] {
         out.amount(value);
     }
-    tail.days.iter().for_each(|day| out.amount(*day));
+    tail.days.iter().chain(&tail.lessons).for_each(|day| out.amount(*day));
 }
 
 fn get_tail(from: &mut Reader<'_>) -> Result<Tail, SnapshotError> {
@@ -173,7 +173,7 @@ fn get_tail(from: &mut Reader<'_>) -> Result<Tail, SnapshotError> {
     {
         *value = from.amount()?;
     }
-    for day in &mut tail.days {
+    for day in tail.days.iter_mut().chain(&mut tail.lessons) {
         *day = from.amount()?;
     }
     Ok(tail)
