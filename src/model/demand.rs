@@ -120,7 +120,9 @@ impl Demand {
 
     /// Closes the interval, if it is long enough, with what was seen up to the newest sample.
     pub(crate) fn close(&mut self, tuning: &Tuning) {
-        if self.last == i64::MIN || (self.closed != i64::MIN && self.last.saturating_sub(self.closed) < INTERVAL) {
+        if self.last == i64::MIN
+            || (self.closed != i64::MIN && self.last.saturating_sub(self.closed) < INTERVAL)
+        {
             return;
         }
         let elapsed =
@@ -154,7 +156,8 @@ impl Demand {
         // Percentiles move slowly: each half hour will do, once there is a day of them.
         let settled = self.hours >= 24.0 && self.closed.div_euclid(1800) == self.last.div_euclid(1800);
         self.propose(tuning, settled);
-        for ((hold, level), changes) in self.holds.iter_mut().zip(self.proposed).zip(&mut self.costs.changes) {
+        for ((hold, level), changes) in self.holds.iter_mut().zip(self.proposed).zip(&mut self.costs.changes)
+        {
             if let Some(level) = hold.weigh(level, elapsed, &rule) {
                 hold.set(level);
                 *changes += weight * price / INTERVAL as f32;

@@ -47,7 +47,9 @@ impl fmt::Display for Level {
             Self::FourHours => "maximum of the last four hours",
             Self::HalfDay => "maximum of the last half day",
             Self::SameTime => "maximum at this time yesterday and of the last quarter of an hour",
-            Self::Ahead => "maximum of the same and the next two hours yesterday and of the last quarter of an hour",
+            Self::Ahead => {
+                "maximum of the same and the next two hours yesterday and of the last quarter of an hour"
+            }
             Self::P80 => "80th percentile",
             Self::P90 => "90th percentile",
             Self::P98 => "98th percentile",

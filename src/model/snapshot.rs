@@ -108,7 +108,8 @@ fn check_header(bytes: &[u8]) -> Result<&[u8], SnapshotError> {
     if let Some(at) = (0..MAGIC.len()).find(|&i| bytes.get(i) != MAGIC.get(i)) {
         return Err(SnapshotError::NotASnapshot { at });
     }
-    let (Some(&version), Some(sum), Some(body)) = (bytes.get(4), bytes.get(5..HEADER), bytes.get(HEADER..)) else {
+    let (Some(&version), Some(sum), Some(body)) = (bytes.get(4), bytes.get(5..HEADER), bytes.get(HEADER..))
+    else {
         return Err(SnapshotError::NotASnapshot { at: bytes.len() });
     };
     if version > VERSION {
@@ -168,9 +169,14 @@ fn get_tail(from: &mut Reader<'_>) -> Result<Tail, SnapshotError> {
     let (slot, at) = (from.time()?, from.time()?);
     let mean = from.time()?.clamp(-100_000, 100_000) as f32 / 512.0;
     let mut tail = Tail { slot, at, mean, ..Tail::default() };
-    for value in
-        [&mut tail.open, &mut tail.slots, &mut tail.squares, &mut tail.peak, &mut tail.lesson, &mut tail.kills]
-    {
+    for value in [
+        &mut tail.open,
+        &mut tail.slots,
+        &mut tail.squares,
+        &mut tail.peak,
+        &mut tail.lesson,
+        &mut tail.kills,
+    ] {
         *value = from.amount()?;
     }
     for day in tail.days.iter_mut().chain(&mut tail.lessons) {
@@ -211,8 +217,7 @@ fn get_demand(from: &mut Reader<'_>) -> Result<Demand, SnapshotError> {
     demand.last = from.time()?;
     let since = from.time()?;
     demand.closed = if since < 0 { i64::MIN } else { demand.last.saturating_sub(since) };
-    for value in
-        [&mut demand.peak, &mut demand.mean, &mut demand.step, &mut demand.before, &mut demand.hours]
+    for value in [&mut demand.peak, &mut demand.mean, &mut demand.step, &mut demand.before, &mut demand.hours]
     {
         *value = from.amount()?;
     }
@@ -279,7 +284,8 @@ fn get_histogram(from: &mut Reader<'_>, last: i64) -> Result<Histogram, Snapshot
     if shift > 8 {
         return Err(from.wrong("no shift"));
     }
-    let weights =
-        (0..len).map(|_| from.byte().map(|weight| u16::from(weight) << shift)).collect::<Result<Vec<_>, _>>()?;
+    let weights = (0..len)
+        .map(|_| from.byte().map(|weight| u16::from(weight) << shift))
+        .collect::<Result<Vec<_>, _>>()?;
     Histogram::from_parts(reference, first, &weights).ok_or_else(|| from.wrong("no bucket"))
 }

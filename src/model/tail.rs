@@ -171,7 +171,8 @@ impl Tail {
         let unsteady = (self.deviation() / prices.equal_steady).powi(4);
         let (short, long) = (self.highest_of(&self.days, SHORT_DAYS), self.highest_of(&self.days, DAYS));
         let level = short + (long - short) / (1.0 + unsteady);
-        let (short, long) = (self.highest_of(&self.lessons, SHORT_DAYS), self.highest_of(&self.lessons, DAYS));
+        let (short, long) =
+            (self.highest_of(&self.lessons, SHORT_DAYS), self.highest_of(&self.lessons, DAYS));
         let lesson = short + (long - short) / (1.0 + unsteady);
         (level * prices.equal_margin).max(lesson * prices.equal_lesson)
     }
@@ -179,6 +180,8 @@ impl Tail {
     /// The highest entry of a ring for the last `days` days, today included.
     fn highest_of(&self, ring: &[f32; DAYS], days: usize) -> f32 {
         let today = number::ring(self.at.div_euclid(86_400), DAYS as i64);
-        (0..days.min(DAYS)).filter_map(|back| ring.get((today + DAYS - back) % DAYS)).fold(0.0, |a, b| b.max(a))
+        (0..days.min(DAYS))
+            .filter_map(|back| ring.get((today + DAYS - back) % DAYS))
+            .fold(0.0, |a, b| b.max(a))
     }
 }

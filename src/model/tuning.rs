@@ -65,7 +65,14 @@ impl Tuning {
     #[must_use]
     pub fn cpu() -> Self {
         Self {
-            levels: [Level::QuarterHour, Level::Hour, Level::FourHours, Level::SameTime, Level::Ahead, Level::P80],
+            levels: [
+                Level::QuarterHour,
+                Level::Hour,
+                Level::FourHours,
+                Level::SameTime,
+                Level::Ahead,
+                Level::P80,
+            ],
             margins: [0.9, 1.0, 1.06, 1.12, 1.2, 1.35],
             half_life: 86_400,
             memory: 4 * 86_400,
@@ -86,7 +93,14 @@ impl Tuning {
     #[must_use]
     pub fn memory() -> Self {
         Self {
-            levels: [Level::QuarterHour, Level::Hour, Level::FourHours, Level::HalfDay, Level::P90, Level::P98],
+            levels: [
+                Level::QuarterHour,
+                Level::Hour,
+                Level::FourHours,
+                Level::HalfDay,
+                Level::P90,
+                Level::P98,
+            ],
             margins: [0.97, 1.0, 1.015, 1.03, 1.06, 1.12],
             half_life: 2 * 86_400,
             memory: 129_600,

@@ -151,7 +151,9 @@ fn size_memory(
         }
     };
     let mut wanted = within(target, range, resource, because);
-    if let Some(now) = current.memory_request.map(Bytes::as_f64).filter(|now| !rules.shrink_memory && *now > wanted) {
+    if let Some(now) =
+        current.memory_request.map(Bytes::as_f64).filter(|now| !rules.shrink_memory && *now > wanted)
+    {
         because(Reason::NoShrink { resource, from: wanted, value: now });
         wanted = now;
     }
@@ -191,7 +193,10 @@ fn limit_memory(
             return Some(limit);
         }
         (_, Some(limit)) if rules.memory_limit == MemoryLimitRule::Ratio => {
-            let ratio = current.memory_request.filter(|now| now.0 > 0).map_or(1.0, |now| limit.as_f64() / now.as_f64());
+            let ratio = current
+                .memory_request
+                .filter(|now| now.0 > 0)
+                .map_or(1.0, |now| limit.as_f64() / now.as_f64());
             let limit = Bytes::from_f64(request.as_f64() * ratio.max(1.0));
             (round_up_bytes(limit), "keeps its ratio to the request")
         }
@@ -204,7 +209,12 @@ fn limit_memory(
 }
 
 /// `value` moved into the range, with the reason. The most wins over the least.
-fn within(value: f64, (least, most): (f64, Option<f64>), resource: Resource, because: &mut impl FnMut(Reason)) -> f64 {
+fn within(
+    value: f64,
+    (least, most): (f64, Option<f64>),
+    resource: Resource,
+    because: &mut impl FnMut(Reason),
+) -> f64 {
     let mut moved = value;
     if moved < least {
         because(Reason::Raised { resource, from: moved, value: least });

@@ -128,6 +128,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn end(&self) -> Result<(), SnapshotError> {
-        if self.at == self.bytes.len() { Ok(()) } else { Err(self.wrong("something follows the last series")) }
+        if self.at == self.bytes.len() {
+            Ok(())
+        } else {
+            Err(self.wrong("something follows the last series"))
+        }
     }
 }
