@@ -22,7 +22,12 @@ pub(crate) struct Args {
     traces: Vec<PathBuf>,
     /// Sizers to compare, separated by commas: plumb, plumb-economy, plumb-critical, vpa, krr, window (Autopilot's),
     /// fixed (requests as they are); plumb0, vpa0 and krr0 are those without their floors
-    #[arg(long, value_delimiter = ',', default_value = "plumb,vpa,krr,window,fixed", value_name = "NAME,...")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "plumb,vpa,krr,window,fixed",
+        value_name = "NAME,..."
+    )]
     arms: Vec<String>,
     /// Least time between two decisions; an OOM kill does not wait for it
     #[arg(long, default_value = "5m", value_name = "SPAN")]

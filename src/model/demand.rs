@@ -145,7 +145,8 @@ impl Demand {
         let price = self.change_price(tuning);
         let rule = HoldRule { price: price * tuning.hold.price, ..tuning.hold };
         self.proposed = self.levels(tuning);
-        for ((hold, level), changes) in self.holds.iter_mut().zip(self.proposed).zip(&mut self.costs.changes) {
+        for ((hold, level), changes) in self.holds.iter_mut().zip(self.proposed).zip(&mut self.costs.changes)
+        {
             if let Some(level) = hold.weigh(level, elapsed, &rule) {
                 hold.set(level);
                 *changes += weight * level * price;

@@ -103,10 +103,8 @@ fn need(demand: &mut Demand, prices: &RequestPrices, tuning: &Tuning, unit: f64)
     let asked = demand.ask(prices, tuning)?;
     let (low, high) = spread(demand, &asked, tuning);
     let target = f64::from(asked.target) * unit;
-    let hold = HoldRule {
-        price: tuning.hold.price * prices.change * demand.change_price(tuning),
-        ..tuning.hold
-    };
+    let hold =
+        HoldRule { price: tuning.hold.price * prices.change * demand.change_price(tuning), ..tuning.hold };
     Some(Need {
         lower: target * f64::from(low),
         target,

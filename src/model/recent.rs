@@ -69,8 +69,7 @@ impl Recent {
         let moved = to.saturating_sub(from);
         if moved > 0 {
             let place = number::ring(to, HALVES as i64);
-            self.before =
-                if moved <= HALVES as i64 { self.half.get(place).copied().unwrap_or(0) } else { 0 };
+            self.before = if moved <= HALVES as i64 { self.half.get(place).copied().unwrap_or(0) } else { 0 };
             for gone in 0..moved.min(HALVES as i64) {
                 clear(&mut self.half, number::ring(to - gone, HALVES as i64));
             }
@@ -115,10 +114,19 @@ impl Recent {
         (self.newest, &self.five, &self.half, self.before)
     }
 
-    pub(crate) fn from_parts(newest: i64, five: [u16; FIVES], half: [u16; HALVES], before: u16) -> Option<Self> {
+    pub(crate) fn from_parts(
+        newest: i64,
+        five: [u16; FIVES],
+        half: [u16; HALVES],
+        before: u16,
+    ) -> Option<Self> {
         let sound = |code: &u16| unpack(*code).is_finite() && *code < 0x8000;
-        (five.iter().all(sound) && half.iter().all(sound) && sound(&before))
-            .then_some(Self { newest, five, half, before })
+        (five.iter().all(sound) && half.iter().all(sound) && sound(&before)).then_some(Self {
+            newest,
+            five,
+            half,
+            before,
+        })
     }
 }
 

@@ -128,7 +128,9 @@ impl Tail {
     #[must_use]
     pub fn highest_of(&self, days: usize) -> f32 {
         let today = number::ring(self.at.div_euclid(86_400), DAYS as i64);
-        (0..days.min(DAYS)).filter_map(|back| self.days.get((today + DAYS - back) % DAYS)).fold(0.0, |a, b| b.max(a))
+        (0..days.min(DAYS))
+            .filter_map(|back| self.days.get((today + DAYS - back) % DAYS))
+            .fold(0.0, |a, b| b.max(a))
     }
 
     /// The level that memory is expected to pass `kills_per_year` times a year.

@@ -56,11 +56,24 @@ const BALANCED: Prices = Prices {
 const ECONOMY: Prices = Prices {
     cpu: RequestPrices { underrun: 8.0, change: 1.0 },
     memory: RequestPrices { underrun: 25.0, change: 1.0 },
-    limit: LimitPrices { kills_per_year: 10.0, least_margin: 1.25, most_margin: 1.6, equal_margin: 1.05, ..BALANCED.limit },
+    limit: LimitPrices {
+        kills_per_year: 10.0,
+        least_margin: 1.25,
+        most_margin: 1.6,
+        equal_margin: 1.05,
+        ..BALANCED.limit
+    },
 };
 
 const CRITICAL: Prices = Prices {
     cpu: RequestPrices { underrun: 120.0, change: 1.0 },
     memory: RequestPrices { underrun: 300.0, change: 1.0 },
-    limit: LimitPrices { kills_per_year: 0.1, least_margin: 2.5, most_margin: 5.0, equal_margin: 1.5, equal_days: 8, ..BALANCED.limit },
+    limit: LimitPrices {
+        kills_per_year: 0.1,
+        least_margin: 2.5,
+        most_margin: 5.0,
+        equal_margin: 1.5,
+        equal_days: 8,
+        ..BALANCED.limit
+    },
 };

@@ -132,7 +132,9 @@ fn size_memory(
         }
     };
     let mut wanted = within(target, range, resource, reasons);
-    if let Some(now) = current.memory_request.map(Bytes::as_f64).filter(|now| !rules.shrink_memory && *now > wanted) {
+    if let Some(now) =
+        current.memory_request.map(Bytes::as_f64).filter(|now| !rules.shrink_memory && *now > wanted)
+    {
         reasons.push(Reason::NoShrink { resource, from: wanted, value: now });
         wanted = now;
     }
@@ -172,7 +174,10 @@ fn limit_memory(
             return Some(limit);
         }
         (_, Some(limit)) if rules.memory_limit == MemoryLimitRule::Ratio => {
-            let ratio = current.memory_request.filter(|now| now.0 > 0).map_or(1.0, |now| limit.as_f64() / now.as_f64());
+            let ratio = current
+                .memory_request
+                .filter(|now| now.0 > 0)
+                .map_or(1.0, |now| limit.as_f64() / now.as_f64());
             let limit = Bytes::from_f64(request.as_f64() * ratio.max(1.0));
             (round_up_bytes(limit), "keeps its ratio to the request")
         }
