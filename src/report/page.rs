@@ -92,8 +92,8 @@ fn facts(html: &mut Html, outcome: &Outcome) {
             "Longest history",
             format!("{} days", axis::trimmed(longest.max().unwrap_or(0) as f64 / DAY as f64, 1)),
         ),
-        ("Container-days scored", grouped(usize::try_from(days).unwrap_or(usize::MAX))),
-        ("Warm-up, watched only", duration(rules.warmup)),
+        ("Days scored", grouped(usize::try_from(days).unwrap_or(usize::MAX))),
+        ("Warm-up", duration(rules.warmup)),
         ("Between decisions", format!("{} or more", duration(rules.interval))),
     ] {
         html.put(format_args!("<div><dt>{name}</dt><dd>{value}</dd></div>\n"));

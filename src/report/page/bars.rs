@@ -25,8 +25,9 @@ pub(super) fn exposure(html: &mut Html, outcome: &Outcome) {
     ));
     let said: String =
         bars.iter().map(|(_, name, value)| format!("{name}: {}. ", axis::share(*value))).collect();
-    html.picture(&format!("viewBox=\"0 0 {WIDTH} {HEIGHT}\""), title, &said);
     let row = ((HEIGHT - TOP) / bars.len() as f64).min(ROW);
+    let height = TOP + row * bars.len() as f64;
+    html.picture(&format!("viewBox=\"0 0 {WIDTH} {height:.1}\""), title, &said);
     for (place, (arm, name, value)) in bars.into_iter().enumerate() {
         bar(
             html,

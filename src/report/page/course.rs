@@ -15,6 +15,8 @@ use crate::replay::trace::Series;
 /// Height of a picture and of the strip below it where times stand, in pixels.
 const HEIGHT: f64 = 176.0;
 const STRIP: f64 = 22.0;
+/// Height of a mark.
+const MARK: f64 = 11.0;
 /// Requests and limits are drawn up to so many times the largest usage: beyond it the usage itself could not be seen.
 const MOST_REQUEST: f64 = 4.0;
 const MOST_LIMIT: f64 = 2.0;
@@ -269,16 +271,19 @@ fn curves(html: &mut Html, picture: &Picture<'_>, frame: &Frame) {
     html.put(format_args!("</svg>\n"));
 }
 
+/// OOM kills; marks that would cover each other stand one above the other.
 fn marks(html: &mut Html, picture: &Picture<'_>, frame: &Frame) {
-    for (arm, line) in picture.lines.iter().enumerate().rev().filter(|(_, line)| !line.kills.is_empty()) {
+    let mut taken: Vec<(f64, f64)> = Vec::new();
+    for (arm, line) in picture.lines.iter().enumerate().filter(|(_, line)| !line.kills.is_empty()) {
         html.put(format_args!("<g class=\"arm a{0}\">", look(arm)));
         for (at, usage) in line.kills {
-            html.put(format_args!(
-                "<use href=\"#m{}\" x=\"{:.2}%\" y=\"{:.0}\"/>",
-                look(arm),
-                frame.x(*at) * 100.0,
-                frame.y(*usage) * HEIGHT
-            ));
+            let (x, mut y) = (frame.x(*at) * 100.0, frame.y(*usage) * HEIGHT);
+            let step = if y < HEIGHT / 2.0 { MARK } else { -MARK };
+            while taken.iter().any(|(tx, ty)| (tx - x).abs() < 0.8 && (ty - y).abs() < MARK) {
+                y += step;
+            }
+            taken.push((x, y));
+            html.put(format_args!("<use href=\"#m{}\" x=\"{x:.2}%\" y=\"{y:.0}\"/>", look(arm)));
         }
         html.put(format_args!("</g>\n"));
     }

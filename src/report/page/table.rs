@@ -35,9 +35,9 @@ const fn row(
 }
 
 const CPU: [Row; 3] = [
-    row("CPU slack, %", "requested and not used", |f| f.cpu_slack, (true, 1), Best::Least),
+    row("CPU slack, %", "requested and not used", |f| f.cpu_slack, (true, 1), Best::Least),
     row(
-        "CPU shortfall, %",
+        "CPU shortfall, %",
         "of the used CPU: above the request",
         |f| f.cpu_shortfall,
         (true, 2),
@@ -53,9 +53,9 @@ const CPU: [Row; 3] = [
 ];
 
 const MEMORY: [Row; 6] = [
-    row("Memory slack, %", "requested and not used", |f| f.memory_slack, (true, 1), Best::Least),
+    row("Memory slack, %", "requested and not used", |f| f.memory_slack, (true, 1), Best::Least),
     row(
-        "Exposure, %",
+        "Exposure, %",
         "of the used memory: above the request",
         |f| f.memory_exposure,
         (true, 3),
@@ -69,7 +69,7 @@ const MEMORY: [Row; 6] = [
         Best::Least,
     ),
     row(
-        "OOM-free days, %",
+        "OOM-free days, %",
         "container-days without an OOM kill",
         |f| f.memory_slack.and(f.oom_free_days),
         (true, 2),
@@ -83,8 +83,8 @@ const MEMORY: [Row; 6] = [
         Best::Neither,
     ),
     row(
-        "Node pressure, %",
-        "of the time, a node packed with 20 containers by their requests lacks a tenth of its memory",
+        "Node pressure, %",
+        "of the time, a node filled by 20 requests lacks a tenth of its memory",
         |f| f.node_pressure,
         (true, 2),
         Best::Least,
