@@ -264,9 +264,13 @@ fn put_histogram(out: &mut Writer, histogram: &Histogram, last: i64) {
     let (reference, first, weights) = histogram.parts();
     let heaviest = weights.iter().copied().max().unwrap_or(0);
     let shift = (16 - heaviest.leading_zeros()).saturating_sub(8);
+    // Cut to what is left after the shift, so that what is read back is cut alike.
+    let low = weights.iter().position(|w| w >> shift > 0).unwrap_or(0);
+    let high = weights.iter().rposition(|w| w >> shift > 0).map_or(0, |at| at + 1);
+    let weights = weights.get(low..high).unwrap_or_default();
     out.count(weights.len());
     out.signed(last.saturating_sub(reference));
-    out.unsigned(u64::from(first));
+    out.unsigned(u64::from(first) + low as u64);
     out.byte(shift as u8);
     weights.iter().for_each(|weight| out.byte((weight >> shift) as u8));
 }
