@@ -112,7 +112,7 @@ fn snapshots(c: &mut Criterion) {
     let pack = write_snapshot(&all);
     println!("snapshot: {} B a series", pack.len() / all.len());
     c.bench_function("snapshot: write 100 series", |b| b.iter(|| write_snapshot(black_box(&all))));
-    c.bench_function("snapshot: read 100 series", |b| b.iter(|| read_snapshot(black_box(&pack), &model)));
+    c.bench_function("snapshot: read 100 series", |b| b.iter(|| read_snapshot(black_box(&pack))));
 }
 
 criterion_group!(benches, samples, recommendations, snapshots);

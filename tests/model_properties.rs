@@ -137,7 +137,7 @@ proptest! {
         let mut series = fed(&samples, &model);
         let before = series.estimate(&prices, &model);
         let bytes = write_snapshot(&[&series]);
-        let mut back = read_snapshot(&bytes, &model).unwrap();
+        let mut back = read_snapshot(&bytes).unwrap();
         prop_assert_eq!(back.len(), 1);
         prop_assert_eq!(write_snapshot(&[&back[0]]), bytes);
         let after = back[0].estimate(&prices, &model);
@@ -150,11 +150,11 @@ proptest! {
     #[test]
     fn bytes_of_any_kind_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400), mut at in 0_usize..4000, flip: u8) {
         let model = Model::default();
-        prop_assert!(read_snapshot(&bytes, &model).is_err());
+        prop_assert!(read_snapshot(&bytes).is_err());
         let mut pack = write_snapshot(&[&fed(&[(300, 1.0, 50); 40], &model)]);
         at %= pack.len();
         pack[at] ^= flip;
-        prop_assert_eq!(read_snapshot(&pack, &model).is_ok(), flip == 0);
+        prop_assert_eq!(read_snapshot(&pack).is_ok(), flip == 0);
     }
 
     #[test]

@@ -14,10 +14,10 @@ fuzz_target!(|data: &[u8]| {
     let mut pack = b"PLMB\x01".to_vec();
     pack.extend_from_slice(&crc.sum().to_le_bytes());
     pack.extend_from_slice(data);
-    drop(read_snapshot(data, &model));
-    if let Ok(mut series) = read_snapshot(&pack, &model) {
+    drop(read_snapshot(data));
+    if let Ok(mut series) = read_snapshot(&pack) {
         let again = write_snapshot(&series.iter().collect::<Vec<_>>());
-        assert!(read_snapshot(&again, &model).is_ok());
+        assert!(read_snapshot(&again).is_ok());
         let prices = Rules::default().prices();
         for one in &mut series {
             let need = one.estimate(&prices, &model);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::Model;
 use crate::units::{Bytes, Cores, Timestamp};
 
 /// Days of usage in five-minute steps with a daily cycle and noise.
@@ -28,7 +29,7 @@ fn what_is_read_back_writes_the_same_bytes_and_estimates_the_same() {
         let mut series = lived(days, 7);
         let before = series.estimate(&prices, &model);
         let bytes = write(&[&series, &Series::default()]);
-        let mut back = read(&bytes, &model).unwrap();
+        let mut back = read(&bytes).unwrap();
         assert_eq!(write(&back.iter().collect::<Vec<_>>()), bytes, "{days} days");
         let after = back[0].estimate(&prices, &model);
         let near = |a: f64, b: f64| (a / b - 1.0).abs() < 0.05;
@@ -59,19 +60,19 @@ fn a_pack_takes_few_bytes_a_series() {
 fn what_is_damaged_names_the_byte() {
     let model = Model::default();
     let bytes = write(&[&lived(1, 3)]);
-    assert_eq!(read(b"", &model), Err(SnapshotError::NotASnapshot { at: 0 }));
-    assert_eq!(read(b"PLxB", &model), Err(SnapshotError::NotASnapshot { at: 2 }));
-    assert_eq!(read(&bytes[..6], &model), Err(SnapshotError::NotASnapshot { at: 6 }));
+    assert_eq!(read(b""), Err(SnapshotError::NotASnapshot { at: 0 }));
+    assert_eq!(read(b"PLxB"), Err(SnapshotError::NotASnapshot { at: 2 }));
+    assert_eq!(read(&bytes[..6]), Err(SnapshotError::NotASnapshot { at: 6 }));
     let mut newer = bytes.clone();
     newer[4] = 9;
-    assert_eq!(read(&newer, &model), Err(SnapshotError::Newer { found: 9 }));
-    assert!(read(&newer, &model).unwrap_err().to_string().contains("byte 4"));
+    assert_eq!(read(&newer), Err(SnapshotError::Newer { found: 9 }));
+    assert!(read(&newer).unwrap_err().to_string().contains("byte 4"));
     for at in [5, 9, 40, bytes.len() - 1] {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x10;
-        assert_eq!(read(&damaged, &model), Err(SnapshotError::Checksum { to: bytes.len() }));
+        assert_eq!(read(&damaged), Err(SnapshotError::Checksum { to: bytes.len() }));
     }
-    assert!(read(&bytes[..bytes.len() - 1], &model).is_err());
+    assert!(read(&bytes[..bytes.len() - 1]).is_err());
 }
 
 #[test]
@@ -86,7 +87,7 @@ fn damage_below_the_checksum_is_an_error_and_no_panic() {
         damaged[at] ^= 0x91;
         let mut from = Reader::new(&damaged);
         let count = from.count(damaged.len() / LEAST_SERIES);
-        let read = count.and_then(|n| (0..n).map(|_| get_series(&mut from, &model)).collect::<Result<Vec<_>, _>>());
+        let read = count.and_then(|n| (0..n).map(|_| get_series(&mut from)).collect::<Result<Vec<_>, _>>());
         if let Ok(mut series) = read {
             for one in &mut series {
                 one.estimate(&crate::policy::Rules::default().prices(), &model);
