@@ -1,0 +1,45 @@
+//! plumb's promises, tried on a real Kubernetes that is started on this machine: no part of it is a double.
+//!
+//! `cargo test --test cluster` runs them; one file holds one promise, and `support` starts what they run on. The
+//! same program leaves a cluster running: `cargo test --test cluster -- up`, and `-- down`.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program talks to a terminal")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by them")]
+#![allow(missing_docs, unreachable_pub, clippy::missing_errors_doc, reason = "nobody uses it from outside")]
+
+mod oom_kill;
+mod support;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use support::{Suite, keep, process};
+
+fn main() -> ExitCode {
+    rustls::crypto::ring::default_provider().install_default().expect("nobody has installed another");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("", &[][..]),
+    };
+    let result = match (command, rest) {
+        ("up", options) => keep::up(options),
+        ("down", []) => keep::down(),
+        ("keep", options) => keep::keep(options),
+        ("watch", [dir]) => process::watch(Path::new(dir)),
+        _ => return test(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test() -> ExitCode {
+    let suite = Suite::new().expect("a runtime");
+    let trials = [oom_kill::trials(&suite)];
+    suite.main(trials.into_iter().flatten().collect())
+}

@@ -1,0 +1,140 @@
+#!/bin/sh
+# Builds the programs that the cluster tests run on, each once, into target/cluster: Go programs into
+# bin/<Kubernetes version> (control plane, kubelet) and bin/shared (the rest), Debian packages unpacked under deb/.
+# Nothing is installed on the machine and no service is started.
+#
+#   build.sh [PART...]     parts: kubernetes runtime metrics-server kwok load deb; all of them when none is named
+#
+# KUBERNETES=1.37.2        another Kubernetes version than the default; it needs a module kubernetes-<minor> here
+# KUBEBUILDER_ASSETS=DIR   etcd, kube-apiserver and kubectl are there already and are not built
+#
+# A part is built again only when what pins it has changed: its module's files, this script, or the Go release.
+set -eu
+
+parts=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+root=$(CDPATH='' cd -- "$parts/../../.." && pwd)
+out=${CARGO_TARGET_DIR:-$root/target}/cluster
+KUBERNETES=${KUBERNETES:-1.36.3}
+minor=${KUBERNETES%.*}
+
+say() { echo "cluster parts: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# The programs are static: they run whatever C library the machine has, and building them needs no C compiler.
+export CGO_ENABLED=0
+
+# What a module pins, as one number.
+pins() {
+    { go version; echo "${KUBEBUILDER_ASSETS:-}"; cat "$1"/*; cat "$0"; } | sha256sum | cut -d' ' -f1
+}
+
+# go_part NAME MODULE BIN LDFLAGS: builds every `tool` of the module, or its own main package when it names none.
+go_part() {
+    name=$1 module=$parts/$2 bin=$out/bin/$3 ldflags=$4
+    stamp=$out/stamps/$name
+    pins=$(pins "$module")
+    if [ "$(cat "$stamp" 2>/dev/null)" = "$pins" ] && complete "$module" "$bin"; then
+        return 0
+    fi
+    say "building $name"
+    mkdir -p "$bin" "$out/stamps"
+    rm -f "$stamp"
+    tools=$(tools "$module")
+    for package in ${tools:-.}; do
+        program=$(program "$package" "$name")
+        if provided "$program"; then continue; fi
+        (cd "$module" && go build -trimpath -buildvcs=false -ldflags "-s -w $ldflags" -o "$bin/.$program" "$package")
+        # Renamed over, not written over: the old one may be running.
+        mv "$bin/.$program" "$bin/$program"
+    done
+    echo "$pins" > "$stamp"
+}
+
+tools() { (cd "$1" && go mod edit -json | sed -n '/"Tool"/,/\]/s/.*"Path": "\(.*\)".*/\1/p'); }
+
+# The file name that a package's program gets.
+program() {
+    case $1 in
+    .) echo "plumb-$2" ;;
+    go.etcd.io/etcd/server/v3) echo etcd ;;
+    *) basename "$1" ;;
+    esac
+}
+
+provided() {
+    case $1 in
+    etcd | kube-apiserver | kubectl) [ -n "${KUBEBUILDER_ASSETS:-}" ] && [ -x "$KUBEBUILDER_ASSETS/$1" ] ;;
+    *) false ;;
+    esac
+}
+
+complete() {
+    wanted=$(tools "$1")
+    for package in ${wanted:-.}; do
+        program=$(program "$package" "$(basename "$1")")
+        provided "$program" || [ -x "$2/$program" ] || return 1
+    done
+}
+
+kubernetes() {
+    module=kubernetes-$minor
+    [ -d "$parts/$module" ] || die "no module $module beside this script: KUBERNETES=$KUBERNETES is not a version that is pinned here"
+    grep -q "k8s.io/kubernetes v$KUBERNETES\( \|\$\)" "$parts/$module/go.mod" ||
+        die "$module/go.mod pins another version than KUBERNETES=$KUBERNETES"
+    v=k8s.io/component-base/version
+    go_part "kubernetes-$KUBERNETES" "$module" "$KUBERNETES" \
+        "-X $v.gitVersion=v$KUBERNETES -X $v.gitMajor=1 -X $v.gitMinor=${minor#1.} -X $v.gitTreeState=clean"
+}
+
+runtime() {
+    go_part runtime runtime shared "-X github.com/containerd/containerd/v2/version.Version=v2.2.3"
+}
+
+metrics_server() {
+    go_part metrics-server metrics-server shared "-X k8s.io/component-base/version.gitVersion=v0.9.0"
+}
+
+kwok() { go_part kwok kwok shared "-X sigs.k8s.io/kwok/pkg/consts.Version=v0.8.0"; }
+
+# The test workload and the images that the node runs: an image is a docker archive with one layer and one program.
+load() {
+    go_part load load shared ""
+    for image in load pause; do
+        tar=$out/images/$image.tar
+        if [ "$tar" -nt "$out/bin/shared/plumb-load" ] && [ "$tar" -nt "$parts/image.sh" ]; then continue; fi
+        mkdir -p "$out/images"
+        "$parts/image.sh" "$out/bin/shared/plumb-load" "localhost/plumb-$image:dev" "$image" "$tar"
+    done
+}
+
+# runc (its Go build has no seccomp without the C library) and prometheus: unpacked, never installed.
+deb() {
+    for package in runc prometheus; do
+        dir=$out/deb/$package
+        program=$dir/usr/sbin/runc
+        [ "$package" = runc ] || program=$dir/usr/bin/$package
+        if [ -x "$program" ]; then continue; fi
+        say "fetching Debian's $package"
+        rm -rf "$dir" && mkdir -p "$dir"
+        (cd "$dir" && { apt-get download -q "$package" || { apt-get update -q && apt-get download -q "$package"; }; }) >&2 ||
+            die "Debian's package $package could not be fetched: node tests need it"
+        dpkg -x "$dir"/*.deb "$dir"
+        rm -f "$dir"/*.deb
+        missing=$(ldd "$program" | grep 'not found' || true)
+        [ -z "$missing" ] || { rm -rf "$dir"; die "$package needs libraries that this machine lacks: $missing (apt-get install libseccomp2)"; }
+    done
+}
+
+mkdir -p "$out"
+# Two builds at once would do the same work twice.
+exec 9> "$out/build.lock"
+command -v flock > /dev/null && flock 9
+
+[ $# -gt 0 ] || set -- kubernetes load runtime deb metrics-server kwok
+for part in "$@"; do
+    case $part in
+    kubernetes | runtime | kwok | load | deb) "$part" ;;
+    metrics-server) metrics_server ;;
+    *) die "unknown part $part" ;;
+    esac
+done

@@ -1,0 +1,27 @@
+//! What the cluster tests stand on: real programs, started on this machine and stopped again.
+//!
+//! From the bottom up: where things are ([`paths`]), processes that never outlive a run ([`process`], [`leftovers`]),
+//! the parts of a cluster ([`control_plane`], [`node`], [`metrics_server`], [`prometheus`], [`kwok`]), what a test
+//! asks of them ([`cluster`], [`pods`], [`wait`]), the run itself ([`suite`]), and a cluster that stays ([`keep`]).
+
+pub mod certificates;
+pub mod cgroups;
+pub mod cluster;
+pub mod control_plane;
+pub mod keep;
+pub mod kwok;
+pub mod leftovers;
+pub mod metrics_server;
+pub mod node;
+pub mod paths;
+pub mod pods;
+pub mod process;
+pub mod prometheus;
+pub mod suite;
+pub mod tls;
+pub mod wait;
+
+pub use cluster::Context;
+pub use pods::Load;
+pub use suite::{Need, Suite};
+pub use wait::wait_for;

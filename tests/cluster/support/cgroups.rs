@@ -1,0 +1,122 @@
+//! The kernel's own view of pods: their control groups, on cgroup v1 and v2 alike.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// The `kubepods` group of every hierarchy that has one.
+fn pod_roots() -> Vec<PathBuf> {
+    let hierarchies = subdirectories(Path::new(ROOT));
+    let roots = hierarchies.iter().map(|dir| dir.join("kubepods"));
+    roots.chain([Path::new(ROOT).join("kubepods")]).filter(|dir| dir.is_dir()).collect()
+}
+
+fn subdirectories(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    // Hierarchies that are mounted together have a second name, a link.
+    entries
+        .filter_map(|entry| entry.ok().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// A group and all below it, the innermost first.
+fn with_children(group: &Path) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> =
+        subdirectories(group).iter().flat_map(|child| with_children(child)).collect();
+    all.push(group.to_owned());
+    all
+}
+
+/// The processes of all pods.
+pub fn pod_processes() -> Vec<i32> {
+    let groups = pod_roots().into_iter().flat_map(|root| with_children(&root));
+    let lists = groups.map(|group| fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default());
+    let mut pids: Vec<i32> =
+        lists.flat_map(|list| list.lines().filter_map(|l| l.parse().ok()).collect::<Vec<_>>()).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}
+
+/// True where there is a group of pods.
+pub fn has_pods() -> bool {
+    !pod_roots().is_empty()
+}
+
+/// Removes the groups of all pods, which are empty.
+pub fn remove_pods() -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let left: Vec<PathBuf> = pod_roots().into_iter().flat_map(|root| with_children(&root)).collect();
+        let mut failed = None;
+        for group in left {
+            if let Err(error) = fs::remove_dir(&group)
+                && group.exists()
+            {
+                failed = Some((error, group));
+            }
+        }
+        match failed {
+            None => return Ok(()),
+            // The kernel is busy with a group for a moment after its last process has died.
+            Some(_) if start.elapsed() < Duration::from_secs(10) => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Some((error, group)) => {
+                return Err(error).with_context(|| format!("failed to remove {}", group.display()));
+            }
+        }
+    }
+}
+
+/// What the kernel enforces on a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes; `None` where there is no limit.
+    pub memory: Option<u64>,
+    /// Thousandths of a core; `None` where there is no limit.
+    pub cpu: Option<u64>,
+}
+
+/// What the kernel enforces on a container, by its id without `containerd://`.
+pub fn of_container(id: &str) -> Result<Limits> {
+    let find = |suffix: &str| find_group(suffix, |name| name.contains(id));
+    read_limits(&find("memory"), &find("cpu")).with_context(|| format!("no control group of container {id}"))
+}
+
+/// What the kernel enforces on a whole pod, by its uid.
+pub fn of_pod(uid: &str) -> Result<Limits> {
+    let find = |suffix: &str| find_group(suffix, |name| name == format!("pod{uid}"));
+    read_limits(&find("memory"), &find("cpu")).with_context(|| format!("no control group of pod {uid}"))
+}
+
+fn find_group(controller: &str, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
+    let root = [Path::new(ROOT).join(controller).join("kubepods"), Path::new(ROOT).join("kubepods")];
+    let groups = root.iter().find(|dir| dir.is_dir()).map(|dir| with_children(dir)).unwrap_or_default();
+    groups.into_iter().find(|group| group.file_name().and_then(|n| n.to_str()).is_some_and(&wanted))
+}
+
+fn read_limits(memory: &Option<PathBuf>, cpu: &Option<PathBuf>) -> Result<Limits> {
+    let memory = memory.as_deref().context("not found")?;
+    let cpu = cpu.as_deref().context("not found")?;
+    let read = |dir: &Path, file: &str| fs::read_to_string(dir.join(file)).map(|text| text.trim().to_owned());
+    if let Ok(v2) = read(cpu, "cpu.max") {
+        let (quota, period) = v2.split_once(' ').context("cpu.max is QUOTA PERIOD")?;
+        return Ok(Limits { memory: read(memory, "memory.max")?.parse().ok(), cpu: millicores(quota, period) });
+    }
+    // Version 1 says "no limit" by the largest whole number of pages.
+    let bytes: u64 = read(memory, "memory.limit_in_bytes")?.parse()?;
+    let (quota, period) = (read(cpu, "cpu.cfs_quota_us")?, read(cpu, "cpu.cfs_period_us")?);
+    Ok(Limits { memory: Some(bytes).filter(|bytes| *bytes < 1 << 60), cpu: millicores(&quota, &period) })
+}
+
+/// `None` for `max` and `-1`: no limit.
+fn millicores(quota: &str, period: &str) -> Option<u64> {
+    let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
+    Some(quota * 1000 / period)
+}

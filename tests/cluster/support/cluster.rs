@@ -1,0 +1,293 @@
+//! What a test asks of a cluster: clients, commands, a namespace, accounts with few rights.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::{Api, Client, Resource};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::control_plane::{self, ControlPlane};
+use super::node::RunningNode;
+use super::pods::{self, Load};
+use super::process::Run;
+use super::prometheus::Prometheus;
+use super::{kwok, metrics_server, paths, wait_for};
+
+/// One control plane, and what was added to it so far.
+pub struct Cluster {
+    /// The control plane.
+    pub plane: ControlPlane,
+    node: Once<RunningNode>,
+    metrics_server: Once<()>,
+    prometheus: Once<Prometheus>,
+    kwok: Once<()>,
+}
+
+/// A start is tried once: what failed for one test fails for all, with the same words.
+type Once<T> = OnceCell<Result<T, String>>;
+
+async fn once<'a, T>(cell: &'a Once<T>, start: impl Future<Output = Result<T>>) -> Result<&'a T> {
+    let begun = cell.get_or_init(|| async { start.await.map_err(|error| format!("{error:#}")) }).await;
+    begun.as_ref().map_err(|error| anyhow!("{error}"))
+}
+
+impl Cluster {
+    /// Starts a control plane, to which the rest is added when it is asked for.
+    pub async fn start(run: &Arc<Run>, name: &str) -> Result<Self> {
+        Ok(Self {
+            plane: ControlPlane::start(run, name).await?,
+            node: OnceCell::new(),
+            metrics_server: OnceCell::new(),
+            prometheus: OnceCell::new(),
+            kwok: OnceCell::new(),
+        })
+    }
+
+    /// The real node.
+    pub async fn node(&self) -> Result<&RunningNode> {
+        once(&self.node, RunningNode::start(&self.plane)).await
+    }
+
+    /// metrics-server, on the real node.
+    pub async fn metrics_server(&self) -> Result<()> {
+        self.node().await?;
+        once(&self.metrics_server, metrics_server::start(&self.plane)).await.copied()
+    }
+
+    /// Prometheus, reading the real node.
+    pub async fn prometheus(&self) -> Result<&Prometheus> {
+        let node = self.node().await?;
+        once(&self.prometheus, Prometheus::start(&self.plane, node)).await
+    }
+
+    /// kwok, for fake nodes and pods.
+    pub async fn kwok(&self) -> Result<()> {
+        once(&self.kwok, kwok::start(&self.plane)).await.copied()
+    }
+}
+
+/// A test's place: the shared cluster and a namespace of its own.
+#[derive(Clone)]
+pub struct Context {
+    /// The cluster that this run's tests share.
+    pub cluster: Arc<Cluster>,
+    /// The test's own namespace; its pods are deleted when the test is over.
+    pub namespace: String,
+}
+
+impl Context {
+    /// Makes the namespace.
+    pub async fn new(cluster: Arc<Cluster>, prefix: &str) -> Result<Self> {
+        let namespaces: Api<Namespace> = Api::all(cluster.plane.client());
+        let namespace = json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"generateName": format!("{prefix}-"), "labels": {"plumb.test": "true"}},
+        });
+        let made = namespaces.create(&PostParams::default(), &serde_json::from_value(namespace)?).await?;
+        Ok(Self { cluster, namespace: made.metadata.name.context("a namespace without a name")? })
+    }
+
+    /// A client that may do everything. It does not retry.
+    pub fn client(&self) -> Client {
+        self.cluster.plane.client()
+    }
+
+    /// The kubeconfig of somebody who may do everything.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.cluster.plane.kubeconfig("admin")
+    }
+
+    /// Objects of the test's namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client(), &self.namespace)
+    }
+
+    /// Creates a pod and does not wait for it.
+    pub async fn create_pod(&self, load: &Load) -> Result<Pod> {
+        let pod = serde_json::from_value(load.json())?;
+        Ok(self.api::<Pod>().create(&PostParams::default(), &pod).await?)
+    }
+
+    /// Creates a pod and waits until it is ready.
+    pub async fn run_pod(&self, load: &Load) -> Result<Pod> {
+        let pod = self.create_pod(load).await?;
+        pods::wait_ready(&self.api(), pod.metadata.name.as_deref().unwrap_or_default()).await
+    }
+
+    /// Applies JSON objects: one, or a List. Those that name no namespace go to the test's own.
+    pub async fn apply(&self, objects: &Value) -> Result<()> {
+        self.cluster.plane.apply_in(Some(&self.namespace), objects).await
+    }
+
+    /// Runs kubectl in the test's namespace, as somebody who may do everything.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
+        let mut all = vec!["--namespace", &self.namespace];
+        all.extend(arguments);
+        self.run(&paths::kubernetes_program("kubectl"), &self.kubeconfig(), &all).await
+    }
+
+    /// Runs plumb as somebody who may do everything. It says itself which namespace it means.
+    pub async fn plumb(&self, arguments: &[&str]) -> Result<Output> {
+        self.plumb_as(&self.kubeconfig(), arguments).await
+    }
+
+    /// Runs plumb with another kubeconfig.
+    pub async fn plumb_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Result<Output> {
+        self.run(Path::new(env!("CARGO_BIN_EXE_plumb")), kubeconfig, arguments).await
+    }
+
+    async fn run(&self, program: &Path, kubeconfig: &Path, arguments: &[&str]) -> Result<Output> {
+        run(program, kubeconfig, &self.cluster.plane.dir, arguments).await
+    }
+
+    /// Makes a service account that may do in this namespace, or everywhere, what `rules` say and nothing else.
+    ///
+    /// The rules are those of a Role, as JSON: `[{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]`.
+    pub async fn account(&self, name: &str, everywhere: bool, rules: Value) -> Result<Account> {
+        let (role, unique) = match everywhere {
+            true => ("ClusterRole", format!("{}-{name}", self.namespace)),
+            false => ("Role", name.to_owned()),
+        };
+        let rbac = "rbac.authorization.k8s.io";
+        self.apply(&json!({"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}},
+            {"apiVersion": format!("{rbac}/v1"), "kind": role, "metadata": {"name": unique}, "rules": rules},
+            {"apiVersion": format!("{rbac}/v1"), "kind": format!("{role}Binding"), "metadata": {"name": unique},
+             "roleRef": {"apiGroup": rbac, "kind": role, "name": unique},
+             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.namespace}]},
+        ]}))
+        .await?;
+        let accounts: Api<ServiceAccount> = self.api();
+        let request: TokenRequest = serde_json::from_value(json!({"spec": {"audiences": []}}))?;
+        let answer = accounts.create_token_request(name, &PostParams::default(), &request).await?;
+        let token = answer.status.context("a token request without an answer")?.token.context("no token")?;
+        let file = format!("{}-{name}", self.namespace);
+        let kubeconfig = self.cluster.plane.write_kubeconfig(&file, &token)?;
+        let client = control_plane::client(&kubeconfig).await?;
+        if rules.as_array().is_some_and(|rules| !rules.is_empty()) {
+            self.wait_bound(name, &unique, everywhere, &rules).await?;
+        }
+        Ok(Account { client, kubeconfig })
+    }
+
+    /// The API server learns of new rights by a watch; until then it refuses.
+    async fn wait_bound(&self, name: &str, binding: &str, everywhere: bool, rules: &Value) -> Result<()> {
+        let rule = &rules[0];
+        let word = |field: &str| rule[field][0].as_str().unwrap_or_default().to_owned();
+        let mut attributes = json!({"verb": word("verbs"), "resource": word("resources"), "group": word("apiGroups")});
+        if let Some((resource, subresource)) = word("resources").split_once('/') {
+            attributes["resource"] = json!(resource);
+            attributes["subresource"] = json!(subresource);
+        }
+        if !everywhere {
+            attributes["namespace"] = json!(self.namespace);
+        }
+        let user = format!("system:serviceaccount:{}:{name}", self.namespace);
+        let review = json!({"spec": {"user": user, "resourceAttributes": attributes}});
+        let review: SubjectAccessReview = serde_json::from_value(review)?;
+        let reviews: Api<SubjectAccessReview> = Api::all(self.client());
+        wait_for(&format!("{binding} to hold"), Duration::from_secs(20), || async {
+            let answer = reviews.create(&PostParams::default(), &review).await?.status.unwrap_or_default();
+            ensure!(answer.allowed, "not allowed: {}", answer.reason.unwrap_or_default());
+            Ok(())
+        })
+        .await
+    }
+
+    /// Deletes what the test has made, without waiting.
+    pub async fn clear(&self) -> Result<()> {
+        let now = DeleteParams::default().grace_period(0);
+        self.api::<Pod>().delete_collection(&now, &ListParams::default()).await?;
+        Api::<Namespace>::all(self.client()).delete(&self.namespace, &DeleteParams::background()).await?;
+        Ok(())
+    }
+
+    /// What is in the namespace, for a failure's text.
+    pub async fn describe(&self) -> String {
+        let mut text = String::new();
+        for what in [&["get", "pods", "-o", "wide"][..], &["get", "events", "--sort-by=.lastTimestamp"]] {
+            if let Ok(output) = self.kubectl(what).await {
+                text.push_str(&output.stdout);
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+/// Somebody with few rights.
+pub struct Account {
+    /// A client with their token.
+    pub client: Client,
+    /// For programs that run as them.
+    pub kubeconfig: PathBuf,
+}
+
+/// What a program has said.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// `None`: ended by a signal.
+    pub code: Option<i32>,
+    /// Its answer.
+    pub stdout: String,
+    /// What it had to say besides.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Its answer, where it ended well.
+    pub fn ok(self) -> Result<String> {
+        ensure!(self.code == Some(0), "exit code {:?}: {}{}", self.code, self.stderr, self.stdout);
+        Ok(self.stdout)
+    }
+}
+
+impl ControlPlane {
+    /// Applies JSON objects: one, or a List.
+    pub async fn apply(&self, objects: &Value) -> Result<()> {
+        self.apply_in(None, objects).await
+    }
+
+    async fn apply_in(&self, namespace: Option<&str>, objects: &Value) -> Result<()> {
+        let file = tempfile::Builder::new().suffix(".json").tempfile_in(&self.dir)?;
+        serde_json::to_writer(&file, objects)?;
+        let path = file.path().to_string_lossy().into_owned();
+        let mut arguments = vec!["apply", "--server-side", "--filename", &path];
+        if let Some(namespace) = namespace {
+            arguments.extend(["--namespace", namespace]);
+        }
+        let kubectl = paths::kubernetes_program("kubectl");
+        run(&kubectl, &self.kubeconfig("admin"), &self.dir, &arguments).await?.ok()?;
+        Ok(())
+    }
+}
+
+/// Runs a program to its end. Its home is the run's, so that no cache of it stays in the user's.
+async fn run(
+    program: &Path,
+    kubeconfig: &Path,
+    home: &Path,
+    arguments: &[impl AsRef<OsStr>],
+) -> Result<Output> {
+    let mut command = Command::new(program);
+    command.args(arguments).env("KUBECONFIG", kubeconfig).env("HOME", home).stdin(Stdio::null());
+    let name = program.display().to_string();
+    let output = tokio::task::spawn_blocking(move || command.output())
+        .await?
+        .with_context(|| format!("failed to run {name}"))?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) })
+}

@@ -1,0 +1,31 @@
+//! Waiting for something to become true, with a failure that says what was true instead.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// Asks until the answer is `Ok`, or until `limit` has passed; then fails with what `what` was and the last `Err`.
+///
+/// The closure says "not yet" by an error that tells what it saw: `ensure!(phase == "Running", "it is {phase}")`.
+pub async fn wait_for<T, F, Fut>(what: &str, limit: Duration, mut ask: F) -> Result<T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T>>,
+{
+    let start = Instant::now();
+    let mut last = None;
+    while start.elapsed() < limit {
+        // An answer that never comes counts as none.
+        let left = limit.saturating_sub(start.elapsed()).max(PAUSE);
+        match tokio::time::timeout(left, ask()).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(not_yet)) => last = Some(format!("{not_yet:#}")),
+            Err(_) => {}
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    let seen = last.unwrap_or_else(|| "no answer at all".to_owned());
+    Err(anyhow!("waited {} s for {what}; last seen: {seen}", limit.as_secs()))
+}
