@@ -4,6 +4,7 @@
 
 pub mod connect;
 pub mod error;
+pub mod index;
 pub mod owners;
 pub mod pods;
 

@@ -26,8 +26,7 @@ fn subdirectories(dir: &Path) -> Vec<PathBuf> {
 
 /// A group and all below it, the innermost first.
 fn with_children(group: &Path) -> Vec<PathBuf> {
-    let mut all: Vec<PathBuf> =
-        subdirectories(group).iter().flat_map(|child| with_children(child)).collect();
+    let mut all: Vec<PathBuf> = subdirectories(group).iter().flat_map(|child| with_children(child)).collect();
     all.push(group.to_owned());
     all
 }
@@ -107,7 +106,10 @@ fn read_limits(memory: &Option<PathBuf>, cpu: &Option<PathBuf>) -> Result<Limits
     let read = |dir: &Path, file: &str| fs::read_to_string(dir.join(file)).map(|text| text.trim().to_owned());
     if let Ok(v2) = read(cpu, "cpu.max") {
         let (quota, period) = v2.split_once(' ').context("cpu.max is QUOTA PERIOD")?;
-        return Ok(Limits { memory: read(memory, "memory.max")?.parse().ok(), cpu: millicores(quota, period) });
+        return Ok(Limits {
+            memory: read(memory, "memory.max")?.parse().ok(),
+            cpu: millicores(quota, period),
+        });
     }
     // Version 1 says "no limit" by the largest whole number of pages.
     let bytes: u64 = read(memory, "memory.limit_in_bytes")?.parse()?;

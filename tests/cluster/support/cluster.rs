@@ -187,7 +187,8 @@ impl Context {
     async fn wait_bound(&self, name: &str, binding: &str, everywhere: bool, rules: &Value) -> Result<()> {
         let rule = &rules[0];
         let word = |field: &str| rule[field][0].as_str().unwrap_or_default().to_owned();
-        let mut attributes = json!({"verb": word("verbs"), "resource": word("resources"), "group": word("apiGroups")});
+        let mut attributes =
+            json!({"verb": word("verbs"), "resource": word("resources"), "group": word("apiGroups")});
         if let Some((resource, subresource)) = word("resources").split_once('/') {
             attributes["resource"] = json!(resource);
             attributes["subresource"] = json!(subresource);

@@ -47,8 +47,10 @@ pub async fn start(plane: &ControlPlane) -> Result<()> {
 }
 
 fn rights_and_service(port: u16) -> serde_json::Value {
-    let subject = json!([{"kind": "User", "name": "metrics-server", "apiGroup": "rbac.authorization.k8s.io"}]);
-    let role = |kind: &str, name: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
+    let subject =
+        json!([{"kind": "User", "name": "metrics-server", "apiGroup": "rbac.authorization.k8s.io"}]);
+    let role =
+        |kind: &str, name: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
     let rbac = "rbac.authorization.k8s.io/v1";
     json!({"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": "metrics-server"}, "rules": [

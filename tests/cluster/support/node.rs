@@ -170,7 +170,10 @@ fn take_machine() -> Result<()> {
         }
         if start.elapsed() > Duration::from_secs(30) {
             free_machine();
-            bail!("this machine is a node already, or was and was not cleaned up: found {}", found.join(", "));
+            bail!(
+                "this machine is a node already, or was and was not cleaned up: found {}",
+                found.join(", ")
+            );
         }
         std::thread::sleep(Duration::from_millis(200));
     }

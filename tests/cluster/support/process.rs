@@ -129,7 +129,8 @@ impl Run {
     pub fn log_tail(&self, name: &str) -> String {
         const LINES: usize = 25;
         let path = self.log(name);
-        let text = fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let text =
+            fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n  ");
         format!("\n  last lines of {}:\n  {tail}", path.display())
@@ -182,7 +183,8 @@ fn stop_child(child: &mut Child) -> Result<()> {
 impl Identity {
     /// Of a process that runs.
     pub fn of(pid: i32) -> Result<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("no process {pid}"))?;
+        let stat =
+            fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("no process {pid}"))?;
         // The name, in parentheses, may hold spaces; the state is the first field after it, the start the twentieth.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let (Some(state), Some(began)) = (fields.first(), fields.get(19)) else {

@@ -62,7 +62,8 @@ impl Prometheus {
         struct Data {
             result: Vec<Series>,
         }
-        let request = reqwest::Client::new().get(format!("{}/api/v1/query", self.url)).query(&[("query", query)]);
+        let request =
+            reqwest::Client::new().get(format!("{}/api/v1/query", self.url)).query(&[("query", query)]);
         let answer: Answer = request.send().await?.error_for_status()?.json().await?;
         Ok(answer.data.result)
     }

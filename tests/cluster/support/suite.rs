@@ -76,28 +76,31 @@ impl Suite {
         F: FnOnce(Context) -> Fut,
         Fut: Future<Output = Result<()>>,
     {
-        self.0.runtime.block_on(async {
-            let cluster = self.cluster().await?;
-            for need in needs {
-                match need {
-                    Need::Node => drop(cluster.node().await?),
-                    Need::MetricsServer => cluster.metrics_server().await?,
-                    Need::Prometheus => drop(cluster.prometheus().await?),
-                    Need::Kwok => cluster.kwok().await?,
+        self.0
+            .runtime
+            .block_on(async {
+                let cluster = self.cluster().await?;
+                for need in needs {
+                    match need {
+                        Need::Node => drop(cluster.node().await?),
+                        Need::MetricsServer => cluster.metrics_server().await?,
+                        Need::Prometheus => drop(cluster.prometheus().await?),
+                        Need::Kwok => cluster.kwok().await?,
+                    }
                 }
-            }
-            let prefix: String = name.chars().map(|c| if c.is_ascii_lowercase() { c } else { '-' }).collect();
-            let context = Context::new(cluster, prefix.trim_matches('-')).await?;
-            let result = tokio::time::timeout(LIMIT, test(context.clone())).await;
-            let result = result.unwrap_or_else(|_| Err(anyhow!("not done after {} s", LIMIT.as_secs())));
-            let result = match result {
-                Ok(()) => Ok(()),
-                Err(error) => Err(anyhow!("{error:#}\n\n{}", context.describe().await)),
-            };
-            context.clear().await?;
-            result
-        })
-        .map_err(|error: anyhow::Error| Failed::from(format!("{error:#}")))
+                let prefix: String =
+                    name.chars().map(|c| if c.is_ascii_lowercase() { c } else { '-' }).collect();
+                let context = Context::new(cluster, prefix.trim_matches('-')).await?;
+                let result = tokio::time::timeout(LIMIT, test(context.clone())).await;
+                let result = result.unwrap_or_else(|_| Err(anyhow!("not done after {} s", LIMIT.as_secs())));
+                let result = match result {
+                    Ok(()) => Ok(()),
+                    Err(error) => Err(anyhow!("{error:#}\n\n{}", context.describe().await)),
+                };
+                context.clear().await?;
+                result
+            })
+            .map_err(|error: anyhow::Error| Failed::from(format!("{error:#}")))
     }
 
     /// The shared cluster; started by the first test that runs, so that `--list` starts nothing.

@@ -1,0 +1,42 @@
+//! What is kept of a Recommendation that is already there: enough to tell whether it has to be written again.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::facts::hash;
+use crate::api::{Recommendation, RecommendationSpec, RecommendationStatus};
+
+/// The conditions that the recommender writes; those of the updater are its own.
+const OURS: [&str; 2] = ["HistoryReady", "Limited"];
+
+/// A recommendation, as the API server holds it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// [`fingerprint`] of what it says; 0 where it has no status or cannot be read.
+    pub fingerprint: u64,
+    /// The recommender's conditions: when they last changed is kept.
+    pub conditions: Vec<Condition>,
+    /// Uid of the policy that owns it.
+    pub owner: Option<String>,
+}
+
+impl Written {
+    pub(super) fn of(object: &Recommendation) -> Self {
+        let owners = object.metadata.owner_references.as_deref().unwrap_or_default();
+        let owner = owners.first().map(|owner| owner.uid.clone());
+        let Some(status) = &object.status else { return Self { owner, ..Self::default() } };
+        let conditions =
+            status.conditions.iter().filter(|c| OURS.contains(&c.type_.as_str())).cloned().collect();
+        Self { fingerprint: fingerprint(&object.spec, status), conditions, owner }
+    }
+}
+
+/// A number for what the recommender says. Equal numbers: nothing has to be written. What others say in the same
+/// status does not count.
+#[must_use]
+pub fn fingerprint(spec: &RecommendationSpec, status: &RecommendationStatus) -> u64 {
+    let mut status = status.clone();
+    status.conditions.retain(|condition| OURS.contains(&condition.type_.as_str()));
+    status.conditions.sort_by(|a, b| a.type_.cmp(&b.type_));
+    // Types of our own always become JSON; if not, 0 means: write.
+    serde_json::to_vec(&(spec, status)).map(|bytes| hash(&bytes)).unwrap_or_default()
+}
