@@ -6,6 +6,7 @@
 //! - [`api`]: the custom resources, as types
 //! - [`cluster`]: the cluster, reduced to the facts that plumb uses
 //! - [`sources`]: samples and events in
+//! - [`control`]: the loops that run in a cluster
 //! - [`report`]: what people read
 //! - [`cli`]: the command line, one file per verb
 //! - [`clock`]: the one place that reads a clock
@@ -14,6 +15,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
+pub mod control;
 pub mod replay;
 pub mod report;
 pub mod sources;

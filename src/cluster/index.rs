@@ -25,7 +25,7 @@ pub use facts::{
 pub use fold::Fold;
 pub use resolve::{CustomOwner, Resolution, WorkloadPods};
 pub use table::Table;
-pub use written::{Written, fingerprint};
+pub use written::{Written, spec_fingerprint, status_fingerprint};
 
 use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
 use crate::units::Timestamp;

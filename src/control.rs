@@ -1,0 +1,9 @@
+//! The loops that run in a cluster: short files that wire what decides to the world.
+//!
+//! May talk to the world. What decides in here ([`select`], [`naming`]) is pure.
+
+pub mod http;
+pub mod lease;
+pub mod metrics;
+pub mod naming;
+pub mod select;
