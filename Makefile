@@ -23,7 +23,7 @@ deps: ## install what is missing (as root, by apt), or name it
 .PHONY: check
 check: deps ## format and lints
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --test cluster -- -D warnings
 
 .PHONY: docs
 docs: deps ## the documentation builds without a warning
@@ -31,8 +31,35 @@ docs: deps ## the documentation builds without a warning
 
 .PHONY: unit
 unit: deps ## unit, property and documentation tests, and those of the command line
-	cargo test --locked --lib --bins --tests
-	cargo test --locked --doc
+	cargo test --locked
+
+.PHONY: cluster-parts
+cluster-parts: deps ## build what the test cluster is made of, once, into target/cluster
+	tests/cluster/parts/build.sh
+
+.PHONY: cluster-test
+cluster-test: cluster-parts ## the tests against a real Kubernetes on this machine (KUBERNETES=1.37.2 for that version)
+	cargo test --locked --test cluster
+
+.PHONY: cluster
+cluster: cluster-parts ## leave a whole cluster running; the last line says how to reach it
+	@cargo test --locked --quiet --test cluster -- up
+
+.PHONY: cluster-down
+cluster-down: ## stop it
+	@cargo test --locked --quiet --test cluster -- down
+
+.PHONY: bench
+bench: deps ## our own benchmarks
+	cargo bench --locked
+
+.PHONY: bench-peers
+bench-peers: deps ## ours beside VPA's own Go code, on the same samples, in one run
+	benches/peers/compare.sh
+
+.PHONY: golden
+golden: deps ## write tests/golden/vpa.jsonl anew, with VPA's own Go code
+	cd benches/peers && go run . golden > $(CURDIR)/tests/golden/vpa.jsonl
 
 .PHONY: crds
 crds: ## write crds/ anew from src/api

@@ -8,6 +8,7 @@ pub mod error;
 pub mod index;
 pub mod owners;
 pub mod pods;
+pub mod resize;
 pub mod watch;
 
 pub use connect::{Connection, ConnectionOptions};

@@ -15,7 +15,6 @@ const DRAWS: u64 = 40;
 const SHORT: f64 = 1.1;
 /// A container without a sample at a time counts as it was for at most this many of the trace's times.
 const FILL: usize = 3;
-const SEED: u64 = 1;
 
 /// Memory used and requested by one container at its scored samples.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -107,33 +106,68 @@ pub fn pressure(mut loads: Vec<Load>) -> Option<f64> {
 }
 
 /// Draws 20 of `n` without putting back, 40 times.
+///
+/// These are the very draws of numpy's `default_rng(1).choice(n, 20, replace=False)`, so that a scorer written in Python gets the same
+/// node pressure.
 fn draws(n: usize) -> Vec<Vec<usize>> {
-    let mut random = SplitMix(SEED);
-    let draw = |random: &mut SplitMix| {
-        let mut all: Vec<usize> = (0..n).collect();
-        for i in 0..NODE_SIZE.min(n) {
-            all.swap(i, i + random.below(n - i));
-        }
-        all.truncate(NODE_SIZE);
-        all
-    };
-    (0..DRAWS).map(|_| draw(&mut random)).collect()
+    let mut random = Pcg64::seeded_with_1();
+    (0..DRAWS).map(|_| draw(n, &mut random)).collect()
 }
 
-/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
-struct SplitMix(u64);
+/// Floyd's algorithm: one number below each of the last 20 sizes, or, where it was drawn before, the size itself.
+fn draw(n: usize, random: &mut Pcg64) -> Vec<usize> {
+    let mut drawn = Vec::with_capacity(NODE_SIZE);
+    for last in n.saturating_sub(NODE_SIZE)..n {
+        let candidate = random.up_to(last);
+        drawn.push(if drawn.contains(&candidate) { last } else { candidate });
+    }
+    // numpy shuffles what it drew. The order says nothing here, but its random numbers are used up.
+    for i in (1..drawn.len()).rev() {
+        drawn.swap(i, random.up_to(i));
+    }
+    drawn
+}
 
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+/// PCG64, the generator behind numpy's `default_rng` (O'Neill, HMC-CS-2014-0905).
+struct Pcg64 {
+    state: u128,
+    /// The upper half of the last number, where only its lower half was used.
+    half: Option<u32>,
+}
+
+impl Pcg64 {
+    const MULTIPLIER: u128 = 0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645;
+    /// What numpy makes of seed 1.
+    const STATE: u128 = 0x9c5b_484b_fedb_756c_2a6e_7d6f_320f_bc7e;
+    const INCREMENT: u128 = 0x922a_f2da_2645_f895_a198_57b9_5740_937b;
+
+    fn seeded_with_1() -> Self {
+        Self { state: Self::STATE, half: None }
     }
 
-    /// Evenly below `n` by the high half of a product (Lemire, TOMACS 2019); uneven by less than n / 2^64.
-    fn below(&mut self, n: usize) -> usize {
-        ((u128::from(self.next()) * n as u128) >> 64) as usize
+    fn next_u32(&mut self) -> u32 {
+        if let Some(half) = self.half.take() {
+            return half;
+        }
+        self.state = self.state.wrapping_mul(Self::MULTIPLIER).wrapping_add(Self::INCREMENT);
+        let folded = (self.state >> 64) as u64 ^ self.state as u64;
+        let next = folded.rotate_right((self.state >> 122) as u32);
+        self.half = Some((next >> 32) as u32);
+        next as u32
+    }
+
+    /// Evenly from 0 to `last`, at most 2^32 - 2 (Lemire, TOMACS 2019).
+    fn up_to(&mut self, last: usize) -> usize {
+        let Some(n) = u32::try_from(last).ok().filter(|&last| last > 0).and_then(|last| last.checked_add(1))
+        else {
+            return 0;
+        };
+        loop {
+            let product = u64::from(self.next_u32()) * u64::from(n);
+            if product as u32 >= n.wrapping_neg() % n {
+                return (product >> 32) as usize;
+            }
+        }
     }
 }
 
@@ -166,16 +200,34 @@ mod tests {
         assert_eq!(share_short(&loads, &grid(&loads), &[0, 1]), Some(0.4));
     }
 
+    /// First and last of 40 draws, as numpy 2.4 printed them.
     #[test]
-    fn draws_repeat_nobody_and_are_the_same_each_time() {
-        let first = draws(50);
-        assert_eq!(first, draws(50));
-        assert_eq!(first.len(), 40);
-        for drawn in first {
-            let mut sorted = drawn.clone();
-            sorted.sort_unstable();
-            sorted.dedup();
-            assert_eq!((sorted.len(), sorted.iter().all(|&i| i < 50)), (NODE_SIZE, true));
+    fn draws_are_those_of_numpy() {
+        for (n, first, last) in [
+            (
+                20,
+                [7, 18, 2, 17, 15, 19, 6, 11, 10, 3, 1, 9, 5, 4, 12, 8, 14, 13, 16, 0],
+                [17, 5, 8, 10, 13, 7, 1, 6, 19, 0, 12, 18, 3, 9, 2, 16, 4, 15, 11, 14],
+            ),
+            (
+                77,
+                [16, 47, 76, 19, 9, 45, 27, 61, 6, 29, 57, 30, 59, 52, 2, 58, 20, 72, 18, 41],
+                [74, 15, 59, 67, 70, 27, 10, 68, 4, 75, 24, 14, 32, 46, 11, 65, 43, 73, 12, 25],
+            ),
+            (
+                9999,
+                [
+                    2489, 6435, 275, 2729, 1439, 7538, 4722, 9474, 857, 4229, 9488, 5108, 8681, 8217, 347,
+                    8271, 3114, 4089, 2568, 5494,
+                ],
+                [
+                    558, 2282, 9230, 9261, 9186, 4494, 1560, 9720, 711, 9732, 4002, 2090, 5032, 7999, 1919,
+                    9127, 6340, 1468, 2005, 3983,
+                ],
+            ),
+        ] {
+            let draws = draws(n);
+            assert_eq!((draws.len(), &draws[0][..], &draws[39][..]), (40, &first[..], &last[..]));
         }
     }
 

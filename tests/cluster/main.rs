@@ -7,8 +7,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by them")]
 #![allow(missing_docs, unreachable_pub, clippy::missing_errors_doc, reason = "nobody uses it from outside")]
 
+mod crash_loop;
+mod crds;
+mod fleet;
+mod metrics;
 mod oom_kill;
+mod resize;
+mod scan;
 mod support;
+mod webhook;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -40,6 +47,15 @@ fn main() -> ExitCode {
 
 fn test() -> ExitCode {
     let suite = Suite::new().expect("a runtime");
-    let trials = [oom_kill::trials(&suite)];
+    let trials = [
+        crash_loop::trials(&suite),
+        crds::trials(&suite),
+        fleet::trials(&suite),
+        metrics::trials(&suite),
+        oom_kill::trials(&suite),
+        resize::trials(&suite),
+        scan::trials(&suite),
+        webhook::trials(&suite),
+    ];
     suite.main(trials.into_iter().flatten().collect())
 }

@@ -31,6 +31,7 @@ pub struct Cluster {
     metrics_server: Once<()>,
     prometheus: Once<Prometheus>,
     kwok: Once<()>,
+    crds: Once<()>,
 }
 
 /// A start is tried once: what failed for one test fails for all, with the same words.
@@ -50,6 +51,7 @@ impl Cluster {
             metrics_server: OnceCell::new(),
             prometheus: OnceCell::new(),
             kwok: OnceCell::new(),
+            crds: OnceCell::new(),
         })
     }
 
@@ -73,6 +75,23 @@ impl Cluster {
     /// kwok, for fake nodes and pods.
     pub async fn kwok(&self) -> Result<()> {
         once(&self.kwok, kwok::start(&self.plane)).await.copied()
+    }
+
+    /// plumb's custom resources, as crds/ has them.
+    pub async fn crds(&self) -> Result<()> {
+        let install = async {
+            let kubectl = paths::kubernetes_program("kubectl");
+            let kubeconfig = self.plane.kubeconfig("admin");
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
+            for arguments in [
+                ["apply", "--server-side", "-f", folder],
+                ["wait", "--for=condition=established", "-f", folder],
+            ] {
+                run(&kubectl, &kubeconfig, &self.plane.dir, &arguments).await?.ok()?;
+            }
+            Ok(())
+        };
+        once(&self.crds, install).await.copied()
     }
 }
 

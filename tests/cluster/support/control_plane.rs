@@ -159,6 +159,8 @@ fn start_controllers(run: &Run, name: &str, dir: &Path) -> Result<()> {
     let fast = ["--kube-api-qps", "500", "--kube-api-burst", "1000"];
     let mut manager = Command::new(paths::kubernetes_program("kube-controller-manager"));
     manager.arg("--kubeconfig").arg(dir.join("controller-manager.kubeconfig"));
+    // It makes this directory; the default one is the system's.
+    manager.arg("--flex-volume-plugin-dir").arg(dir.join("volume-plugins"));
     manager.arg("--root-ca-file").arg(dir.join("ca.crt"));
     manager.arg("--service-account-private-key-file").arg(dir.join("service-accounts.key"));
     manager.args(["--use-service-account-credentials", "--leader-elect=false", "--secure-port=0"]).args(fast);

@@ -39,6 +39,8 @@ const FIXED: &[&str] = &[
     "/var/log/containers",
     "/var/run/kubernetes",
     "/var/lib/containerd",
+    "/run/mount",
+    "/run/nri",
     "/opt/cni",
     "/opt/containerd",
     "/etc/cni",
@@ -227,6 +229,7 @@ fn containerd_config(dir: &Path, network: &Path) -> String {
     let (root, bin, runc) = (root.display(), bin.display(), runc.display());
     format!(
         r#"version = 3
+disabled_plugins = ["io.containerd.nri.v1.nri"]
 root = "{root}"
 state = "/run/containerd/state"
 [grpc]

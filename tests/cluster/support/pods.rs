@@ -109,7 +109,8 @@ pub async fn wait_ready(pods: &Api<Pod>, name: &str) -> Result<Pod> {
     .await
 }
 
-fn is_ready(pod: &Pod) -> bool {
+/// True where the pod's condition Ready holds.
+pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True")
 }

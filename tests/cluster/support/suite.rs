@@ -24,6 +24,7 @@ pub enum Need {
     MetricsServer,
     Prometheus,
     Kwok,
+    Crds,
 }
 
 /// All tests' common ground.
@@ -54,7 +55,7 @@ impl Suite {
     {
         let reason = needs.iter().find_map(|need| match need {
             Need::Node | Need::MetricsServer | Need::Prometheus => node::unavailable(),
-            Need::Kwok => None,
+            Need::Kwok | Need::Crds => None,
         });
         let suite = self.clone();
         let title = name.to_owned();
@@ -86,6 +87,7 @@ impl Suite {
                         Need::MetricsServer => cluster.metrics_server().await?,
                         Need::Prometheus => drop(cluster.prometheus().await?),
                         Need::Kwok => cluster.kwok().await?,
+                        Need::Crds => cluster.crds().await?,
                     }
                 }
                 let prefix: String =

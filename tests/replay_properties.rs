@@ -1,0 +1,151 @@
+//! What must hold on any usage: no arm sees the future, threads change nothing, an outcome holds together.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use plumb::replay::arms::{PEERS, peer};
+use plumb::replay::engine::{Decision, Rules, replay};
+use plumb::replay::outcome::{Outcome, run};
+use plumb::replay::score::{Figures, Sums, score};
+use plumb::replay::trace::{Allocation, Allocations, Series};
+use plumb::units::{Bytes, Cores, Timestamp};
+use proptest::prelude::*;
+
+/// Gap in seconds, cores and bytes of each sample; long gaps, unknown and huge values among them.
+fn samples() -> impl Strategy<Value = Vec<(i64, Option<f64>, Option<u64>)>> {
+    let gap = prop_oneof![8 => Just(300_i64), 2 => 1_i64..400, 1 => 1_i64..2_000_000];
+    let cpu = prop_oneof![1 => Just(None), 8 => (0.0..4.0).prop_map(Some), 1 => (0.0..1e6).prop_map(Some)];
+    let memory = prop_oneof![
+        1 => Just(None),
+        8 => (0_u64..2_000_000_000).prop_map(Some),
+        1 => (0_u64..1 << 60).prop_map(Some),
+    ];
+    proptest::collection::vec((gap, cpu, memory), 1..400)
+}
+
+fn series(id: &str, samples: &[(i64, Option<f64>, Option<u64>)]) -> Series {
+    let mut series = Series::new(id.to_owned());
+    let mut at = 0;
+    for &(gap, cpu, memory) in samples {
+        at += gap;
+        assert!(series.push(Timestamp(at), cpu.map(Cores), memory.map(Bytes)));
+    }
+    series
+}
+
+/// Short enough that generated series are mostly past it.
+const RULES: Rules = Rules { interval: 300, warmup: 7200 };
+
+fn decide(name: &str, series: &Series) -> Vec<Decision> {
+    let mut arm = (peer(name).unwrap().make)();
+    arm.reset();
+    replay(series, arm.as_mut(), &RULES)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Decisions up to a time are the same whether or not the trace goes on.
+    #[test]
+    fn no_arm_sees_the_future(samples in samples(), cut in any::<proptest::sample::Index>()) {
+        let whole = series("c", &samples);
+        let at = Timestamp(*cut.get(whole.times()));
+        for (name, _) in PEERS {
+            let known = decide(name, &whole.until(at));
+            let mut all = decide(name, &whole);
+            all.retain(|decision| decision.at <= at);
+            prop_assert_eq!(known, all, "{}", name);
+        }
+    }
+
+    /// An arm that has served other containers decides as a new one does.
+    #[test]
+    fn a_reset_forgets_all(before in samples(), samples in samples()) {
+        let series_after = series("c", &samples);
+        for (name, _) in PEERS {
+            let mut used = (peer(name).unwrap().make)();
+            replay(&series("b", &before), used.as_mut(), &RULES).clear();
+            used.reset();
+            prop_assert_eq!(replay(&series_after, used.as_mut(), &RULES), decide(name, &series_after), "{}", name);
+        }
+    }
+
+    /// Sizes are finite and not negative, and come in time order at samples of the trace.
+    #[test]
+    fn sizes_are_sizes(samples in samples()) {
+        let series = series("c", &samples);
+        for (name, _) in PEERS {
+            let decided = decide(name, &series);
+            prop_assert!(decided.windows(2).all(|pair| pair[0].at < pair[1].at));
+            for decision in decided {
+                prop_assert!(series.times().binary_search(&decision.at.0).is_ok());
+                prop_assert!(decision.size.cpu_request.is_none_or(|cpu| cpu.0.is_finite() && cpu.0 >= 0.0));
+            }
+        }
+    }
+
+    /// Slack, shortfall and exposure are shares, and a fleet's sums are its containers' added up.
+    #[test]
+    fn scores_are_shares_and_add(a in samples(), b in samples()) {
+        for (name, _) in PEERS {
+            let sums: Vec<Sums> = [series("a", &a), series("b", &b)]
+                .iter()
+                .map(|series| score(series, &decide(name, series), &RULES))
+                .collect();
+            let both = Figures::of(&sums);
+            let mut added = sums[0];
+            added += sums[1];
+            prop_assert_eq!(both.oom_kills, added.oom_kills);
+            prop_assert_eq!(both.container_days, added.days);
+            prop_assert_eq!(both.cpu_slack, Figures::of(&[added]).cpu_slack);
+            for share in [both.cpu_slack, both.cpu_shortfall, both.memory_slack, both.memory_exposure].into_iter().flatten() {
+                prop_assert!((0.0..=1.0).contains(&share), "{} {}", name, share);
+            }
+        }
+    }
+}
+
+fn fleet() -> Vec<Series> {
+    let one = |k: i64| {
+        let mut series = Series::new(format!("c{k}"));
+        for i in 0..600_i64 {
+            let wave = (i * (k + 3) % 97) as f64 / 97.0;
+            let memory = Bytes::from_f64(1e9 * (1.0 + wave * (k % 5) as f64));
+            series.push(Timestamp(i * 300), Some(Cores(0.1 + wave)), Some(memory));
+        }
+        series
+    };
+    (0..40).map(one).collect()
+}
+
+fn outcome(threads: usize) -> Outcome {
+    let arms: Vec<_> = PEERS.iter().map(|(name, _)| peer(name).unwrap()).collect();
+    let given = Allocations::from([("c3".to_owned(), Allocation { cpu: Some(Cores(7.0)), memory: None })]);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| run("fleet", fleet().into_iter().map(Ok), &given, &arms, &Rules::default())).unwrap()
+}
+
+#[test]
+fn threads_change_nothing() {
+    let alone = format!("{:?}", outcome(1));
+    for threads in [2, 5] {
+        assert_eq!(alone, format!("{:?}", outcome(threads)));
+    }
+}
+
+#[test]
+fn an_outcome_shows_any_container_under_any_arm() {
+    let outcome = outcome(2);
+    assert_eq!(outcome.arms.len(), PEERS.len());
+    let usage = outcome.usage(3, 50);
+    assert!((40..=51).contains(&usage.len()), "{}", usage.len());
+    let fixed = PEERS.iter().position(|(name, _)| *name == "fixed").unwrap();
+    let in_force = outcome.in_force(fixed, 3, 50);
+    assert_eq!(
+        usage.iter().map(|point| point.at).collect::<Vec<_>>(),
+        in_force.iter().map(|point| point.at).collect::<Vec<_>>()
+    );
+    assert_eq!(in_force.first().unwrap().cpu, None, "nothing is in force during warm-up");
+    assert_eq!(in_force.last().unwrap().cpu, Some(Cores(7.0)), "the table's request");
+    assert!(outcome.usage(99, 50).is_empty() && outcome.in_force(99, 0, 50).is_empty());
+    assert!(outcome.arms.iter().all(|arm| arm.figures.node_pressure.is_some()));
+}
