@@ -2,8 +2,13 @@
 //!
 //! May talk to the world. What decides in here ([`select`], [`naming`]) is pure.
 
+pub mod book;
+pub mod compose;
 pub mod http;
 pub mod lease;
 pub mod metrics;
 pub mod naming;
+pub mod plan;
+pub mod rules;
 pub mod select;
+pub mod writer;

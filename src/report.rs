@@ -3,6 +3,9 @@
 //! Pure: values in, text out.
 
 pub mod backtest;
+pub mod demo;
+pub mod page;
+pub mod prices;
 pub mod scan;
 mod table;
 

@@ -14,7 +14,7 @@ pub type Labels = BTreeMap<String, String>;
 
 /// An object's unique id, in a sixth of the memory of its text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Uid(u128);
+pub struct Uid(pub(super) u128);
 
 impl From<&str> for Uid {
     /// Exact for a UUID; the hash of anything else.
@@ -29,6 +29,13 @@ impl From<&str> for Uid {
             _ => Self(u128::from(hash(&text)) << 64 | u128::from(hash(&(text, 1_u8)))),
         }
     }
+}
+
+/// FNV-1a: the same in every build, so that what is kept across restarts stays comparable.
+pub(super) fn stable_hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// The same in every process of this build.
@@ -221,6 +228,8 @@ pub enum Origin {
 /// Memory was not enough: a container was killed, or evicted for its use of memory.
 #[derive(Clone, Debug)]
 pub struct MemoryEvent {
+    /// Tells this one from every other, also across restarts of plumb.
+    pub id: u64,
     /// The pod.
     pub pod: ObjectKey,
     /// Who made the pod.
@@ -251,6 +260,8 @@ pub enum MemoryShortage {
 /// What is kept of a workload, or of what stands between it and its pods.
 #[derive(Clone, Debug, Default)]
 pub struct ControllerFacts {
+    /// Its namespace and name.
+    pub key: Option<ObjectKey>,
     /// Who controls it.
     pub owner: Option<Arc<Owner>>,
     /// Its labels; none are kept of what is never a selector's business.

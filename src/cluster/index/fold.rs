@@ -13,7 +13,7 @@ use kube::{Resource, ResourceExt};
 
 use super::facts::{
     ContainerShape, ControllerFacts, Limits, MemoryEvent, NodeFacts, ObjectKey, Origin, Owner, Phase,
-    PodFacts, Qos, Quota, Shape, Size, Sizes, Uid,
+    PodFacts, Qos, Quota, Shape, Size, Sizes, Uid, stable_hash,
 };
 use super::shortages::{shortages, timestamp};
 use super::{Index, Readable, Table, Unreadable, Written};
@@ -147,6 +147,7 @@ impl Index {
         let told = known.map(|known| &*known.told).unwrap_or_default();
         let new = shortages(pod).into_iter().filter(|shortage| !told.contains(&shortage.key));
         new.map(|shortage| MemoryEvent {
+            id: stable_hash(&format!("{:x}/{:x}", facts.uid.0, shortage.key)),
             pod: key.clone(),
             origin: facts.origin.clone(),
             container: shortage.container,
@@ -160,7 +161,8 @@ impl Index {
     fn controller_facts(&mut self, metadata: &ObjectMeta) -> ControllerFacts {
         let owner = self.owner(metadata);
         let labels = self.labels.value(metadata.labels.clone().unwrap_or_default());
-        ControllerFacts { owner, labels, gone: None }
+        let key = Some(self.object_key(metadata));
+        ControllerFacts { key, owner, labels, gone: None }
     }
 
     fn depart(&mut self, uid: Uid, facts: Option<ControllerFacts>, now: Timestamp) {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::facts::{ControllerFacts, Labels, Origin, Owner, Phase, PodFacts, WorkloadKey};
+use super::facts::{ControllerFacts, Labels, Origin, Owner, Phase, PodFacts, WorkloadKey, group};
 use super::{Index, ObjectKey, Uid};
 use crate::units::Timestamp;
 
@@ -84,6 +84,23 @@ impl Index {
             // Made by something that does not scale, such as a workflow: many short-lived owners, one template.
             None => Resolution::Workload(key(pod, owner), Arc::default()),
         }
+    }
+
+    /// The labels of a workload of a built-in kind, where it exists, with pods or without.
+    #[must_use]
+    pub fn controller(&self, workload: &WorkloadKey) -> Option<&Arc<Labels>> {
+        let table = match (group(&workload.api_version), &*workload.kind) {
+            ("apps", "ReplicaSet") => &self.replica_sets,
+            ("apps", "Deployment") => &self.deployments,
+            ("apps", "StatefulSet") => &self.stateful_sets,
+            ("apps", "DaemonSet") => &self.daemon_sets,
+            ("batch", "Job") => &self.jobs,
+            ("batch", "CronJob") => &self.cron_jobs,
+            _ => return None,
+        };
+        let is_it = |key: &ObjectKey| key.namespace == workload.namespace && *key.name == *workload.name;
+        let found = table.iter().find(|(_, facts)| facts.key.as_ref().is_some_and(is_it));
+        found.map(|(_, facts)| &facts.labels)
     }
 
     fn step(&self, owner: &Owner) -> Step<'_> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::facts::{MemoryShortage, Sizes, hash};
+use super::facts::{MemoryShortage, Sizes, stable_hash};
 use crate::cluster::pods::{LeanContainerStatus, LeanPod, LeanResources, LeanTerminated};
 use crate::units::{Bytes, Quantity, Timestamp};
 
@@ -45,7 +45,7 @@ fn kill(pod: &LeanPod, status: &LeanContainerStatus, end: &LeanTerminated, befor
     let own = Sizes::given(spec, &status.resources).limits.memory;
     let limit = own.or_else(|| Sizes::of(&pod.spec.resources).limits.memory);
     Shortage {
-        key: hash(&(&status.name, id, start)),
+        key: stable_hash(&format!("{}/{}/{start}", status.name, id.unwrap_or_default())),
         container: Arc::from(status.name.as_str()),
         at: end.finished_at.as_deref().and_then(timestamp),
         what: MemoryShortage::OomKilled { limit },
@@ -64,7 +64,7 @@ fn evictions(pod: &LeanPod) -> Vec<Shortage> {
         named.push((only.name.as_str(), None));
     }
     let evicted = |(container, usage): (&str, Option<Bytes>)| Shortage {
-        key: hash(&("evicted", container)),
+        key: stable_hash(&format!("{container}/evicted")),
         container: Arc::from(container),
         at: None,
         what: MemoryShortage::Evicted { usage },

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::facts::hash;
-use crate::api::{Recommendation, RecommendationSpec, RecommendationStatus};
+use crate::api::{Recommendation, RecommendationSpec, RecommendationStatus, WorkloadReference};
 
 /// The conditions that the recommender writes; those of the updater are its own.
 const OURS: [&str; 2] = ["HistoryReady", "Limited"];
@@ -15,6 +15,8 @@ pub struct Written {
     pub spec: u64,
     /// [`status_fingerprint`] of what it says; 0 where it says nothing yet.
     pub status: u64,
+    /// The workload that it is about; `None` where it cannot be read.
+    pub workload: Option<WorkloadReference>,
     /// The recommender's conditions: when they last changed is kept.
     pub conditions: Vec<Condition>,
 }
@@ -24,10 +26,11 @@ impl Written {
         let owners = object.metadata.owner_references.as_deref().unwrap_or_default();
         let owner = owners.first().map_or("", |owner| owner.uid.as_str());
         let spec = spec_fingerprint(&object.spec, owner);
-        let Some(status) = &object.status else { return Self { spec, ..Self::default() } };
+        let workload = Some(object.spec.workload_ref.clone());
+        let Some(status) = &object.status else { return Self { spec, workload, ..Self::default() } };
         let conditions =
             status.conditions.iter().filter(|c| OURS.contains(&c.type_.as_str())).cloned().collect();
-        Self { spec, status: status_fingerprint(status), conditions }
+        Self { spec, status: status_fingerprint(status), workload, conditions }
     }
 }
 
@@ -38,11 +41,16 @@ pub fn spec_fingerprint(spec: &RecommendationSpec, owner: &str) -> u64 {
 }
 
 /// A number for what the recommender says. Equal numbers: nothing has to be written. What others say in the same
-/// status does not count.
+/// status does not count, nor do reasons and counts of samples, which change with every sample: they follow when
+/// something else changes.
 #[must_use]
 pub fn status_fingerprint(status: &RecommendationStatus) -> u64 {
     let mut status = status.clone();
     status.conditions.retain(|condition| OURS.contains(&condition.type_.as_str()));
+    for container in &mut status.containers {
+        container.reasons.clear();
+        container.samples = 0;
+    }
     status.conditions.sort_by(|a, b| a.type_.cmp(&b.type_));
     digest(&status)
 }
