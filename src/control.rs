@@ -4,11 +4,14 @@
 
 pub mod book;
 pub mod compose;
+pub mod events;
 pub mod http;
 pub mod lease;
 pub mod metrics;
 pub mod naming;
 pub mod plan;
+pub mod publish;
+pub mod recommender;
 pub mod rules;
 pub mod select;
 pub mod writer;

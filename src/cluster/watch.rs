@@ -44,12 +44,15 @@ const NEEDED: [&str; 11] = [
     "recommendations.plumb.dev",
 ];
 
+/// What is answered before the next interval when it changes: what a person has written.
+const CHANGING: [&str; 2] = ["verticalscalingpolicies.plumb.dev", "clusterverticalscalingpolicies.plumb.dev"];
+
 /// The watched cluster.
 #[derive(Debug)]
 pub struct Live {
     index: Mutex<Index>,
     health: Mutex<BTreeMap<&'static str, Health>>,
-    /// Told when an event came that may change what is recommended before the next interval: policies, new pods.
+    /// Told when a policy changed, and when a listing is complete.
     pub changed: Notify,
     clock: fn() -> Timestamp,
 }
@@ -122,6 +125,14 @@ impl Live {
         missing.map(words).collect()
     }
 
+    /// What keeps a needed watch from telling anything, where something does.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let health = self.health();
+        let unsynced = NEEDED.iter().filter_map(|name| health.get(name)).filter(|health| !health.synced);
+        unsynced.filter_map(|health| health.error.clone()).next()
+    }
+
     /// Each watch, and whether it has told everything at least once and has no trouble now.
     #[must_use]
     pub fn watches(&self) -> Vec<(&'static str, bool)> {
@@ -181,6 +192,8 @@ async fn follow<K>(
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
+                let done = matches!(event, Event::InitDone);
+                let changed = matches!(event, Event::Apply(_) | Event::Delete(_)) && CHANGING.contains(&name);
                 for news in fold(live, event) {
                     // Nobody listens any more: we are stopping.
                     drop(tell.send(news));
@@ -189,11 +202,15 @@ async fn follow<K>(
                 if live.note(name, Some(synced), None) {
                     tracing::info!(resource = name, "watching again");
                 }
+                if done || changed {
+                    live.changed.notify_one();
+                }
             }
             Err(error) => {
                 let text = explain(error, server, name);
                 if live.note(name, None, Some(text.clone())) {
                     tracing::warn!(resource = name, error = text, "cannot watch; trying again");
+                    live.changed.notify_one();
                 }
             }
         }
@@ -210,18 +227,9 @@ where
         Event::Init => Fold::<K>::begin(&mut *index),
         Event::InitApply(object) => return index.apply(object, now),
         Event::InitDone => Fold::<K>::finish(&mut *index, now),
-        Event::Apply(object) => {
-            let news = index.apply(object, now);
-            live.changed.notify_one();
-            return news;
-        }
-        Event::Delete(object) => {
-            let news = index.delete(object, now);
-            live.changed.notify_one();
-            return news;
-        }
+        Event::Apply(object) => return index.apply(object, now),
+        Event::Delete(object) => return index.delete(object, now),
     }
-    live.changed.notify_one();
     Vec::new()
 }
 

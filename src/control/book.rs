@@ -169,7 +169,7 @@ impl Book {
     pub fn evicted(&mut self, key: &SeriesKey, at: Timestamp, usage: Bytes) {
         if let Some(id) = self.id(key) {
             // Refused is counted by the series.
-            drop(self.fleet.add_memory(id, at, usage, None));
+            let _refused = self.fleet.add_memory(id, at, usage, None);
         }
     }
 

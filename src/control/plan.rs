@@ -20,7 +20,7 @@ use crate::cluster::index::{
     status_fingerprint,
 };
 use crate::model::Prices;
-use crate::units::Timestamp;
+use crate::units::{Bytes, Cores, Timestamp};
 
 /// A recommendation to be written.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub struct Plan {
     pub unknown: HashMap<Uid, (ObjectKey, Arc<Owner>)>,
     /// The workloads that have recommendations, by name.
     pub workloads: HashMap<WorkloadKey, ObjectKey>,
+    /// What each container's requests should be.
+    pub targets: Vec<(SeriesKey, Option<Cores>, Option<Bytes>)>,
 }
 
 /// The workloads that a policy speaks for, in the order of their names.
@@ -120,6 +122,14 @@ impl Plan {
         let fingerprints = (spec_fingerprint(&spec, &owner), status_fingerprint(&status));
         let whole = known.is_none_or(|known| known.spec != fingerprints.0);
         self.workloads.insert(key.clone(), name.clone());
+        self.targets.extend(status.containers.iter().map(|container| {
+            let requests = &container.target.requests;
+            (
+                SeriesKey { workload: key.clone(), container: container.name.as_str().into() },
+                requests.cpu.as_ref().map(|cpu| cpu.value().as_cores()),
+                requests.memory.as_ref().and_then(|memory| memory.value().as_bytes()),
+            )
+        }));
         if whole || known.is_none_or(|known| known.status != fingerprints.1) {
             self.writes.insert(name, Write { spec, status, owner, fingerprints, whole });
         } else {
@@ -234,6 +244,22 @@ fn policy_status(outcome: &Outcome, before: &[Condition], now: Timestamp) -> Pol
         workloads: outcome.workloads,
         conditions: vec![compose::dated(made, before, now)],
     }
+}
+
+/// How all policies fare while the cluster cannot be read.
+pub fn blocked(index: &Index, why: &str, now: Timestamp) -> Plan {
+    let outcomes = Policies::read(index).outcomes;
+    let statuses = outcomes.into_iter().map(|(key, outcome)| {
+        let mut status = policy_status(&outcome, &[], now);
+        for made in &mut status.conditions {
+            made.status = "False".to_owned();
+            made.reason = "ClusterNotRead".to_owned();
+            made.message = why.chars().take(1024).collect();
+            *made = compose::dated(made.clone(), conditions(index, &key), now);
+        }
+        (key, status)
+    });
+    Plan { policies: statuses.collect(), ..Plan::default() }
 }
 
 fn workloads(count: u32) -> String {
