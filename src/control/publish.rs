@@ -72,7 +72,8 @@ impl Publisher {
     /// Queues what a plan asks for. What concerns `urgent` recommendations goes first.
     pub fn publish(&self, plan: &mut Plan, index: &Index, urgent: &[ObjectKey]) {
         for (key, write) in std::mem::take(&mut plan.writes) {
-            let is_urgent = urgent.contains(&key);
+            // What is new is waited for; what a hundred policies have to be told is not.
+            let is_urgent = write.whole || urgent.contains(&key);
             plan.standing.insert(key.clone());
             let target = Target::Recommendation(key);
             if !self.is_on_its_way(&target, write.fingerprints) {
