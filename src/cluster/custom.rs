@@ -1,5 +1,7 @@
 //! Owners of kinds that are not built in: whether they scale, and what they belong to themselves.
 
+use std::sync::Arc;
+
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
 use kube::{Api, discovery};
@@ -73,8 +75,10 @@ fn is_absence(error: &ClusterError) -> bool {
 
 impl Index {
     /// Takes note of an answer.
-    pub fn learn(&mut self, owner: &Owner, answer: &Answer, now: Timestamp) {
+    pub fn learn(&mut self, pod: &ObjectKey, owner: &Arc<Owner>, answer: &Answer, now: Timestamp) {
         let facts = answer.metadata.as_ref().map(|metadata| self.custom_facts(metadata)).unwrap_or_default();
-        self.custom.insert(owner.uid, CustomOwner { scales: answer.scales, facts, asked: now });
+        let known =
+            CustomOwner { scales: answer.scales, facts, owner: (pod.clone(), Arc::clone(owner)), asked: now };
+        self.custom.insert(owner.uid, known);
     }
 }

@@ -12,7 +12,7 @@ mod table;
 mod tests;
 mod written;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use kube::core::{Selector, SelectorExt};
@@ -23,7 +23,7 @@ pub use facts::{
     Origin, Owner, Phase, PodFacts, Qos, Quota, Shape, Size, Sizes, Uid, WorkloadKey, group,
 };
 pub use fold::Fold;
-pub use resolve::{CustomOwner, Resolution, WorkloadPods};
+pub use resolve::{CustomOwner, Resolution, WorkloadPods, Workloads};
 pub use table::Table;
 pub use written::{Written, spec_fingerprint, status_fingerprint};
 
@@ -95,8 +95,19 @@ impl Index {
 
     /// Forgets owners that have been gone for long.
     pub fn forget(&mut self, now: Timestamp) {
-        self.departed
-            .retain(|_, facts| facts.gone.is_some_and(|gone| now.seconds_since(gone) < REMEMBERED_SECONDS));
+        let lately = |gone: Timestamp| now.seconds_since(gone) < REMEMBERED_SECONDS;
+        self.departed.retain(|_, facts| facts.gone.is_some_and(lately));
+        if self.custom.is_empty() {
+            return;
+        }
+        let owners = self.pods.iter().filter_map(|(_, pod)| pod.origin.owner());
+        // What stands further up was asked for on the way, and is kept with what it stands above.
+        let above = self.custom.values().filter_map(|custom| custom.facts.owner.as_ref());
+        let tables =
+            [&self.replica_sets, &self.stateful_sets, &self.deployments, &self.jobs, &self.daemon_sets];
+        let built_in = tables.into_iter().flat_map(Table::iter).filter_map(|(_, facts)| facts.owner.as_ref());
+        let used: HashSet<Uid> = owners.chain(above).chain(built_in).map(|owner| owner.uid).collect();
+        self.custom.retain(|uid, _| used.contains(uid));
     }
 
     /// What pods can have of the largest node, each resource by itself; `None` where no node is known.

@@ -140,11 +140,13 @@ impl Live {
     }
 
     /// Notes how a watch fares; answers true where that is news.
-    fn note(&self, name: &'static str, synced: Option<bool>, error: Option<String>) -> bool {
+    fn note(&self, name: &'static str, synced: bool, error: Option<&str>) -> bool {
         let mut health = self.health();
         let known = health.entry(name).or_default();
-        known.synced |= synced.unwrap_or(false);
-        std::mem::replace(&mut known.error, error.clone()) != error
+        known.synced |= synced;
+        let news = known.error.as_deref() != error;
+        known.error = error.map(str::to_owned);
+        news
     }
 }
 
@@ -199,7 +201,7 @@ async fn follow<K>(
                     drop(tell.send(news));
                 }
                 let synced = Fold::<K>::synced(&*live.index());
-                if live.note(name, Some(synced), None) {
+                if live.note(name, synced, None) {
                     tracing::info!(resource = name, "watching again");
                 }
                 if done || changed {
@@ -208,7 +210,7 @@ async fn follow<K>(
             }
             Err(error) => {
                 let text = explain(error, server, name);
-                if live.note(name, None, Some(text.clone())) {
+                if live.note(name, false, Some(&text)) {
                     tracing::warn!(resource = name, error = text, "cannot watch; trying again");
                     live.changed.notify_one();
                 }
@@ -225,9 +227,8 @@ where
     let mut index = live.index();
     match event {
         Event::Init => Fold::<K>::begin(&mut *index),
-        Event::InitApply(object) => return index.apply(object, now),
         Event::InitDone => Fold::<K>::finish(&mut *index, now),
-        Event::Apply(object) => return index.apply(object, now),
+        Event::InitApply(object) | Event::Apply(object) => return index.apply(object, now),
         Event::Delete(object) => return index.delete(object, now),
     }
     Vec::new()

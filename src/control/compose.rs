@@ -251,7 +251,7 @@ fn history(parts: &[Part<'_>], common: &Common<'_>) -> Condition {
     } else {
         (true, "Enough", "a day of history or more".to_owned())
     };
-    condition("HistoryReady", status, reason, message)
+    condition("HistoryReady", status, reason, &message)
 }
 
 fn limited(parts: &[Part<'_>]) -> Condition {
@@ -267,17 +267,15 @@ fn limited(parts: &[Part<'_>]) -> Condition {
         }
     }
     match binding.first() {
-        None => {
-            condition("Limited", false, "NothingBinds", "nothing keeps the figures from the need".to_owned())
-        }
+        None => condition("Limited", false, "NothingBinds", "nothing keeps the figures from the need"),
         Some((word, _)) => {
             let text: Vec<_> = binding.iter().map(|(_, text)| text.as_str()).collect();
-            condition("Limited", true, word, text.join("; "))
+            condition("Limited", true, word, &text.join("; "))
         }
     }
 }
 
-fn condition(kind: &str, status: bool, reason: &str, message: String) -> Condition {
+fn condition(kind: &str, status: bool, reason: &str, message: &str) -> Condition {
     Condition {
         type_: kind.to_owned(),
         status: if status { "True" } else { "False" }.to_owned(),

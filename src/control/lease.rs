@@ -131,7 +131,7 @@ fn say(tell: &watch::Sender<Leadership>, leadership: Leadership) {
                 Leadership::Leading => tracing::info!("leading"),
                 Leadership::Following(None) => tracing::info!("another plumb leads; standing by"),
                 Leadership::Following(Some(why)) => {
-                    tracing::warn!(error = why, "cannot run for the leadership")
+                    tracing::warn!(error = why, "cannot run for the leadership");
                 }
                 Leadership::Lost => tracing::error!("lost the leadership"),
             }

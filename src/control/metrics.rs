@@ -131,6 +131,16 @@ impl Metrics {
         );
     }
 
+    /// Sets anew what is counted per round, so that what is gone is gone; nobody reads it half-way.
+    pub fn replace(&self, set: impl FnOnce(&Self)) {
+        let guard = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.recommendations.clear();
+        self.target_cpu.clear();
+        self.target_memory.clear();
+        set(self);
+        drop(guard);
+    }
+
     /// All of it, as OpenMetrics text.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use super::select::{Choice, Outcome, Policies, PolicyKey};
 use crate::api::{PolicyStatus, RecommendationSpec, RecommendationStatus, WorkloadReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    NodeFacts, ObjectKey, Owner, Uid, WorkloadKey, WorkloadPods, Written, spec_fingerprint,
+    NodeFacts, ObjectKey, Owner, Uid, WorkloadKey, WorkloadPods, Workloads, Written, spec_fingerprint,
     status_fingerprint,
 };
 use crate::model::Prices;
@@ -61,7 +61,7 @@ type Chosen<'a> = Vec<(WorkloadKey, WorkloadPods<'a>, Choice)>;
 
 /// Chooses, estimates and composes.
 pub fn plan(index: &Index, book: &mut Book, common: &Common<'_>) -> Plan {
-    let (workloads, unknown) = index.workloads();
+    let Workloads { workloads, unknown, unresolved } = index.workloads();
     let mut policies = Policies::read(index);
     let mut chosen: Chosen<'_> = Vec::new();
     for (key, workload) in workloads {
@@ -91,7 +91,7 @@ pub fn plan(index: &Index, book: &mut Book, common: &Common<'_>) -> Plan {
         let status = compose::status(key, workload, choice, book, &around, common, before);
         plan.add(key, name, choice, status, known);
     }
-    plan.keep_and_remove(index, &mut policies, &mut names);
+    plan.keep_and_remove(index, &unresolved, &mut policies, &mut names);
     plan.policies = policies
         .outcomes
         .iter()
@@ -138,10 +138,11 @@ impl Plan {
     }
 
     /// What no pod stands behind any more goes, but not where the workload is only at rest: scaled to zero, or between
-    /// the runs of a CronJob.
+    /// the runs of a CronJob; nor where a pod's workload is not known yet, which may be just this one.
     fn keep_and_remove(
         &mut self,
         index: &Index,
+        unresolved: &HashSet<Arc<str>>,
         policies: &mut Policies,
         names: &mut HashMap<(String, String), WorkloadKey>,
     ) {
@@ -162,7 +163,7 @@ impl Plan {
                         .controller(&key)
                         .is_some_and(|labels| policies.choose(index, &key, labels).is_some())
             });
-            if rests {
+            if rests || unresolved.contains(&name.namespace) {
                 self.standing.insert(name.clone());
             } else {
                 self.removals.push(name.clone());

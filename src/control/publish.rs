@@ -48,12 +48,15 @@ pub enum Job {
     Status(Box<PolicyStatus>),
 }
 
+/// What was written last to each target, and when.
+type Sent = HashMap<Target, ((u64, u64), Instant)>;
+
 /// Writes plans.
 pub struct Publisher {
     connection: Connection,
     metrics: Arc<Metrics>,
     queue: Arc<Queue<Target, Job>>,
-    sent: Mutex<HashMap<Target, ((u64, u64), Instant)>>,
+    sent: Mutex<Sent>,
     logged: Mutex<HashMap<&'static str, Instant>>,
 }
 
@@ -65,7 +68,7 @@ impl Publisher {
         Arc::new(Self { connection, metrics, queue, sent: Mutex::default(), logged: Mutex::default() })
     }
 
-    fn sent(&self) -> MutexGuard<'_, HashMap<Target, ((u64, u64), Instant)>> {
+    fn sent(&self) -> MutexGuard<'_, Sent> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -19,12 +19,16 @@ use crate::cluster::index::{MemoryEvent, MemoryShortage, ObjectKey, Owner, Resol
 use crate::cluster::watch::News;
 use crate::cluster::{ClusterError, Connection, Live, custom};
 use crate::sources::metrics_server::{self, PodUsage};
-use crate::units::Timestamp;
+use crate::units::{Bytes, Cores, Timestamp};
 
 /// What comes within this time of a kill is answered together with it.
 const GATHER: Duration = Duration::from_millis(100);
 /// A changed policy is answered within this time; what else changes meanwhile, with it.
 const SETTLE: Duration = Duration::from_millis(500);
+/// Kills whose owner is not known yet are tried again after this.
+const RETRY: Duration = Duration::from_millis(500);
+/// A kill that was longer ago than this is no news to a person: plumb was not there to see it.
+const NEWS_SECONDS: i64 = 600;
 /// How long a kill waits for its pod's owner to be known.
 const PATIENCE_SECONDS: i64 = 60;
 /// Owners asked for after one round.
@@ -100,6 +104,7 @@ impl Recommender {
                 Some(reading) = readings.recv() => self.take(reading, &mut state),
                 () = self.live.changed.notified() => tokio::time::sleep(SETTLE).await,
                 changed = leadership.changed() => if changed.is_err() { break },
+                () = tokio::time::sleep(RETRY), if !state.waiting.is_empty() => {}
             }
             while let Ok(event) = news.try_recv() {
                 kills.push(event);
@@ -139,10 +144,7 @@ impl Recommender {
             };
             let Some(pod) = index.pods.get(&key) else { continue };
             // Replicas have one owner: it is climbed once a reading.
-            let climbed = match &pod.origin {
-                crate::cluster::index::Origin::Owner(owner) => Some(owner.uid),
-                crate::cluster::index::Origin::Labels(_) => None,
-            };
+            let climbed = pod.origin.owner().map(|owner| owner.uid);
             let known = climbed.and_then(|uid| workloads.get(&uid)).cloned();
             let resolution = known.unwrap_or_else(|| index.resolve(&key, &pod.origin));
             if let Resolution::Workload(workload, _) = &resolution {
@@ -197,18 +199,20 @@ impl Recommender {
         }
         self.count(&plan, index.pods.len());
         self.forget(&index, now, state);
+        let old = index.custom_before(now.plus(-custom::FRESH_SECONDS)).cloned();
+        let owners: Vec<_> = plan.unknown.into_values().chain(old).collect();
         drop(index);
-        self.ask_owners(&plan, now, state);
+        self.ask_owners(owners, now, state);
         self.metrics.round.observe(begin.elapsed().as_secs_f64());
     }
 
-    /// Books the kills whose workload is known. Answers those that are new, in words.
+    /// Books the kills whose workload is known. Answers the new ones, in words where they are recent.
     fn take_kills(
         &mut self,
         index: &crate::cluster::Index,
         now: Timestamp,
         state: &mut State,
-    ) -> Vec<(SeriesKey, String)> {
+    ) -> Vec<(SeriesKey, Option<String>)> {
         let mut new = Vec::new();
         let mut waiting = Vec::new();
         for (event, until) in std::mem::take(&mut state.waiting) {
@@ -233,9 +237,9 @@ impl Recommender {
                             .map_or_else(|| "without a limit".to_owned(), |l| format!("at its limit of {l}"));
                         let pod = &event.pod.name;
                         let note = format!("container {} of pod {pod} was OOM killed {at}", event.container);
-                        tracing::info!(workload = key.workload.to_string(), note, "OOM kill");
                         self.metrics.oom_kills.get_or_create(&namespace).inc();
-                        new.push((key, note));
+                        tracing::info!(workload = key.workload.to_string(), note, "OOM kill");
+                        new.push((key, Some(note).filter(|_| now.seconds_since(event.at) < NEWS_SECONDS)));
                     }
                 }
                 MemoryShortage::Evicted { usage } => {
@@ -250,9 +254,11 @@ impl Recommender {
         new
     }
 
-    fn tell(&self, plan: &Plan, killed: Vec<(SeriesKey, String)>) {
+    fn tell(&self, plan: &Plan, killed: Vec<(SeriesKey, Option<String>)>) {
         for (key, note) in killed {
-            let Some(name) = plan.workloads.get(&key.workload).cloned() else { continue };
+            let (Some(name), Some(note)) = (plan.workloads.get(&key.workload).cloned(), note) else {
+                continue;
+            };
             let events = Arc::clone(&self.events);
             tokio::spawn(async move { events.oom_killed(&name, note).await });
         }
@@ -262,33 +268,19 @@ impl Recommender {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.metrics.pods.set(number(pods));
         self.metrics.series.set(number(self.book.len()));
-        self.metrics.recommendations.clear();
-        for name in plan.workloads.values() {
-            let namespace = Namespace { namespace: name.namespace.to_string() };
-            self.metrics.recommendations.get_or_create(&namespace).inc();
-        }
         for (resource, synced) in self.live.watches() {
             let resource = Resource { resource: resource.to_owned() };
             self.metrics.watch_synced.get_or_create(&resource).set(i64::from(synced));
         }
-        self.metrics.target_cpu.clear();
-        self.metrics.target_memory.clear();
-        if self.options.container_metrics {
-            for (key, cpu, memory) in &plan.targets {
-                let container = Container {
-                    namespace: key.workload.namespace.to_string(),
-                    kind: key.workload.kind.to_string(),
-                    workload: key.workload.name.to_string(),
-                    container: key.container.to_string(),
-                };
-                if let Some(cpu) = cpu {
-                    self.metrics.target_cpu.get_or_create(&container).set(cpu.0);
-                }
-                if let Some(memory) = memory {
-                    self.metrics.target_memory.get_or_create(&container).set(memory.as_f64());
-                }
+        self.metrics.replace(|metrics| {
+            for name in plan.workloads.values() {
+                let namespace = Namespace { namespace: name.namespace.to_string() };
+                metrics.recommendations.get_or_create(&namespace).inc();
             }
-        }
+            if self.options.container_metrics {
+                plan.targets.iter().for_each(|target| gauges(metrics, target));
+            }
+        });
     }
 
     /// Once an hour.
@@ -310,17 +302,12 @@ impl Recommender {
     }
 
     /// Asks for owners of kinds that are not built in, beside the loop.
-    fn ask_owners(&self, plan: &Plan, now: Timestamp, state: &mut State) {
-        let due = |uid: &Uid, state: &State| {
-            state.asked.get(uid).is_none_or(|at| now.seconds_since(*at) >= ASK_AGAIN_SECONDS)
+    fn ask_owners(&self, owners: Vec<(ObjectKey, Arc<Owner>)>, now: Timestamp, state: &mut State) {
+        let due = |owner: &Owner| {
+            let asked = state.asked.get(&owner.uid);
+            asked.is_none_or(|at| now.seconds_since(*at) >= ASK_AGAIN_SECONDS)
         };
-        let owners: Vec<(ObjectKey, Arc<Owner>)> = plan
-            .unknown
-            .iter()
-            .filter(|(uid, _)| due(uid, state))
-            .take(ASKED_AT_ONCE)
-            .map(|(_, owner)| owner.clone())
-            .collect();
+        let owners: Vec<_> = owners.into_iter().filter(|(_, owner)| due(owner)).take(ASKED_AT_ONCE).collect();
         if owners.is_empty() {
             return;
         }
@@ -329,7 +316,7 @@ impl Recommender {
         tokio::spawn(async move {
             for (pod, owner) in owners {
                 match custom::ask(&connection, &pod, &owner).await {
-                    Ok(answer) => live.index().learn(&owner, &answer, now),
+                    Ok(answer) => live.index().learn(&pod, &owner, &answer, now),
                     Err(error) => {
                         let owner = format!("{} {}/{}", owner.kind, pod.namespace, owner.name);
                         tracing::warn!(owner, error = error.to_string(), "cannot ask for the owner of a pod");
@@ -338,6 +325,22 @@ impl Recommender {
             }
             live.changed.notify_one();
         });
+    }
+}
+
+/// What a container should have, in its gauges.
+fn gauges(metrics: &Metrics, (key, cpu, memory): &(SeriesKey, Option<Cores>, Option<Bytes>)) {
+    let container = Container {
+        namespace: key.workload.namespace.to_string(),
+        kind: key.workload.kind.to_string(),
+        workload: key.workload.name.to_string(),
+        container: key.container.to_string(),
+    };
+    if let Some(cpu) = cpu {
+        metrics.target_cpu.get_or_create(&container).set(cpu.0);
+    }
+    if let Some(memory) = memory {
+        metrics.target_memory.get_or_create(&container).set(memory.as_f64());
     }
 }
 

@@ -163,7 +163,7 @@ impl Policies {
             policies.add(key, read);
         }
         let age = |policy: &Arc<Policy>| (policy.created, policy.key.clone());
-        policies.ranked.sort_by(|a, b| (Reverse(a.rank), age(a)).cmp(&(Reverse(b.rank), age(b))));
+        policies.ranked.sort_by_key(|policy| (Reverse(policy.rank), age(policy)));
         policies
     }
 

@@ -225,6 +225,17 @@ pub enum Origin {
     Labels(Arc<Labels>),
 }
 
+impl Origin {
+    /// What controls the pod.
+    #[must_use]
+    pub fn owner(&self) -> Option<&Arc<Owner>> {
+        match self {
+            Self::Owner(owner) => Some(owner),
+            Self::Labels(_) => None,
+        }
+    }
+}
+
 /// Memory was not enough: a container was killed, or evicted for its use of memory.
 #[derive(Clone, Debug)]
 pub struct MemoryEvent {

@@ -1,6 +1,6 @@
 //! From a pod to its workload: up the owners to the top one that scales.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::facts::{ControllerFacts, Labels, Origin, Owner, Phase, PodFacts, WorkloadKey, group};
@@ -32,6 +32,8 @@ pub struct CustomOwner {
     pub scales: bool,
     /// Its labels and its own owner.
     pub facts: ControllerFacts,
+    /// Which one, and a pod of it: to ask again.
+    pub owner: (ObjectKey, Arc<Owner>),
     /// When that was asked for.
     pub asked: Timestamp,
 }
@@ -43,6 +45,17 @@ pub struct WorkloadPods<'a> {
     pub labels: Arc<Labels>,
     /// Its pods that have not ended, in the order of their names.
     pub pods: Vec<(&'a ObjectKey, &'a PodFacts)>,
+}
+
+/// All workloads that have pods.
+#[derive(Debug, Default)]
+pub struct Workloads<'a> {
+    /// The workloads.
+    pub workloads: HashMap<WorkloadKey, WorkloadPods<'a>>,
+    /// Owners that have to be asked for, each with a pod of it.
+    pub unknown: HashMap<Uid, (ObjectKey, Arc<Owner>)>,
+    /// Namespaces with a pod whose workload is not known yet: what is missing there may only be unknown.
+    pub unresolved: HashSet<Arc<str>>,
 }
 
 /// Where in the climb an owner stands.
@@ -126,6 +139,11 @@ impl Index {
         }
     }
 
+    /// Owners whose answer is older than `before`, to be asked for again.
+    pub fn custom_before(&self, before: Timestamp) -> impl Iterator<Item = &(ObjectKey, Arc<Owner>)> {
+        self.custom.values().filter(move |custom| custom.asked < before).map(|custom| &custom.owner)
+    }
+
     /// A pod that nothing controls is pooled with those that its labels name alike, whatever its own name.
     fn by_labels(&self, pod: &ObjectKey, labels: &Arc<Labels>) -> Resolution {
         let named = NAMING_LABELS.iter().find_map(|label| labels.get(*label)).filter(|name| !name.is_empty());
@@ -139,31 +157,33 @@ impl Index {
         Resolution::Workload(key, Arc::clone(labels))
     }
 
-    /// All workloads that have pods, and the owners that have to be asked for first.
+    /// All workloads that have pods.
     #[must_use]
-    pub fn workloads(
-        &self,
-    ) -> (HashMap<WorkloadKey, WorkloadPods<'_>>, HashMap<Uid, (ObjectKey, Arc<Owner>)>) {
-        let mut workloads: HashMap<WorkloadKey, WorkloadPods<'_>> = HashMap::new();
-        let mut unknown = HashMap::new();
+    pub fn workloads(&self) -> Workloads<'_> {
+        let mut found = Workloads::default();
         for (name, pod) in self.pods.iter() {
             if pod.phase == Phase::Ended {
                 continue;
             }
             match self.resolve(name, &pod.origin) {
                 Resolution::Workload(key, labels) => {
-                    let workload =
-                        workloads.entry(key).or_insert_with(|| WorkloadPods { labels, pods: Vec::new() });
+                    let workload = found
+                        .workloads
+                        .entry(key)
+                        .or_insert_with(|| WorkloadPods { labels, pods: Vec::new() });
                     workload.pods.push((name, pod));
                 }
-                Resolution::Unknown(owner) => drop(unknown.insert(owner.uid, (name.clone(), owner))),
-                Resolution::Pending => {}
+                Resolution::Unknown(owner) => {
+                    found.unresolved.insert(Arc::clone(&name.namespace));
+                    found.unknown.insert(owner.uid, (name.clone(), owner));
+                }
+                Resolution::Pending => drop(found.unresolved.insert(Arc::clone(&name.namespace))),
             }
         }
-        for workload in workloads.values_mut() {
+        for workload in found.workloads.values_mut() {
             workload.pods.sort_unstable_by(|a, b| a.0.cmp(b.0));
         }
-        (workloads, unknown)
+        found
     }
 }
 

@@ -116,12 +116,12 @@ fn pods_are_found_under_their_top_workload_also_after_it_is_gone() {
     let mut index = Index::default();
     let known = index.apply(pod("web-1-a", "a", json!({"phase": "Running"})), NOW);
     assert!(known.is_empty());
-    assert!(index.workloads().0.is_empty(), "its ReplicaSet is not known yet");
+    assert!(index.workloads().workloads.is_empty(), "its ReplicaSet is not known yet");
     let replica_set = || metadata::<ReplicaSet>("web-1", "rs", Some(("Deployment", "web", "d")));
     index.apply(replica_set(), NOW);
-    assert!(index.workloads().0.is_empty(), "nor is the Deployment");
+    assert!(index.workloads().workloads.is_empty(), "nor is the Deployment");
     index.apply(metadata::<Deployment>("web", "d", None), NOW);
-    let (workloads, unknown) = index.workloads();
+    let Workloads { workloads, unknown, .. } = index.workloads();
     let (key, workload) = workloads.iter().next().unwrap();
     assert_eq!(key.to_string(), "Deployment shop/web");
     assert_eq!(workload.labels.get("tier").unwrap(), "back");
@@ -129,9 +129,9 @@ fn pods_are_found_under_their_top_workload_also_after_it_is_gone() {
     let kinds: Vec<_> = workload.pods[0].1.shape.containers.iter().map(|c| c.kind).collect();
     assert_eq!(kinds, [ContainerKind::Container, ContainerKind::Sidecar, ContainerKind::Init]);
     index.delete(replica_set(), NOW);
-    assert_eq!(index.workloads().0.len(), 1, "remembered for its pods");
+    assert_eq!(index.workloads().workloads.len(), 1, "remembered for its pods");
     index.forget(NOW.plus(601));
-    assert!(index.workloads().0.is_empty());
+    assert!(index.workloads().workloads.is_empty());
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn what_nothing_controls_is_pooled_by_its_labels() {
                            "status": {"phase": "Running"}});
         index.apply(read::<LeanPod>(value), NOW);
     }
-    let (workloads, _) = index.workloads();
+    let workloads = index.workloads().workloads;
     let mut found: Vec<_> = workloads.iter().map(|(key, w)| (key.to_string(), w.pods.len())).collect();
     found.sort();
     assert_eq!(found, [("Pod shop/lone".to_owned(), 1), ("Pod shop/web".to_owned(), 2)]);
@@ -157,13 +157,21 @@ fn a_custom_owner_is_asked_for_once_and_then_known() {
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "roll", "uid": "ro", "controller": true}]},
         "status": {"phase": "Running"}});
     index.apply(read::<LeanPod>(value), NOW);
-    let unknown = index.workloads().1;
-    assert_eq!(&*unknown[&Uid::from("ro")].1.name, "roll");
-    let custom = CustomOwner { scales: true, facts: ControllerFacts::default(), asked: NOW };
+    let unknown = index.workloads().unknown;
+    let owner = unknown[&Uid::from("ro")].clone();
+    assert_eq!(&*owner.1.name, "roll");
+    assert!(index.workloads().unresolved.contains("shop"));
+    let custom = CustomOwner { scales: true, facts: ControllerFacts::default(), owner, asked: NOW };
     index.custom.insert(Uid::from("ro"), custom);
-    let (workloads, unknown) = index.workloads();
-    assert!(unknown.is_empty());
-    assert_eq!(workloads.keys().next().unwrap().to_string(), "Rollout shop/roll");
+    let found = index.workloads();
+    assert!(found.unknown.is_empty() && found.unresolved.is_empty());
+    assert_eq!(found.workloads.keys().next().unwrap().to_string(), "Rollout shop/roll");
+    index.forget(NOW);
+    assert_eq!(index.custom_before(NOW.plus(1)).count(), 1, "kept while it has a pod");
+    Fold::<LeanPod>::begin(&mut index);
+    Fold::<LeanPod>::finish(&mut index, NOW);
+    index.forget(NOW);
+    assert_eq!(index.custom_before(NOW.plus(1)).count(), 0);
 }
 
 #[test]

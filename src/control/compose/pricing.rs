@@ -43,7 +43,7 @@ impl Pricing {
     /// `$11/mo`, `-$1.20/mo`: two figures suffice.
     fn text(&self, amount: f64) -> String {
         let size = amount.abs();
-        let digits = if size >= 10.0 || size < 0.005 { 0 } else { 2 };
+        let digits = if (0.005..10.0).contains(&size) { 2 } else { 0 };
         let step = 10_f64.powi((size.max(1.0).log10().floor() as i32 - 1).max(0));
         let rounded = if size >= 10.0 { (size / step).round() * step } else { size };
         let sign = if amount <= -0.005 { "-" } else { "" };

@@ -72,7 +72,7 @@ fn step(value: u64, up: bool) -> u64 {
     if up {
         steps.clone().find(|step| *step >= value).unwrap_or(value)
     } else {
-        steps.filter(|step| *step <= value).last().unwrap_or(value)
+        steps.rev().find(|step| *step <= value).unwrap_or(value)
     }
 }
 
