@@ -23,7 +23,7 @@ use crate::cluster::index::{
     ContainerShape, Limits, NodeFacts, Phase, Quota, Shape, WorkloadKey, WorkloadPods,
 };
 use crate::model::{self, Estimate};
-use crate::policy::{self, Bound, ContainerSize, Reason, Recommendation};
+use crate::policy::{self, Bound, ContainerSize, Explained, Reason};
 use crate::units::Timestamp;
 
 /// What around a workload bears on what it may be.
@@ -55,7 +55,7 @@ struct Part<'a> {
     known: Option<Known<'a>>,
     current: ContainerSize,
     need: Estimate,
-    found: Recommendation,
+    found: Explained,
 }
 
 /// The shape that most of the pods have; of equals the newest pods'.
@@ -125,10 +125,8 @@ fn part<'a>(
         memory_limit: sizes.limits.memory,
     };
     let need = need(known.as_ref(), &rules);
-    let mut found = policy::recommend(&need, &rules.rules, &current);
-    if let Some(reason) = guaranteed {
-        found.reasons.push(reason);
-    }
+    let mut found = Explained::new(&need, &rules.rules, &current);
+    found.reasons.extend(guaranteed);
     let least = rules::bounds(around.limits.container_min);
     policy::limit_range(&mut found, &least, &rules::bounds(around.limits.container_max));
     Part { shape, rules, known, current, need, found }
@@ -175,11 +173,12 @@ fn container(part: &Part<'_>, pod: &Shape) -> ContainerRecommendation {
     // What is not sized stays; what nothing is known of is left out.
     let (cpu, memory) = (need.cpu.is_some() || !rules.cpu, need.limit.is_some() || !rules.memory);
     let target = ContainerSize {
-        cpu_request: if rules.cpu { found.target.cpu_request } else { current.cpu_request }.filter(|_| cpu),
-        cpu_limit: if rules.cpu { found.target.cpu_limit } else { current.cpu_limit }.filter(|_| cpu),
-        memory_request: if rules.memory { found.target.memory_request } else { current.memory_request }
+        cpu_request: if rules.cpu { found.size.target.cpu_request } else { current.cpu_request }
+            .filter(|_| cpu),
+        cpu_limit: if rules.cpu { found.size.target.cpu_limit } else { current.cpu_limit }.filter(|_| cpu),
+        memory_request: if rules.memory { found.size.target.memory_request } else { current.memory_request }
             .filter(|_| memory),
-        memory_limit: if rules.memory { found.target.memory_limit } else { current.memory_limit }
+        memory_limit: if rules.memory { found.size.target.memory_limit } else { current.memory_limit }
             .filter(|_| memory),
     };
     let amounts = |size: &ContainerSize, up: bool| ResourceAmounts {
@@ -198,9 +197,9 @@ fn container(part: &Part<'_>, pod: &Shape) -> ContainerRecommendation {
         kind: shape.kind,
         current: resources(current),
         target: resources(&target),
-        lower: amounts(&found.lower, false),
-        upper: amounts(&found.upper, true),
-        confidence: words::confidence(found.confidence),
+        lower: amounts(&found.size.lower, false),
+        upper: amounts(&found.size.upper, true),
+        confidence: words::confidence(found.size.confidence),
         reasons: words::reasons(found, shape.kind, (rules.cpu, rules.memory), pod, known.is_some()),
         samples: known.map_or(0, |known| u64::from(known.series.samples())),
         days: known.map_or(0, |known| words::days(known.series.hours())),
@@ -228,7 +227,7 @@ fn measured<'a>(parts: &'a [Part<'a>]) -> impl Iterator<Item = &'a Part<'a>> {
 }
 
 fn confidence(parts: &[Part<'_>]) -> api::Confidence {
-    measured(parts).map(|part| words::confidence(part.found.confidence)).min().unwrap_or_default()
+    measured(parts).map(|part| words::confidence(part.found.size.confidence)).min().unwrap_or_default()
 }
 
 fn history(parts: &[Part<'_>], common: &Common<'_>) -> Condition {
@@ -257,7 +256,7 @@ fn history(parts: &[Part<'_>], common: &Common<'_>) -> Condition {
 fn limited(parts: &[Part<'_>]) -> Condition {
     let mut binding = Vec::new();
     for part in parts {
-        for reason in part.found.reasons.iter() {
+        for reason in &part.found.reasons {
             let word = match reason {
                 Reason::Bound { bound, .. } => bound.word(),
                 Reason::Capped { .. } => "MaxAllowed",

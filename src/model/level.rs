@@ -26,6 +26,18 @@ pub enum Level {
     P98,
 }
 
+impl Level {
+    /// Which of the three percentiles it is, if one.
+    pub(crate) fn percentile(self) -> Option<usize> {
+        match self {
+            Self::P80 => Some(0),
+            Self::P90 => Some(1),
+            Self::P98 => Some(2),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Level {
     /// As it reads in a reason.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

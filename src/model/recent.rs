@@ -81,7 +81,7 @@ impl Recent {
     #[must_use]
     pub fn fives(&self, slots: usize) -> f32 {
         if slots >= FIVES {
-            return unpack(self.five.iter().copied().max().unwrap_or(0));
+            return unpack(highest(&self.five));
         }
         let newest = number::ring(self.newest, FIVES as i64);
         let best = (0..slots).filter_map(|back| self.five.get((newest + FIVES - back) % FIVES)).max();
@@ -92,9 +92,12 @@ impl Recent {
     #[must_use]
     pub fn halves(&self, slots: usize) -> f32 {
         let newest = number::ring(long_of(self.newest), HALVES as i64);
-        let best =
-            (0..slots.min(HALVES)).filter_map(|back| self.half.get((newest + HALVES - back) % HALVES)).max();
-        unpack(best.copied().unwrap_or(0))
+        let slots = slots.min(HALVES);
+        // The ring in two runs: up to the newest slot, and from the end for what lies before the ring's start.
+        let (head, tail) = ((newest + 1).saturating_sub(slots), (slots.saturating_sub(newest + 1)));
+        let head = self.half.get(head..=newest).unwrap_or_default();
+        let tail = self.half.get(HALVES - tail..).unwrap_or_default();
+        unpack(highest(head).max(highest(tail)))
     }
 
     /// The maximum of this half hour and the next `ahead` ones, as they were a day ago; `None` if one is unknown.
@@ -138,6 +141,10 @@ impl Recent {
 
 fn long_of(slot: i64) -> i64 {
     slot.div_euclid(HALF / FIVE)
+}
+
+fn highest(codes: &[u16]) -> u16 {
+    codes.iter().fold(0, |best, code| best.max(*code))
 }
 
 fn keep(ring: &mut [u16], at: usize, code: u16) {

@@ -1,12 +1,11 @@
 //! What all containers of a pod may have together: a node's shape, and a LimitRange for pods.
 
-use super::bound::{Amounts, Bound, lower_request};
+use super::bound::{Amounts, Bound, Explained, lower_request};
 use super::reason::Resource;
-use super::recommend::Recommendation;
 use crate::units::Bytes;
 
 /// Lowers the requests of a pod's containers, each in the same proportion, where their sum is more than `most`.
-pub fn pod_total(pod: &mut [&mut Recommendation], most: &Amounts, bound: Bound) {
+pub fn pod_total(pod: &mut [&mut Explained], most: &Amounts, bound: Bound) {
     if let Some(most) = most.cpu {
         fit(pod, Resource::Cpu, most.0, bound);
     }
@@ -15,7 +14,7 @@ pub fn pod_total(pod: &mut [&mut Recommendation], most: &Amounts, bound: Bound) 
     }
 }
 
-fn fit(pod: &mut [&mut Recommendation], resource: Resource, most: f64, bound: Bound) {
+fn fit(pod: &mut [&mut Explained], resource: Resource, most: f64, bound: Bound) {
     let sum: f64 = pod.iter().filter_map(|found| request(found, resource)).sum();
     if sum <= most || sum <= 0.0 {
         return;
@@ -27,9 +26,9 @@ fn fit(pod: &mut [&mut Recommendation], resource: Resource, most: f64, bound: Bo
     }
 }
 
-pub(super) fn request(found: &Recommendation, resource: Resource) -> Option<f64> {
+pub(super) fn request(found: &Explained, resource: Resource) -> Option<f64> {
     match resource {
-        Resource::Cpu => found.target.cpu_request.map(|cpu| cpu.0),
-        _ => found.target.memory_request.map(Bytes::as_f64),
+        Resource::Cpu => found.size.target.cpu_request.map(|cpu| cpu.0),
+        _ => found.size.target.memory_request.map(Bytes::as_f64),
     }
 }

@@ -1,14 +1,14 @@
 //! ResourceQuota: what a namespace has left for growth.
 
-use super::bound::{Amounts, Bound, lower_request};
+use super::bound::{Amounts, Bound, Explained, lower_request};
 use super::pod_total::request;
 use super::reason::Resource;
-use super::recommend::{ContainerSize, Recommendation};
+use super::recommend::ContainerSize;
 use crate::units::Bytes;
 
 /// Lowers the growth of a pod's containers, in the same proportion, to what the quota leaves when all replicas grow
 /// alike. What shrinks makes room for what grows.
-pub fn quota(pod: &mut [(&ContainerSize, &mut Recommendation)], replicas: u32, left: &Amounts) {
+pub fn quota(pod: &mut [(&ContainerSize, &mut Explained)], replicas: u32, left: &Amounts) {
     let replicas = f64::from(replicas.max(1));
     if let Some(left) = left.cpu {
         fit(pod, Resource::Cpu, left.0 / replicas);
@@ -18,7 +18,7 @@ pub fn quota(pod: &mut [(&ContainerSize, &mut Recommendation)], replicas: u32, l
     }
 }
 
-fn fit(pod: &mut [(&ContainerSize, &mut Recommendation)], resource: Resource, left: f64) {
+fn fit(pod: &mut [(&ContainerSize, &mut Explained)], resource: Resource, left: f64) {
     let now = |current: &ContainerSize| match resource {
         Resource::Cpu => current.cpu_request.map_or(0.0, |cpu| cpu.0),
         _ => current.memory_request.map_or(0.0, Bytes::as_f64),

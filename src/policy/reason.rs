@@ -195,34 +195,3 @@ impl fmt::Display for Reason {
         }
     }
 }
-
-/// At most this many reasons are kept; more than any chain has.
-const MOST: usize = 20;
-
-/// The reasons of one recommendation in the order of the steps, without an allocation.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Chain {
-    steps: [Option<Reason>; MOST],
-    len: usize,
-}
-
-impl Default for Chain {
-    fn default() -> Self {
-        Self { steps: [None; MOST], len: 0 }
-    }
-}
-
-impl Chain {
-    /// Adds a step; one past the last place is dropped.
-    pub fn push(&mut self, reason: Reason) {
-        if let Some(slot) = self.steps.get_mut(self.len) {
-            *slot = Some(reason);
-            self.len += 1;
-        }
-    }
-
-    /// The steps in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Reason> {
-        self.steps.iter().take(self.len).flatten()
-    }
-}

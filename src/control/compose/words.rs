@@ -3,7 +3,7 @@
 use crate::api::{Amount, Confidence, ContainerKind, ContainerRecommendation, ResourceAmounts, Resources};
 use crate::cluster::index::Shape;
 use crate::model;
-use crate::policy::Recommendation;
+use crate::policy::Explained;
 use crate::units::{Bytes, Cores, MIB};
 
 /// Twelve steps a decade, each about a fifth above the one before: the preferred numbers of IEC 60063.
@@ -78,7 +78,7 @@ fn step(value: u64, up: bool) -> u64 {
 
 /// The chain in words, with what the chain does not know.
 pub(super) fn reasons(
-    found: &Recommendation,
+    found: &Explained,
     kind: ContainerKind,
     (cpu, memory): (bool, bool),
     pod: &Shape,
