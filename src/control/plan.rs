@@ -2,6 +2,9 @@
 //!
 //! Pure but for the lock on the index that the caller holds.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 

@@ -256,6 +256,8 @@ fn policy(key: &PolicyKey, parts: Parts<'_>) -> Result<Policy, String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::needless_pass_by_value, reason = "a json! that is made for the call")]
+
     use k8s_openapi::api::core::v1::Namespace;
     use kube::api::PartialObjectMeta;
     use kube::core::DeserializeGuard;

@@ -26,20 +26,21 @@ fn fit(found: &mut Explained, [request, limit]: [Resource; 2], least: Option<f64
             let (request_now, limit_now) = figures(found);
             if resource == request { request_now } else { limit_now }
         };
-        if let (Some(value), Some(least)) = (now(found), least) {
-            if value < least {
-                set(found, resource, least, Bound::LimitRangeMin);
-            }
+        if let (Some(value), Some(least)) = (now(found), least)
+            && value < least
+        {
+            set(found, resource, least, Bound::LimitRangeMin);
         }
-        if let (Some(value), Some(most)) = (now(found), most) {
-            if value > most {
-                set(found, resource, most, Bound::LimitRangeMax);
-            }
+        if let (Some(value), Some(most)) = (now(found), most)
+            && value > most
+        {
+            set(found, resource, most, Bound::LimitRangeMax);
         }
     }
-    if let (Some(value), Some(ceiling)) = figures(found) {
-        if ceiling < value {
-            set(found, limit, value, Bound::LimitRangeMin);
-        }
+    // A least for requests can be above the limit.
+    if let (Some(value), Some(ceiling)) = figures(found)
+        && ceiling < value
+    {
+        set(found, limit, value, Bound::LimitRangeMin);
     }
 }

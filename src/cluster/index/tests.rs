@@ -1,3 +1,5 @@
+#![allow(clippy::needless_pass_by_value, reason = "a json! that is made for the call")]
+
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use kube::api::PartialObjectMeta;
 use kube::core::DeserializeGuard;
