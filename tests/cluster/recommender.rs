@@ -2,6 +2,7 @@
 //!
 //! On a control plane of its own, without a node: pods' status is written by the test, as a kubelet would.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,7 @@ async fn follow(context: Context) -> Result<()> {
         cluster.plane.restart_api_server(Duration::from_secs(2)).await?;
         nothing_is_lost(&context).await?;
         the_most_specific_policy_speaks(&context).await?;
+        an_owner_of_another_kind_is_found(&context).await?;
         what_nothing_selects_goes(&context).await?;
         let (status, metrics) = plumb.page("/metrics").await?;
         ensure!(status == 200 && metrics.contains("plumb_oom_kills_total"), "{metrics}");
@@ -48,7 +50,7 @@ async fn follow(context: Context) -> Result<()> {
         plumb.check_running()
     };
     steps.await.with_context(|| context.cluster.plane.run.log_tail("live-plumb-1"))?;
-    let log = plumb.stop()?;
+    let log = another_takes_over(&context, &whole.kubeconfig, plumb).await?;
     ensure!(log.contains("let go of the leadership"), "{log}");
     ensure!(!log.contains("token-of-") && !log.contains("panicked"), "{log}");
     Ok(())
@@ -213,6 +215,70 @@ async fn the_most_specific_policy_speaks(context: &Context) -> Result<()> {
         context.api::<VerticalScalingPolicy>().delete(name, &DeleteParams::default()).await?;
     }
     policy("all").await
+}
+
+/// A kind that Kubernetes does not know, with /scale and without.
+async fn an_owner_of_another_kind_is_found(context: &Context) -> Result<()> {
+    for (kind, plural, subresources) in [
+        (
+            "Rollout",
+            "rollouts",
+            json!({"scale": {"specReplicasPath": ".spec.replicas",
+                                                  "statusReplicasPath": ".status.replicas"}}),
+        ),
+        ("Operated", "operateds", json!({})),
+    ] {
+        let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        context
+            .apply(&json!({
+                "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                "metadata": {"name": format!("{plural}.example.dev")},
+                "spec": {"group": "example.dev", "scope": "Namespaced", "names": {"kind": kind, "plural": plural},
+                         "versions": [{"name": "v1", "served": true, "storage": true,
+                                       "subresources": subresources, "schema": {"openAPIV3Schema": schema}}]},
+            }))
+            .await?;
+        wait_for("the new kind", SOON, || async {
+            let object = json!({"apiVersion": "example.dev/v1", "kind": kind, "metadata": {"name": "roll"}});
+            context.apply(&object).await
+        })
+        .await?;
+    }
+    let uid = |kind: &'static str| async move {
+        let output = context.kubectl(&["get", kind, "roll", "-o", "jsonpath={.metadata.uid}"]).await?;
+        output.ok()
+    };
+    let owner = |kind: &str, uid: &str| json!([{"apiVersion": "example.dev/v1", "kind": kind, "name": "roll", "uid": uid, "controller": true}]);
+    // A pod of what scales; and a StatefulSet of what does not, which then is the workload itself.
+    let mut pod = Load::named("roll-pod").json();
+    pod["metadata"]["ownerReferences"] = owner("Rollout", &uid("rollout").await?);
+    context.apply(&pod).await?;
+    let mut set = Load::named("operated").deployment(1);
+    set["metadata"]["ownerReferences"] = owner("Operated", &uid("operated").await?);
+    context.apply(&set).await?;
+    for name in ["rollout-roll", "deployment-operated"] {
+        wait_for(&format!("recommendation {name}"), SOON, || recommendation(context, name)).await?;
+    }
+    Ok(())
+}
+
+/// A second plumb stands by, and leads as soon as the first has let go. Answers the first one's log.
+async fn another_takes_over(context: &Context, kubeconfig: &Path, first: Plumb<'_>) -> Result<String> {
+    let second = Plumb::start(&context.cluster.plane, kubeconfig, &context.namespace, &["--interval", "2s"])?;
+    second.wait_ready().await?;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    ensure!(first.leads().await? && !second.leads().await?, "two lead, or none");
+    let log = first.stop()?;
+    let begin = Instant::now();
+    wait_for("the second to lead", Duration::from_secs(20), || async {
+        ensure!(second.leads().await?, "it does not");
+        Ok(())
+    })
+    .await?;
+    println!("another plumb leads {} ms after the first was told to stop", begin.elapsed().as_millis());
+    ensure!(begin.elapsed() < Duration::from_secs(10), "the lease was not let go");
+    second.stop()?;
+    Ok(log)
 }
 
 async fn what_nothing_selects_goes(context: &Context) -> Result<()> {

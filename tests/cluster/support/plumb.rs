@@ -52,6 +52,11 @@ impl<'a> Plumb<'a> {
         Ok((answer.status().as_u16(), answer.text().await?))
     }
 
+    /// Whether it writes.
+    pub async fn leads(&self) -> Result<bool> {
+        Ok(self.page("/metrics").await?.1.contains("plumb_leader 1"))
+    }
+
     /// Fails where it has ended.
     pub fn check_running(&self) -> Result<()> {
         self.plane.run.check_running(&self.name)
