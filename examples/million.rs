@@ -22,11 +22,11 @@ fn main() {
         let start = Instant::now();
         for i in 0..count {
             let at = Timestamp(1_700_000_000 + round * 300 + i64::from(i % 300));
-            let noise = f64::from((i ^ (round as u32).wrapping_mul(2_654_435_761)) % 1000) / 1000.0;
+            let noise = f64::from((i ^ u32::try_from(round).unwrap_or(0).wrapping_mul(2_654_435_761)) % 1000) / 1000.0;
             let id = SeriesId(i);
             fleet.add_cpu(id, at, Cores(0.05 + f64::from(i % 97) * 0.01 * (1.0 + noise)), 0.0, None).ok();
             fleet
-                .add_memory(id, at, Bytes::from_mib(100 + u64::from(i % 977) + (noise * 40.0) as u64), None)
+                .add_memory(id, at, Bytes::from_mib(100 + u64::from(i % 977) + Bytes::from_f64(noise * 40.0).0), None)
                 .ok();
         }
         let taken = start.elapsed();
