@@ -18,7 +18,7 @@ fn main() {
     }
     let rules = Rules { add_limit: true, ..Rules::default() };
     let prices = rules.prices();
-    for round in 0..12 {
+    for round in 0..12_u32 {
         let start = Instant::now();
         for i in 0..count {
             let at = Timestamp(1_700_000_000 + round * 300 + i64::from(i % 300));

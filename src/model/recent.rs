@@ -8,10 +8,14 @@ use super::number;
 const FIVE: i64 = 300;
 /// Short slots kept: one hour.
 const FIVES: usize = 12;
+/// The same, as a count of slots.
+const FIVE_SLOTS: i64 = 12;
 /// Seconds of a long slot.
 const HALF: i64 = 1800;
 /// Long slots kept: one day.
 const HALVES: usize = 48;
+/// The same, as a count of slots.
+const HALF_SLOTS: i64 = 48;
 
 /// The maxima of the recent past.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,6 +24,8 @@ const PRIOR_DEVIATION: f32 = 0.3;
 const SHORT_DAYS: usize = 2;
 /// Days whose peaks are kept.
 pub(crate) const DAYS: usize = 8;
+/// The same, as a count of slots.
+const DAY_SLOTS: i64 = 8;
 
 /// The tail of one series' memory, in mebibytes.
 #[derive(Clone, Debug, Default, PartialEq)]
