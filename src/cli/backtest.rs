@@ -72,9 +72,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     if let Some(path) = &args.report {
-        let subtitle = "Recorded usage through several sizers: what each would have requested, and what that would have cost.";
-        std::fs::write(path, page::render("plumb backtest", subtitle, &outcomes))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        let html = page::render("plumb backtest", &subtitle(&args.traces), &outcomes);
+        std::fs::write(path, html).with_context(|| format!("cannot write {}", path.display()))?;
     }
     match args.output {
         Output::Json => {
@@ -84,6 +83,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Output::Table => write!(stdout, "{}", report::table(&outcomes))?,
     }
     Ok(())
+}
+
+/// What the report says of itself: what it shows, and from which files.
+fn subtitle(traces: &[PathBuf]) -> String {
+    let files: Vec<String> = traces.iter().map(|trace| trace.display().to_string()).collect();
+    format!(
+        "Recorded usage through several sizers: what each would have requested, and what that would have cost.\n{}: {}",
+        if files.len() == 1 { "Trace" } else { "Traces" },
+        files.join(", ")
+    )
 }
 
 /// Replays a trace file; also returns what the owners of its containers had asked for.

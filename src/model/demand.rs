@@ -107,6 +107,18 @@ pub(crate) struct Asked {
 }
 
 impl Demand {
+    /// The decaying histogram of the samples.
+    #[must_use]
+    pub fn histogram(&self) -> &Histogram {
+        &self.histogram
+    }
+
+    /// The recent maxima: the activity by time of day.
+    #[must_use]
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
     /// Takes in a sample: finite and not negative, as the series has checked.
     pub(crate) fn add(&mut self, value: f32, at: i64, tuning: &Tuning) {
         if at > self.last {

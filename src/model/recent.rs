@@ -62,8 +62,8 @@ impl Recent {
             self.newest = slot;
             return;
         }
-        for gone in 1..=slot.saturating_sub(self.newest).min(FIVES as i64) {
-            clear(&mut self.five, number::ring(slot - FIVES as i64 + gone, FIVES as i64));
+        for gone in 0..slot.saturating_sub(self.newest).min(FIVES as i64) {
+            clear(&mut self.five, number::ring(slot - gone, FIVES as i64));
         }
         let (from, to) = (long_of(self.newest), long_of(slot));
         let moved = to.saturating_sub(from);

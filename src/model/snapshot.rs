@@ -21,7 +21,7 @@ use super::recent::Recent;
 use super::series::Series;
 use super::startup::Startup;
 use super::tail::Tail;
-use super::tuning::{BASES, MARGINS, Model};
+use super::tuning::{BASES, MARGINS};
 
 const MAGIC: &[u8; 4] = b"PLMB";
 /// The version that is written; older ones are none yet.
@@ -91,7 +91,7 @@ pub fn write(series: &[&Series]) -> Vec<u8> {
 ///
 /// # Errors
 /// Names the byte where it is not what [`write`] writes. Nothing is then read at all.
-pub fn read(bytes: &[u8], model: &Model) -> Result<Vec<Series>, SnapshotError> {
+pub fn read(bytes: &[u8]) -> Result<Vec<Series>, SnapshotError> {
     let body = check_header(bytes)?;
     let mut plain = Vec::new();
     let unpacked = flate2::read::DeflateDecoder::new(body).take(LONGEST).read_to_end(&mut plain);
@@ -99,7 +99,7 @@ pub fn read(bytes: &[u8], model: &Model) -> Result<Vec<Series>, SnapshotError> {
     unpacked.map_err(|_| SnapshotError::Content { at, what: "what is packed breaks off" })?;
     let mut from = Reader::new(&plain);
     let count = from.count(plain.len() / LEAST_SERIES)?;
-    let series = (0..count).map(|_| get_series(&mut from, model)).collect::<Result<Vec<_>, _>>()?;
+    let series = (0..count).map(|_| get_series(&mut from)).collect::<Result<Vec<_>, _>>()?;
     from.end()?;
     Ok(series)
 }
@@ -142,15 +142,12 @@ fn put_series(out: &mut Writer, series: &Series) {
     put_demand(out, &series.memory);
 }
 
-fn get_series(from: &mut Reader<'_>, model: &Model) -> Result<Series, SnapshotError> {
+fn get_series(from: &mut Reader<'_>) -> Result<Series, SnapshotError> {
     let (samples, refused, throttled, kills) = (from.u32()?, from.u32()?, from.u32()?, from.u32()?);
     let seen = [from.u32()?, from.u32()?, from.u32()?, from.u32()?];
     let startup = Startup { cpu: from.amount()?, memory: from.amount()?, samples: from.u32()? };
     let tail = get_tail(from)?;
-    let mut cpu = get_demand(from)?;
-    let mut memory = get_demand(from)?;
-    cpu.propose(&model.cpu, false);
-    memory.propose(&model.memory, false);
+    let (cpu, memory) = (get_demand(from)?, get_demand(from)?);
     Ok(Series { cpu, memory, tail, startup, samples, refused, throttled, kills, seen })
 }
 
@@ -200,6 +197,7 @@ fn put_demand(out: &mut Writer, demand: &Demand) {
     let (base, margin) = demand.chosen.unwrap_or((u8::MAX, u8::MAX));
     out.byte(base);
     out.byte(margin);
+    demand.proposed.iter().for_each(|value| out.amount(*value));
     put_costs(out, &demand.costs, demand.last);
     for hold in &demand.holds {
         let (debt, top) = hold.waiting();
@@ -225,6 +223,9 @@ fn get_demand(from: &mut Reader<'_>) -> Result<Demand, SnapshotError> {
     let known = usize::from(chosen.0) < BASES && usize::from(chosen.1) < MARGINS;
     demand.chosen = known.then_some(chosen);
     demand.settled = known;
+    for value in &mut demand.proposed {
+        *value = from.amount()?;
+    }
     demand.costs = get_costs(from, demand.last)?;
     for hold in &mut demand.holds {
         *hold = Hold::from_parts(from.amount()?, from.amount()?, from.amount()?);
@@ -269,9 +270,13 @@ fn put_histogram(out: &mut Writer, histogram: &Histogram, last: i64) {
     let (reference, first, weights) = histogram.parts();
     let heaviest = weights.iter().copied().max().unwrap_or(0);
     let shift = (16 - heaviest.leading_zeros()).saturating_sub(8);
+    // Cut to what is left after the shift, so that what is read back is cut alike.
+    let low = weights.iter().position(|w| w >> shift > 0).unwrap_or(0);
+    let high = weights.iter().rposition(|w| w >> shift > 0).map_or(0, |at| at + 1);
+    let weights = weights.get(low..high).unwrap_or_default();
     out.count(weights.len());
     out.signed(last.saturating_sub(reference));
-    out.unsigned(u64::from(first));
+    out.unsigned(u64::from(first) + low as u64);
     out.byte(shift as u8);
     weights.iter().for_each(|weight| out.byte((weight >> shift) as u8));
 }
