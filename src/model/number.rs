@@ -17,14 +17,9 @@ pub(crate) fn weight(value: f32) -> u16 {
     (value + 0.5).max(0.0) as u16
 }
 
-/// A small count as a signed number, to reckon with slots; saturates.
-pub(crate) fn count(n: usize) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
-}
-
 /// The remainder of a slot number in a ring of `size`, as an index.
-pub(crate) fn ring(slot: i64, size: usize) -> usize {
-    usize::try_from(slot.rem_euclid(count(size.max(1)))).unwrap_or(0)
+pub(crate) fn ring(slot: i64, size: i64) -> usize {
+    slot.rem_euclid(size.max(1)) as usize
 }
 
 /// 2^x for -126 <= x <= 127, to 0.01 %, by the bits of the float and a polynomial of degree 3: the same on every

@@ -12,7 +12,7 @@ pub(super) fn lived(days: i64, seed: u64) -> Series {
         let day = 1.0 + 0.5 * ((i % 288) as f64 / 288.0 * std::f64::consts::TAU).sin();
         let at = Timestamp(1_700_000_000 + i * 300);
         series.add_cpu(at, Cores(0.2 * day * (0.8 + 0.4 * noise)), 0.0, None, &model).unwrap();
-        series.add_memory(at, Bytes::from_mib(300 + Bytes::from_f64(noise * 40.0).0), None, &model).unwrap();
+        series.add_memory(at, Bytes::from_f64((300.0 + noise * 40.0) * 1_048_576.0), None, &model).unwrap();
         if i % 12 == 0 {
             series.estimate(&crate::policy::Rules::default().prices(), &model);
         }
