@@ -1,7 +1,7 @@
 use super::*;
 
 fn answer(text: &str) -> Result<Vec<Series>, String> {
-    answer::parse(text.as_bytes())
+    answer::parse(text.as_bytes()).map(|(series, _)| series)
 }
 
 #[test]
@@ -13,10 +13,10 @@ fn a_matrix_is_read_and_what_is_not_finite_left_out() {
             {"metric":{},"values":[]}]},"warnings":["partial"]}"#,
     )
     .unwrap();
-    assert_eq!(series[0].container().unwrap().to_string(), "shop/web-0/app");
+    assert_eq!(series[0].container(&LabelNames::default()).unwrap().to_string(), "shop/web-0/app");
     let points: Vec<_> = series[0].points().collect();
     assert_eq!(points, [(Timestamp(1_700_000_000), 0.25), (Timestamp(1_700_000_180), 0.001)]);
-    assert_eq!(series[1].container(), None);
+    assert_eq!(series[1].container(&LabelNames::default()), None);
 }
 
 #[test]
