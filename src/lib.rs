@@ -9,8 +9,8 @@
 //! - [`api`]: the custom resources, as types
 //! - [`cluster`]: the cluster, reduced to the facts that plumb uses
 //! - [`sources`]: samples and events in
-//! - [`report`]: what people read
 //! - [`control`]: the loops that run in a cluster
+//! - [`report`]: what people read
 //! - [`cli`]: the command line, one file per verb
 //! - [`clock`]: the one place that reads a clock
 

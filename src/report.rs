@@ -7,6 +7,7 @@ pub mod demo;
 pub mod page;
 pub mod prices;
 pub mod scan;
+pub mod sizes;
 mod table;
 
 pub use table::Table;

@@ -1,7 +1,7 @@
 //! A backtest as one page: self-contained, without script, for light and dark, for wide and narrow screens.
 
 mod course;
-mod html;
+pub(super) mod html;
 mod scatter;
 
 use self::html::Html;

@@ -76,7 +76,10 @@ async fn requests(
 ) -> Result<HashMap<ContainerName, Requests>, PrometheusError> {
     let mut found: HashMap<ContainerName, Requests> = HashMap::new();
     for series in prometheus.instant(&queries.sizes("requests", 0), now).await? {
-        let (Some(name), Some((_, value))) = (series.container(&queries.state), series.points().next()) else { continue };
+        let (Some(name), Some((_, value))) = (series.container(&queries.state), series.points().next())
+        else {
+            continue;
+        };
         let requests = found.entry(name).or_default();
         match series.label("resource") {
             "cpu" => requests.cpu = Some(Cores(value)),

@@ -11,11 +11,11 @@ pub(super) fn style(arm: usize) -> usize {
 }
 
 /// A page in the making.
-pub(super) struct Html(String);
+pub(in crate::report) struct Html(String);
 
 impl Html {
     /// Begins a page.
-    pub(super) fn page(title: &str) -> Self {
+    pub(in crate::report) fn page(title: &str) -> Self {
         let mut html = Self(String::new());
         html.put(format_args!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -29,13 +29,13 @@ impl Html {
     }
 
     /// Ends it.
-    pub(super) fn end(mut self) -> String {
+    pub(in crate::report) fn end(mut self) -> String {
         self.0.push_str("</body>\n</html>\n");
         self.0
     }
 
     /// Our own markup.
-    pub(super) fn put(&mut self, markup: Arguments<'_>) {
+    pub(in crate::report) fn put(&mut self, markup: Arguments<'_>) {
         // A string takes all that is written to it, and our own numbers and texts can be written.
         if self.0.write_fmt(markup).is_err() {
             self.0.push('\u{fffd}');
@@ -43,7 +43,7 @@ impl Html {
     }
 
     /// Text from anywhere.
-    pub(super) fn text(&mut self, text: &str) {
+    pub(in crate::report) fn text(&mut self, text: &str) {
         for c in text.chars() {
             match c {
                 '&' => self.0.push_str("&amp;"),

@@ -38,7 +38,9 @@ pub enum PrometheusError {
         detail: String,
     },
     /// An answer that did not come in time.
-    #[error("Prometheus at {url} did not answer {query:?} within {seconds} s; ask for less, or allow more time with --prometheus-timeout")]
+    #[error(
+        "Prometheus at {url} did not answer {query:?} within {seconds} s; ask for less, or allow more time with --prometheus-timeout"
+    )]
     TimedOut {
         /// The address.
         url: String,

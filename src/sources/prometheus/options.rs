@@ -105,7 +105,8 @@ impl FromStr for Header {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, value) = text.split_once(':').ok_or("write it like \"NAME: VALUE\"")?;
-        let name = name.trim().parse().map_err(|_| "what is before the colon is no header's name".to_owned())?;
+        let name =
+            name.trim().parse().map_err(|_| "what is before the colon is no header's name".to_owned())?;
         let value = secret(value.trim()).ok_or("what is after the colon is no header's value")?;
         Ok(Self { name, value })
     }
@@ -175,8 +176,8 @@ pub(super) fn address(text: &str) -> Result<Address, PrometheusError> {
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(bad("it must begin with http:// or https:// and name a host".to_owned()));
     }
-    let user = (!url.username().is_empty())
-        .then(|| (url.username().to_owned(), url.password().map(str::to_owned)));
+    let user =
+        (!url.username().is_empty()).then(|| (url.username().to_owned(), url.password().map(str::to_owned)));
     if url.set_username("").is_err() || url.set_password(None).is_err() {
         return Err(bad("its user cannot be read".to_owned()));
     }

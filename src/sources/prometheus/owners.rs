@@ -100,7 +100,8 @@ impl Owners {
         for (list, kind, label) in [(sets, "ReplicaSet", "replicaset"), (jobs, "Job", "job_name")] {
             for series in list {
                 if let Some(owner) = owner(series) {
-                    let key = (series.label(&names.namespace).to_owned(), kind, series.label(label).to_owned());
+                    let key =
+                        (series.label(&names.namespace).to_owned(), kind, series.label(label).to_owned());
                     self.between.insert(key, owner);
                 }
             }
@@ -216,9 +217,7 @@ mod tests {
     fn up_through_what_kube_state_metrics_says() {
         let queries = Queries::new(&LabelNames::default(), false, None, None);
         let pod = |pod: &str, kind: &str, name: &str| {
-            format!(
-                r#""namespace":"shop","pod":"{pod}","owner_kind":"{kind}","owner_name":"{name}""#
-            )
+            format!(r#""namespace":"shop","pod":"{pod}","owner_kind":"{kind}","owner_name":"{name}""#)
         };
         let pods = [
             pod("web-1", "ReplicaSet", "web-abc"),
@@ -227,8 +226,9 @@ mod tests {
             pod("db-0", "StatefulSet", "db"),
             pod("alone", "<none>", "<none>"),
         ];
-        let sets =
-            series(&[r#""namespace":"shop","replicaset":"web-abc","owner_kind":"Deployment","owner_name":"web""#]);
+        let sets = series(&[
+            r#""namespace":"shop","replicaset":"web-abc","owner_kind":"Deployment","owner_name":"web""#,
+        ]);
         let jobs =
             series(&[r#""namespace":"shop","job_name":"rep-x","owner_kind":"CronJob","owner_name":"rep""#]);
         let mut owners = Owners::default();

@@ -62,9 +62,7 @@ impl Queries {
     #[must_use]
     pub fn cpu(&self, step: i64) -> String {
         let (by, only, window) = (self.by_usage(), &self.only_usage, step.max(SHORTEST_RATE));
-        format!(
-            "max {by} (sum without (cpu) (rate(container_cpu_usage_seconds_total{{{only}}}[{window}s])))"
-        )
+        format!("max {by} (sum without (cpu) (rate(container_cpu_usage_seconds_total{{{only}}}[{window}s])))")
     }
 
     /// The peak of the memory working set in a step, in bytes.
@@ -92,8 +90,9 @@ impl Queries {
     #[must_use]
     pub fn throttled(&self, step: i64) -> String {
         let (by, only, window) = (self.by_usage(), &self.only_usage, step.max(SHORTEST_RATE));
-        let rate =
-            |what: &str| format!("max {by} (rate(container_cpu_cfs_{what}periods_total{{{only}}}[{window}s]))");
+        let rate = |what: &str| {
+            format!("max {by} (rate(container_cpu_cfs_{what}periods_total{{{only}}}[{window}s]))")
+        };
         format!("({} / {}) > 0", rate("throttled_"), rate(""))
     }
 
