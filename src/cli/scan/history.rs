@@ -203,7 +203,7 @@ fn row(
     // Where others are known, one of whom nothing is said asks for nothing.
     let current =
         stated.or_else(|| (!facts.sizes.is_empty() && !pods.is_empty()).then(ContainerSize::default));
-    let found = policy::recommend(estimate, rules, &current.unwrap_or_default());
+    let (found, reasons) = policy::explain(estimate, rules, &current.unwrap_or_default());
     let mut row = Row {
         namespace: workload.namespace.clone(),
         kind: workload.kind.clone(),
@@ -218,7 +218,7 @@ fn row(
         samples: series.samples(),
         days: series.hours() / 24.0,
         owner_from: origin.words(),
-        reasons: found.reasons.iter().map(ToString::to_string).collect(),
+        reasons: reasons.iter().map(ToString::to_string).collect(),
     };
     row.saves_monthly = row
         .current

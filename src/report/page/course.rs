@@ -1,22 +1,25 @@
 //! One container over time: its usage, and what each sizer had in force.
+//!
+//! Curves are stretched to the width of the screen; text, marks and the width of lines are not, so that a narrow screen shows as much.
 
-use super::html::{Html, style};
-use crate::replay::engine::{Decision, InForce, limit_of};
-use crate::replay::outcome::{Outcome, Point};
+use super::axis;
+use super::html::Html;
+use super::look::look;
+use super::path::Path;
+use super::sample::{Course, Stretch, kills, stretches};
+use super::table;
+use crate::replay::outcome::{ArmOutcome, Outcome};
+use crate::replay::score::Figures;
 use crate::replay::trace::Series;
-use crate::units::{Bytes, Cores};
 
-const WIDTH: f64 = 1000.0;
-const HEIGHT: f64 = 210.0;
-const LEFT: f64 = 58.0;
-const TOP: f64 = 16.0;
-const BOTTOM: f64 = 24.0;
-/// Stretches of time that are drawn; each is two pixels wide on a wide screen.
-const POINTS: usize = 480;
-/// What is drawn at most above the usage: a request of ten times the usage would leave nothing to see.
-const HEADROOM: f64 = 2.2;
-/// OOM kills that are marked, per sizer.
-const MOST_KILLS: usize = 40;
+/// Height of a picture and of the strip below it where times stand, in pixels.
+const HEIGHT: f64 = 176.0;
+const STRIP: f64 = 22.0;
+/// Height of a mark.
+const MARK: f64 = 11.0;
+/// Requests and limits are drawn up to so many times the largest usage: beyond it the usage itself could not be seen.
+const MOST_REQUEST: f64 = 4.0;
+const MOST_LIMIT: f64 = 2.0;
 
 /// Draws a container; `open` shows it at once.
 pub(super) fn container(html: &mut Html, outcome: &Outcome, container: usize, open: bool) {
@@ -26,201 +29,262 @@ pub(super) fn container(html: &mut Html, outcome: &Outcome, container: usize, op
     html.put(format_args!("</b> <span>"));
     html.text(&summary(outcome, container));
     html.put(format_args!("</span></summary>\n"));
-    let usage = outcome.usage(container, POINTS);
-    let arms: Vec<Vec<Point>> =
-        (0..outcome.arms.len()).map(|arm| outcome.in_force(arm, container, POINTS)).collect();
-    let cpu = Resource { title: "CPU request", value: |p| p.cpu.map(|c| c.0), limit: |_| None, label: cores };
-    let memory = Resource {
-        title: "Memory request (dotted: limit; triangles: OOM kills)",
-        value: |p| p.memory.map(Bytes::as_f64),
-        limit: |p| p.limit.map(Bytes::as_f64),
-        label: bytes,
-    };
-    picture(html, &cpu, &usage, &arms, |_| Vec::new());
-    picture(html, &memory, &usage, &arms, |arm| {
-        let decided = outcome.arms.get(arm).and_then(|a| a.containers.get(container));
-        decided.map_or_else(Vec::new, |c| kills(series, &c.decisions, outcome.rules.warmup))
-    });
+    let (mut courses, mut killed) = (Vec::new(), Vec::new());
+    for arm in &outcome.arms {
+        let decisions = arm.containers.get(container).map_or(&[][..], |c| c.decisions.as_slice());
+        courses.push(Course::of(series, decisions));
+        killed.push(kills(series, decisions, outcome.rules.warmup));
+    }
+    cpu(html, outcome, series, &courses);
+    memory(html, outcome, series, &courses, &killed);
+    let columns: Vec<table::Column<'_>> = outcome
+        .arms
+        .iter()
+        .map(|arm| {
+            let sums = arm.containers.get(container).map(|c| c.sums);
+            (arm.name.as_str(), Figures::of(sums.as_slice()))
+        })
+        .collect();
+    table::small(html, &columns);
     html.put(format_args!("</details>\n"));
 }
 
 /// OOM kills per sizer, for who does not open the picture.
 fn summary(outcome: &Outcome, container: usize) -> String {
-    let of = |arm: &crate::replay::outcome::ArmOutcome| {
-        arm.containers
-            .get(container)
-            .filter(|c| c.sums.memory_used > 0.0)
-            .map(|c| format!("{} {}", arm.name, c.sums.oom_kills))
+    let sums = |arm: &ArmOutcome| {
+        arm.containers.get(container).map(|c| c.sums).filter(|sums| sums.memory_used > 0.0)
     };
-    let kills: Vec<String> = outcome.arms.iter().filter_map(of).collect();
-    if kills.is_empty() { String::new() } else { format!("OOM kills: {}", kills.join(", ")) }
+    let kills: Vec<(&str, u64)> =
+        outcome.arms.iter().filter_map(|arm| Some((arm.name.as_str(), sums(arm)?.oom_kills))).collect();
+    if kills.is_empty() {
+        return String::new();
+    }
+    if kills.iter().all(|(_, kills)| *kills == 0) {
+        return "no OOM kill".to_owned();
+    }
+    let named: Vec<String> = kills.iter().map(|(name, kills)| format!("{name} {kills}")).collect();
+    format!("OOM kills: {}", named.join(", "))
 }
 
-fn cores(value: f64) -> String {
-    Cores(value).to_string()
+fn cpu(html: &mut Html, outcome: &Outcome, series: &Series, courses: &[Course]) {
+    let usage = stretches(series, |_, cpu, _| cpu);
+    let lines = courses.iter().zip(&outcome.arms);
+    let lines = lines
+        .map(|(course, arm)| Line { name: &arm.name, request: &course.cpu, limit: &[], kills: &[] })
+        .collect();
+    picture(
+        html,
+        &Picture {
+            title: "CPU",
+            series,
+            usage,
+            lines,
+            warmup: outcome.rules.warmup,
+            label: axis::cores,
+            steps: axis::steps,
+        },
+    );
 }
 
-fn bytes(value: f64) -> String {
-    Bytes::from_f64(value).to_string()
+fn memory(
+    html: &mut Html,
+    outcome: &Outcome,
+    series: &Series,
+    courses: &[Course],
+    killed: &[Vec<(i64, f64)>],
+) {
+    let usage = stretches(series, |_, _, memory| memory);
+    let lines = courses.iter().zip(&outcome.arms).zip(killed);
+    let lines = lines
+        .map(|((course, arm), kills)| Line {
+            name: &arm.name,
+            request: &course.memory,
+            limit: &course.limit,
+            kills,
+        })
+        .collect();
+    picture(
+        html,
+        &Picture {
+            title: "Memory",
+            series,
+            usage,
+            lines,
+            warmup: outcome.rules.warmup,
+            label: axis::bytes,
+            steps: axis::byte_steps,
+        },
+    );
 }
 
-/// When a container was OOM-killed under these decisions, and at which usage.
-fn kills(series: &Series, decisions: &[Decision], warmup: i64) -> Vec<(i64, f64)> {
-    let mut in_force = InForce::new(decisions);
-    let from = series.start().plus(warmup).0;
-    let killed = |at: i64, memory: f64, in_force: &mut InForce<'_>| {
-        at >= from && in_force.at(at).and_then(limit_of).is_some_and(|limit| memory > limit.as_f64())
-    };
-    series
-        .samples()
-        .filter(|(at, _, memory)| killed(*at, *memory, &mut in_force))
-        .map(|(at, _, memory)| (at, memory))
-        .take(MOST_KILLS)
-        .collect()
+/// What one arm adds to a picture.
+struct Line<'a> {
+    name: &'a str,
+    request: &'a [Stretch],
+    limit: &'a [Stretch],
+    kills: &'a [(i64, f64)],
 }
 
-struct Resource {
+struct Picture<'a> {
     title: &'static str,
-    value: fn(&Point) -> Option<f64>,
-    limit: fn(&Point) -> Option<f64>,
+    series: &'a Series,
+    usage: Vec<Stretch>,
+    lines: Vec<Line<'a>>,
+    warmup: i64,
     label: fn(f64) -> String,
+    steps: fn(f64) -> Vec<f64>,
 }
 
-/// From time and amount to a place in the picture.
+/// From time and amount to shares of the picture.
 struct Frame {
     first: i64,
-    span: f64,
+    span: i64,
     top: f64,
 }
 
 impl Frame {
     fn x(&self, at: i64) -> f64 {
-        LEFT + (at - self.first) as f64 / self.span * (WIDTH - LEFT - 4.0)
+        (at.saturating_sub(self.first) as f64 / self.span as f64).clamp(0.0, 1.0)
     }
 
-    /// What is above the picture is drawn at its upper edge.
+    /// From the top down. What is above the picture is drawn at its upper edge.
     fn y(&self, value: f64) -> f64 {
-        HEIGHT - BOTTOM - (value / self.top).min(1.0) * (HEIGHT - TOP - BOTTOM)
+        1.0 - (value / self.top).clamp(0.0, 1.0)
     }
 }
 
-fn picture(
-    html: &mut Html,
-    resource: &Resource,
-    usage: &[Point],
-    arms: &[Vec<Point>],
-    kills: impl Fn(usize) -> Vec<(i64, f64)>,
-) {
-    let most = |points: &[Point], value: fn(&Point) -> Option<f64>| {
-        points.iter().filter_map(value).fold(0.0, f64::max)
+fn most(stretches: &[Stretch]) -> f64 {
+    stretches.iter().filter_map(|s| s.value).fold(0.0, |most, value| most.max(value.max))
+}
+
+fn picture(html: &mut Html, picture: &Picture<'_>) {
+    let used = most(&picture.usage);
+    let (Some(first), Some(last)) = (picture.series.times().first(), picture.series.times().last()) else {
+        return;
     };
-    let used = most(usage, resource.value);
-    let (Some(first), Some(last)) = (usage.first(), usage.last()) else { return };
     if used <= 0.0 {
         return;
     }
-    let asked = arms.iter().map(|points| most(points, resource.value)).fold(used, f64::max);
-    let frame = Frame {
-        first: first.at.0,
-        span: (last.at.seconds_since(first.at)).max(1) as f64,
-        top: asked.min(used * HEADROOM) * 1.05,
+    let limited = |lines: fn(&Line<'_>) -> f64, times: f64| {
+        picture.lines.iter().map(lines).fold(used, f64::max).min(used * times)
     };
-    html.put(format_args!(
-        "<figure><figcaption>{}</figcaption>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{} over {:.0} days; most used {}\">\n",
-        resource.title,
-        resource.title,
-        frame.span / 86_400.0,
-        (resource.label)(used)
-    ));
-    grid(html, resource, &frame);
-    area(html, resource, usage, &frame);
-    // The first arm last, so that it lies on top.
-    for (arm, points) in arms.iter().enumerate().rev() {
-        html.put(format_args!("<g class=\"a{}\">", style(arm)));
-        steps(html, "limit", points, resource.limit, &frame);
-        steps(html, "line", points, resource.value, &frame);
-        for (at, memory) in kills(arm) {
-            html.put(format_args!(
-                "<path class=\"kill\" d=\"M{:.1} {:.1}l-4-8h8z\"/>",
-                frame.x(at),
-                frame.y(memory)
-            ));
-        }
-        html.put(format_args!("</g>\n"));
-    }
+    let top = limited(|l| most(l.request), MOST_REQUEST).max(limited(|l| most(l.limit), MOST_LIMIT)) * 1.04;
+    let frame = Frame { first: *first, span: last.saturating_sub(*first).max(1), top };
+    caption(html, picture, top);
+    html.picture(
+        &format!("class=\"plot\" height=\"{}\"", HEIGHT + STRIP),
+        &format!("{} over time", picture.title),
+        &description(picture, used, frame.span),
+    );
+    grid(html, picture, &frame);
+    curves(html, picture, &frame);
+    marks(html, picture, &frame);
     html.put(format_args!("</svg></figure>\n"));
 }
 
-fn grid(html: &mut Html, resource: &Resource, frame: &Frame) {
-    for part in 0..=2 {
-        let value = frame.top / 2.0 * f64::from(part);
-        let y = frame.y(value);
+fn caption(html: &mut Html, picture: &Picture<'_>, top: f64) {
+    html.put(format_args!("<figure><figcaption>{}<small>", picture.title));
+    html.put(format_args!(
+        "{}",
+        if picture.lines.iter().any(|l| !l.limit.is_empty()) {
+            "Lines: requests; dotted: limits; marks: OOM kills."
+        } else {
+            "Lines: requests."
+        }
+    ));
+    let above: Vec<String> = picture
+        .lines
+        .iter()
+        .filter(|line| most(line.request) > top)
+        .map(|line| format!("{} up to {}", line.name, (picture.label)(most(line.request))))
+        .collect();
+    if !above.is_empty() {
+        html.text(&format!(" Requests above the picture: {}.", above.join(", ")));
+    }
+    html.put(format_args!("</small></figcaption>\n"));
+}
+
+/// What is to be seen, in words.
+fn description(picture: &Picture<'_>, used: f64, span: i64) -> String {
+    let mut text = format!("{:.1} days; most used {}. ", span as f64 / 86_400.0, (picture.label)(used));
+    for line in &picture.lines {
+        let spans = || line.request.iter().filter_map(|s| s.value);
+        let least = spans().fold(f64::INFINITY, |least, value| least.min(value.min));
+        if least.is_finite() {
+            let (least, most) = ((picture.label)(least), (picture.label)(most(line.request)));
+            text.push_str(&format!("{}: request {least} to {most}", line.name));
+            text.push_str(if line.kills.is_empty() { ". " } else { ", with OOM kills. " });
+        }
+    }
+    text
+}
+
+fn grid(html: &mut Html, picture: &Picture<'_>, frame: &Frame) {
+    if picture.warmup > 0 {
         html.put(format_args!(
-            "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{WIDTH}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
-            LEFT - 6.0,
+            "<rect class=\"warm\" width=\"{:.2}%\" height=\"{HEIGHT}\"/><text class=\"hint\" x=\"4\" y=\"12\">warm-up</text>\n",
+            frame.x(frame.first.saturating_add(picture.warmup)) * 100.0
+        ));
+    }
+    for value in (picture.steps)(frame.top).into_iter().filter(|value| *value <= frame.top) {
+        let y = frame.y(value) * HEIGHT;
+        html.put(format_args!(
+            "<line class=\"grid\" x1=\"0\" x2=\"100%\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text x=\"-6\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
             y + 4.0,
-            (resource.label)(value)
+            (picture.label)(value)
         ));
     }
-    let days = frame.span / 86_400.0;
-    let every = [1.0, 2.0, 7.0, 14.0, 30.0].into_iter().find(|every| days / every <= 16.0).unwrap_or(90.0);
-    let mut day = 0.0;
-    while day <= days {
-        let x = LEFT + day / days * (WIDTH - LEFT - 4.0);
+    for (i, (at, name)) in axis::times(frame.span).into_iter().enumerate() {
+        let x = frame.x(frame.first.saturating_add(at)) * 100.0;
+        // A narrow screen has room for every other one.
+        let class = if i % 2 == 1 { " class=\"odd\"" } else { "" };
         html.put(format_args!(
-            "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">day {day:.0}</text>\n",
-            HEIGHT - 6.0
+            "<g{class}><line class=\"tick\" x1=\"{x:.2}%\" x2=\"{x:.2}%\" y1=\"{HEIGHT}\" y2=\"{}\"/><text x=\"{x:.2}%\" y=\"{}\" text-anchor=\"middle\">{name}</text></g>\n",
+            HEIGHT + 5.0,
+            HEIGHT + 18.0
         ));
-        day += every;
     }
 }
 
-fn area(html: &mut Html, resource: &Resource, usage: &[Point], frame: &Frame) {
-    let floor = HEIGHT - BOTTOM;
-    let mut drawing = false;
-    html.put(format_args!("<path class=\"usage\" d=\""));
-    let mut x_last = LEFT;
-    for point in usage {
-        let x = frame.x(point.at.0);
-        match (resource.value)(point) {
-            Some(value) => {
-                if !drawing {
-                    html.put(format_args!("M{x:.1} {floor}"));
-                }
-                html.put(format_args!("L{x:.1} {:.1}", frame.y(value)));
-                drawing = true;
+fn curves(html: &mut Html, picture: &Picture<'_>, frame: &Frame) {
+    html.put(format_args!(
+        "<svg viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\" width=\"100%\" height=\"{HEIGHT}\">\n"
+    ));
+    let path = || Path::new(|at| frame.x(at), |value| frame.y(value));
+    html.put(format_args!("<path class=\"peak\" d=\"{}\"/>", path().area(&picture.usage, |span| span.max)));
+    html.put(format_args!(
+        "<path class=\"usage\" d=\"{}\"/>\n",
+        path().area(&picture.usage, |span| span.min)
+    ));
+    // The first arm last, so that it lies on top.
+    for (arm, line) in picture.lines.iter().enumerate().rev() {
+        html.put(format_args!("<g class=\"arm a{}\">", look(arm)));
+        for (class, stretches) in [("limit", line.limit), ("line", line.request)] {
+            // Where the limit is the request, one line says it.
+            if class == "line" || stretches != line.request {
+                let steps = path().steps(stretches, frame.first.saturating_add(frame.span));
+                html.put(format_args!("<path class=\"{class}\" d=\"{steps}\"/>"));
             }
-            None if drawing => {
-                html.put(format_args!("L{x_last:.1} {floor}Z"));
-                drawing = false;
-            }
-            None => {}
         }
-        x_last = x;
+        html.put(format_args!("</g>\n"));
     }
-    if drawing {
-        html.put(format_args!("L{x_last:.1} {floor}Z"));
-    }
-    html.put(format_args!("\"/>\n"));
+    html.put(format_args!("</svg>\n"));
 }
 
-/// A line in steps, with a point only where it changes.
-#[expect(clippy::float_cmp, reason = "copies of decided values, equal or not")]
-fn steps(html: &mut Html, class: &str, points: &[Point], value: fn(&Point) -> Option<f64>, frame: &Frame) {
-    let mut last: Option<f64> = None;
-    let mut path = String::new();
-    for point in points {
-        let Some(now) = value(point) else { continue };
-        match last {
-            None => path.push_str(&format!("M{:.1} {:.1}", frame.x(point.at.0), frame.y(now))),
-            Some(before) if before != now => {
-                path.push_str(&format!("H{:.1}V{:.1}", frame.x(point.at.0), frame.y(now)));
+/// OOM kills; marks that would cover each other stand one above the other.
+fn marks(html: &mut Html, picture: &Picture<'_>, frame: &Frame) {
+    let mut taken: Vec<(f64, f64)> = Vec::new();
+    for (arm, line) in picture.lines.iter().enumerate().filter(|(_, line)| !line.kills.is_empty()) {
+        html.put(format_args!("<g class=\"arm a{0}\">", look(arm)));
+        for (at, usage) in line.kills {
+            let (x, mut y) = (frame.x(*at) * 100.0, frame.y(*usage) * HEIGHT);
+            let step = if y < HEIGHT / 2.0 { MARK } else { -MARK };
+            while taken.iter().any(|(tx, ty)| (tx - x).abs() < 0.8 && (ty - y).abs() < MARK) {
+                y += step;
             }
-            Some(_) => {}
+            taken.push((x, y));
+            html.put(format_args!("<use href=\"#m{}\" x=\"{x:.2}%\" y=\"{y:.0}\"/>", look(arm)));
         }
-        last = Some(now);
-    }
-    if let (Some(_), Some(end)) = (last, points.last()) {
-        html.put(format_args!("<path class=\"{class}\" d=\"{path}H{:.1}\"/>", frame.x(end.at.0)));
+        html.put(format_args!("</g>\n"));
     }
 }

@@ -7,7 +7,7 @@ use crate::replay::trace::{Allocations, Series};
 use crate::units::{Bytes, Cores, Timestamp};
 
 fn replay(series: Vec<Series>, given: &Allocations) -> Outcome {
-    let sizers: Vec<_> = ["vpa", "krr", "fixed"].iter().filter_map(|name| arms::peer(name)).collect();
+    let sizers: Vec<_> = ["vpa", "krr", "fixed"].iter().filter_map(|name| arms::named(name)).collect();
     outcome::run("<b>trace</b>", series.into_iter().map(Ok), given, &sizers, &Rules::default()).unwrap()
 }
 

@@ -189,6 +189,8 @@ pub(super) fn address(text: &str) -> Result<Address, PrometheusError> {
 
 /// The client that the flags describe.
 pub(super) fn client(options: &PrometheusOptions) -> Result<reqwest::Client, PrometheusError> {
+    // It is an error only where one is installed already; without one the client would panic.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let mut builder = reqwest::Client::builder()
         .timeout(Duration::from_secs(options.prometheus_timeout.max(1)))
         .connect_timeout(Duration::from_secs(5))
