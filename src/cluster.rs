@@ -2,8 +2,10 @@
 //!
 //! May know Kubernetes and its API server. Decides nothing about sizes.
 
+pub mod checks;
 pub mod connect;
 pub mod error;
+pub mod finding;
 pub mod owners;
 pub mod pods;
 pub mod resize;

@@ -5,6 +5,7 @@
 //! is asked again, with growing pauses.
 
 mod answer;
+pub mod checks;
 mod error;
 pub mod history;
 mod options;
@@ -174,6 +175,16 @@ impl Prometheus {
             samples: read(&self.said.samples),
             largest: read(&self.said.largest),
         }
+    }
+
+    /// What time it is there, to the second; `None` where it does not say.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that makes sense.
+    pub async fn server_time(&self) -> Result<Option<Timestamp>, PrometheusError> {
+        // A scalar, which is no list of series: as a vector it is.
+        let answer = self.ask("query", "vector(time())", &[]).await?;
+        Ok(answer.first().and_then(|series| series.points().next()).map(|(at, _)| at))
     }
 
     /// What `query` answers at one time.

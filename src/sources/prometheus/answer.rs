@@ -50,6 +50,11 @@ impl Series {
         self.labels.get(name).map_or("", String::as_str)
     }
 
+    /// The names of its labels.
+    pub(super) fn label_names(&self) -> impl Iterator<Item = &str> {
+        self.labels.keys().map(String::as_str)
+    }
+
     /// The points whose values are finite, in time order.
     pub fn points(&self) -> impl Iterator<Item = (Timestamp, f64)> + '_ {
         self.values.iter().chain(&self.value).filter(|p| p.value.is_finite()).map(|p| (p.at, p.value))

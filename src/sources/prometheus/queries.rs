@@ -21,6 +21,23 @@ pub struct Queries {
 }
 
 impl Queries {
+    /// What is asked of the kubelet's series.
+    pub(super) fn matching_usage(&self) -> String {
+        self.only_usage.clone()
+    }
+
+    /// What is asked of kube-state-metrics' series: of those of containers, or of all.
+    pub(super) fn matching_state(&self, container: bool) -> String {
+        if container { self.only_state.clone() } else { self.with_pod() }
+    }
+
+    fn with_pod(&self) -> String {
+        let pod = format!("{}!=\"\"", self.state.pod);
+        if self.only_pods.is_empty() { pod } else { format!("{pod},{}", self.only_pods) }
+    }
+}
+
+impl Queries {
     /// For one namespace or all; `matcher` is what else all series must have.
     #[must_use]
     pub fn new(usage: &LabelNames, exported: bool, matcher: Option<&str>, namespace: Option<&str>) -> Self {
