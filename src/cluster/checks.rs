@@ -141,7 +141,8 @@ struct Version {
 async fn server(connection: &Connection, now: Timestamp) -> Result<Vec<Finding>, ClusterError> {
     let asked = Request { verb: "get", resource: "the server's version", namespace: None };
     let bad = |detail: String| ClusterError::Other { request: asked.clone(), detail };
-    let request = http::Request::get("/version").body(kube::client::Body::empty()).map_err(|e| bad(e.to_string()))?;
+    let request =
+        http::Request::get("/version").body(kube::client::Body::empty()).map_err(|e| bad(e.to_string()))?;
     let response = connection.ask(asked.clone(), connection.client.send(request)).await?;
     let date = response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
     let skew = date.and_then(|date| chrono::DateTime::parse_from_rfc2822(date).ok());
@@ -183,8 +184,8 @@ async fn resources(
 ) -> Result<Option<APIResourceList>, ClusterError> {
     let asked = Request { verb: "discover", resource: path, namespace: None };
     let request = http::Request::get(path).body(Vec::new());
-    let request = request
-        .map_err(|error| ClusterError::Other { request: asked.clone(), detail: error.to_string() })?;
+    let request =
+        request.map_err(|error| ClusterError::Other { request: asked.clone(), detail: error.to_string() })?;
     match connection.ask(asked, connection.client.request::<APIResourceList>(request)).await {
         Ok(list) => Ok(Some(list)),
         Err(ClusterError::Status { code: 404, .. }) => Ok(None),
@@ -240,7 +241,11 @@ async fn review(connection: &Connection, right: &Right, verb: &str, namespace: O
     let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
     let question = SelfSubjectAccessReview { spec, ..Default::default() };
     let api: Api<SelfSubjectAccessReview> = Api::all(connection.client.clone());
-    let asked = Request { verb: "create", resource: "selfsubjectaccessreviews.authorization.k8s.io", namespace: None };
+    let asked = Request {
+        verb: "create",
+        resource: "selfsubjectaccessreviews.authorization.k8s.io",
+        namespace: None,
+    };
     let everywhere = place.map_or_else(|| "in all namespaces".to_owned(), |n| format!("in namespace {n}"));
     let everywhere = if right.namespaced { everywhere } else { "in the cluster".to_owned() };
     match connection.ask(asked, api.create(&PostParams::default(), &question)).await {

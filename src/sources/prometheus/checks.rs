@@ -41,7 +41,11 @@ const WANTED: &[Wanted] = &[
     kubelet("container_cpu_usage_seconds_total", true, "CPU usage"),
     kubelet("container_memory_working_set_bytes", true, "memory usage"),
     kubelet("container_start_time_seconds", false, "what of the usage is start-up"),
-    kubelet("container_cpu_cfs_throttled_periods_total", false, "which CPU samples were held down by a limit"),
+    kubelet(
+        "container_cpu_cfs_throttled_periods_total",
+        false,
+        "which CPU samples were held down by a limit",
+    ),
     kubelet("container_oom_events_total", false, "OOM kills of single processes"),
     state("kube_pod_container_resource_requests", true, "requests, where there is no access to the cluster"),
     state("kube_pod_owner", false, "whose pods that are gone were"),
@@ -108,7 +112,12 @@ async fn series(
             From::Kubelet => "let Prometheus scrape the kubelets' /metrics/cadvisor",
             From::StateMetrics => "install kube-state-metrics and let Prometheus scrape it",
         };
-        return Ok(Finding::not_there(metric, needed, format!("no series; it brings {}", wanted.brings), fix));
+        return Ok(Finding::not_there(
+            metric,
+            needed,
+            format!("no series; it brings {}", wanted.brings),
+            fix,
+        ));
     };
     let has: Vec<&str> = example.label_names().collect();
     let exported = format!("exported_{}", names.pod);
@@ -131,7 +140,11 @@ async fn number(prometheus: &Prometheus, query: &str, at: Timestamp) -> Result<O
     Ok(answer.first().and_then(|series| series.points().next()).map(|(_, value)| value))
 }
 
-async fn fresh(prometheus: &Prometheus, queries: &Queries, now: Timestamp) -> Result<Finding, PrometheusError> {
+async fn fresh(
+    prometheus: &Prometheus,
+    queries: &Queries,
+    now: Timestamp,
+) -> Result<Finding, PrometheusError> {
     let check = "newest sample";
     let selector = queries.matching_usage();
     let query = format!("time() - max(timestamp(container_memory_working_set_bytes{{{selector}}}))");
@@ -142,7 +155,11 @@ async fn fresh(prometheus: &Prometheus, queries: &Queries, now: Timestamp) -> Re
     })
 }
 
-async fn depth(prometheus: &Prometheus, queries: &Queries, now: Timestamp) -> Result<Finding, PrometheusError> {
+async fn depth(
+    prometheus: &Prometheus,
+    queries: &Queries,
+    now: Timestamp,
+) -> Result<Finding, PrometheusError> {
     let check = "history";
     for days in BACK {
         let count = number(prometheus, &queries.count(), now.plus(-days * 86_400)).await?.unwrap_or(0.0);
