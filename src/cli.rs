@@ -7,6 +7,7 @@ mod crds;
 mod demo;
 mod doctor;
 mod record;
+mod run;
 mod scan;
 
 use std::fmt;
@@ -36,6 +37,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Write usage from a live cluster as a trace, for `plumb backtest`
     Record(record::Args),
+    /// Recommend sizes for the workloads that policies select, as Recommendation objects, until stopped
+    Run(run::Args),
     /// Show requests against usage, of every workload, right now
     Scan(scan::Args),
 }
@@ -73,6 +76,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::Doctor(args) => block_on(interruptible(doctor::run(args))),
         Command::Record(args) => block_on(record::run(args)),
+        Command::Run(args) => block_on(run::run(args)),
         Command::Scan(args) => block_on(interruptible(scan::run(args))),
     }
 }

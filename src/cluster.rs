@@ -4,11 +4,16 @@
 
 pub mod checks;
 pub mod connect;
+pub mod custom;
 pub mod error;
 pub mod finding;
+pub mod index;
 pub mod owners;
 pub mod pods;
 pub mod resize;
+pub mod watch;
 
 pub use connect::{Connection, ConnectionOptions};
 pub use error::ClusterError;
+pub use index::Index;
+pub use watch::Live;

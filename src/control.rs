@@ -1,7 +1,19 @@
-//! The loops that run in a cluster, and what they share with single commands: short files that wire what decides to
-//! the world.
+//! The loops that run in a cluster: short files that wire what decides to the world.
 //!
-//! May talk to the world.
+//! May talk to the world. What decides in here ([`select`], [`naming`]) is pure.
 
+pub mod book;
 pub mod checkpoint;
+pub mod compose;
+pub mod events;
 pub mod history;
+pub mod http;
+pub mod lease;
+pub mod metrics;
+pub mod naming;
+pub mod plan;
+pub mod publish;
+pub mod recommender;
+pub mod rules;
+pub mod select;
+pub mod writer;

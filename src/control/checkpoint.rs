@@ -160,7 +160,7 @@ pub struct Saved {
 /// Where packs are.
 #[derive(Clone)]
 enum Store {
-    ConfigMaps(ConfigMaps),
+    ConfigMaps(Box<ConfigMaps>),
     Folder(Folder),
     None,
 }
@@ -204,7 +204,7 @@ impl Checkpoints {
         let store = match place {
             Place::ConfigMaps(namespace) => {
                 let namespace = namespace.as_deref().unwrap_or(&connection.default_namespace);
-                Store::ConfigMaps(ConfigMaps::new(connection, namespace))
+                Store::ConfigMaps(Box::new(ConfigMaps::new(connection, namespace)))
             }
             Place::Folder(folder) => Store::Folder(Folder::new(folder)),
             Place::None => Store::None,

@@ -127,10 +127,7 @@ async fn sizes(
 
 /// What most of the replicas ask for.
 pub(super) fn usual<'a>(sizes: impl Iterator<Item = &'a ContainerSize>) -> Option<ContainerSize> {
-    let mut counts: BTreeMap<
-        (Option<u64>, Option<u64>, Option<Bytes>, Option<Bytes>),
-        (usize, ContainerSize),
-    > = BTreeMap::new();
+    let mut counts: BTreeMap<_, (usize, ContainerSize)> = BTreeMap::new();
     for size in sizes {
         let key = (
             size.cpu_request.map(Cores::to_milli),
