@@ -5,6 +5,7 @@
 pub mod arm;
 pub mod arms;
 pub mod engine;
+pub mod generate;
 pub mod node;
 pub mod outcome;
 pub mod score;
