@@ -3,6 +3,9 @@
 //! Pure: values in, text out.
 
 pub mod backtest;
+pub mod backtest_page;
+pub mod demo;
+pub mod saved;
 pub mod scan;
 mod table;
 

@@ -1,0 +1,323 @@
+//! What `plumb demo` prints: recommendations as kubectl prints them, what they save, and how each arm fared.
+//!
+//! Every figure, in text, JSON and the page, comes from one [`Outcome`].
+
+use serde::Serialize;
+
+use super::saved::{Prices, Saved, cores_change, dollars, memory_change};
+use super::Table;
+use crate::api::{Confidence, Mode};
+use crate::replay::engine::{InForce, limit_of};
+use crate::replay::outcome::{ArmOutcome, ContainerOutcome, Outcome};
+use crate::replay::score::Figures;
+use crate::replay::trace::Series;
+use crate::units::{Bytes, Cores, GIB};
+
+/// The arm that the recommendations are from.
+pub const OURS: &str = "plumb";
+/// The arm that stands for today's requests.
+pub const TODAY: &str = "fixed";
+/// Rows that are printed; JSON has them all.
+pub const MAX_ROWS: usize = 40;
+/// Columns of a terminal that does not say how many it has.
+pub const NARROW: usize = 80;
+const DAY: i64 = 86_400;
+/// Longer names are cut.
+const MAX_NAME: usize = 40;
+
+/// The demo's result; serialised, it is the document of `-o json`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Demo {
+    /// What was replayed.
+    pub trace: String,
+    /// Whether it was generated, and from which seed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// From the first sample to the last, in whole days, of the container that lasted longest.
+    pub days: u64,
+    /// One per container, as they stand at the trace's end.
+    pub recommendations: Vec<Row>,
+    /// Against today's requests, on average over the scored time.
+    pub saved: Option<Saved>,
+    /// Each arm's score.
+    pub arms: Vec<Arm>,
+    /// Where the page is.
+    pub report: String,
+}
+
+/// An arm's score.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Arm {
+    /// Its name.
+    pub arm: String,
+    /// Its figures.
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+/// One recommendation, as `kubectl get recommendations` prints it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// The container's name.
+    pub name: String,
+    /// The mode that was simulated.
+    pub mode: Mode,
+    /// Today's CPU request and the one in force at the end.
+    pub cpu: Change<Cores>,
+    /// Today's memory request and the one in force at the end.
+    pub memory: Change<Bytes>,
+    /// The memory limit in force at the end.
+    pub memory_limit: Option<Bytes>,
+    /// OOM kills under plumb's sizes.
+    pub oom_kills: u64,
+    /// Dollars a month, from today's requests to those in force at the end.
+    pub saves_per_month: f64,
+    /// By the days of history.
+    pub confidence: Confidence,
+    /// What was done about it.
+    pub state: &'static str,
+    /// Days since the first sample.
+    pub age_days: i64,
+}
+
+/// A value before and after.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Change<T> {
+    /// What the owner asked for.
+    pub current: Option<T>,
+    /// What plumb set.
+    pub target: Option<T>,
+}
+
+impl Demo {
+    /// What the outcome of a replay says.
+    #[must_use]
+    pub fn of(outcome: &Outcome, seed: Option<u64>, prices: Prices, report: String) -> Self {
+        let arm = |name: &str| outcome.arms.iter().find(|arm| arm.name == name);
+        let recommendations = match (arm(OURS), arm(TODAY)) {
+            (Some(ours), Some(today)) => rows(outcome, ours, today, prices),
+            _ => Vec::new(),
+        };
+        let arms = outcome.arms.iter().map(|arm| Arm { arm: arm.name.clone(), figures: arm.figures });
+        Self {
+            trace: outcome.trace.clone(),
+            seed,
+            days: outcome.containers.iter().map(days).max().unwrap_or_default().unsigned_abs(),
+            recommendations,
+            saved: Saved::between(outcome, TODAY, OURS, prices),
+            arms: arms.collect(),
+            report,
+        }
+    }
+}
+
+/// Days of history, rounded.
+fn days(series: &Series) -> i64 {
+    let last = series.times().last().copied().unwrap_or_default();
+    (last.saturating_sub(series.start().0) + DAY / 2) / DAY
+}
+
+fn rows(outcome: &Outcome, ours: &ArmOutcome, today: &ArmOutcome, prices: Prices) -> Vec<Row> {
+    let both = ours.containers.iter().zip(&today.containers);
+    outcome.containers.iter().zip(both).map(|(series, (ours, today))| row(series, ours, today, prices)).collect()
+}
+
+fn row(series: &Series, ours: &ContainerOutcome, today: &ContainerOutcome, prices: Prices) -> Row {
+    let before = today.decisions.last().map(|d| d.size);
+    let after = in_force_at_end(series, ours);
+    let cpu = Change {
+        current: before.and_then(|size| size.cpu_request),
+        target: after.and_then(|size| size.cpu_request),
+    };
+    let memory = Change {
+        current: before.and_then(|size| size.memory_request),
+        target: after.and_then(|size| size.memory_request),
+    };
+    let less = |change: Change<f64>| change.current.zip(change.target).map_or(0.0, |(now, then)| now - then);
+    let cores = less(Change { current: cpu.current.map(|c| c.0), target: cpu.target.map(|c| c.0) });
+    let bytes = less(Change {
+        current: memory.current.map(Bytes::as_f64),
+        target: memory.target.map(Bytes::as_f64),
+    });
+    let age_days = days(series);
+    Row {
+        name: series.id.clone(),
+        mode: Mode::Auto,
+        cpu,
+        memory,
+        memory_limit: after.as_ref().and_then(limit_of),
+        oom_kills: ours.sums.oom_kills,
+        saves_per_month: prices.monthly(cores, bytes / GIB as f64),
+        confidence: match age_days {
+            ..1 => Confidence::Low,
+            1..7 => Confidence::Medium,
+            7.. => Confidence::High,
+        },
+        state: if after.is_some() { "Applied" } else { "Advised" },
+        age_days,
+    }
+}
+
+fn in_force_at_end(series: &Series, container: &ContainerOutcome) -> Option<crate::replay::arm::Size> {
+    let end = series.times().last()?;
+    InForce::new(&container.decisions).at(*end).copied()
+}
+
+impl Row {
+    /// The cells that kubectl prints, in the order of [`HEADS`].
+    fn cells(&self) -> [String; 9] {
+        let confidence = match self.confidence {
+            Confidence::Low => "low",
+            Confidence::Medium => "medium",
+            Confidence::High => "high",
+        };
+        [
+            shown(&self.name),
+            match self.mode {
+                Mode::Auto => "Auto".to_owned(),
+                Mode::Recommend => "Recommend".to_owned(),
+            },
+            cores_change(self.cpu.current, self.cpu.target),
+            memory_change(self.memory.current, self.memory.target),
+            self.oom_kills.to_string(),
+            format!("{}/mo", dollars(self.saves_per_month)),
+            confidence.to_owned(),
+            self.state.to_owned(),
+            format!("{}d", self.age_days),
+        ]
+    }
+}
+
+const HEADS: [&str; 9] =
+    ["NAME", "MODE", "CPU", "MEMORY", "OOMS", "SAVES", "CONFIDENCE", "STATE", "AGE"];
+
+/// A name from outside, safe for a terminal and not too long for it.
+fn shown(name: &str) -> String {
+    let safe = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    if name.chars().count() <= MAX_NAME {
+        return name.chars().map(safe).collect();
+    }
+    name.chars().take(MAX_NAME - 1).map(safe).chain(['…']).collect()
+}
+
+/// The recommendations as `kubectl get recommendations` prints them, where that many columns hold them. Narrower, columns that
+/// say the same in every row are named below the table instead, then names are cut.
+#[must_use]
+pub fn recommendations(demo: &Demo, columns: usize) -> String {
+    // Those that save or cost most.
+    let mut order: Vec<usize> = (0..demo.recommendations.len()).collect();
+    if order.len() > MAX_ROWS {
+        let weight = |&row: &usize| demo.recommendations[row].saves_per_month.abs();
+        order.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
+        order.truncate(MAX_ROWS);
+        order.sort_unstable();
+    }
+    let rows: Vec<[String; 9]> = order.iter().map(|&row| demo.recommendations[row].cells()).collect();
+    let mut text = fitted(rows, columns);
+    let left = demo.recommendations.len() - order.len();
+    if left > 0 {
+        text += &format!("… and {left} more, which save or cost less; -o json has them all\n");
+    }
+    text
+}
+
+fn fitted(mut rows: Vec<[String; 9]>, columns: usize) -> String {
+    let all: Vec<usize> = (0..HEADS.len()).collect();
+    if let Some(text) = aligned(&rows, &all, 3, columns) {
+        return text;
+    }
+    let same = |column: usize| rows.windows(2).all(|pair| pair[0][column] == pair[1][column]);
+    let (left_out, kept): (Vec<usize>, Vec<usize>) =
+        all.into_iter().partition(|&column| matches!(column, 1 | 7 | 8) && same(column));
+    let said: Vec<String> = rows.first().map_or_else(Vec::new, |row| {
+        left_out.iter().map(|&column| format!("{} {}", HEADS[column], row[column])).collect()
+    });
+    let below = if said.is_empty() { String::new() } else { format!("(each: {})\n", said.join(", ")) };
+    for name in (8..=MAX_NAME).rev() {
+        for row in &mut rows {
+            if row[0].chars().count() > name {
+                row[0] = row[0].chars().take(name - 1).chain(['…']).collect();
+            }
+        }
+        if let Some(text) = aligned(&rows, &kept, 2, columns) {
+            return text + &below;
+        }
+    }
+    aligned(&rows, &kept, 2, usize::MAX).unwrap_or_default() + &below
+}
+
+/// These columns set flush left with so many blanks between them; `None` where they are wider than `most`.
+fn aligned(rows: &[[String; 9]], columns: &[usize], gap: usize, most: usize) -> Option<String> {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([HEADS[column].len()]).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = columns.iter().map(|&column| width(column)).collect();
+    if widths.iter().sum::<usize>() + gap * columns.len().saturating_sub(1) > most {
+        return None;
+    }
+    let line = |cell: &dyn Fn(usize) -> String| {
+        let padded = columns.iter().zip(&widths).map(|(&column, &width)| {
+            let text = cell(column);
+            let blanks = width + gap - text.chars().count();
+            text + &" ".repeat(blanks)
+        });
+        format!("{}\n", padded.collect::<String>().trim_end())
+    };
+    let head = line(&|column| HEADS[column].to_owned());
+    Some(head + &rows.iter().map(|row| line(&|column| row[column].clone())).collect::<String>())
+}
+
+/// What was saved, in at most two lines; empty where that is not known.
+#[must_use]
+pub fn savings(demo: &Demo) -> String {
+    let Some(saved) = &demo.saved else { return String::new() };
+    format!(
+        "Reserved, on average over the scored days: {:.1} → {:.1} cores, {:.1} → {:.1} GiB.\n\
+         That saves {} a month at ${} a core-hour and ${} a GiB-hour.\n",
+        saved.cores_before,
+        saved.cores_after,
+        saved.gib_before,
+        saved.gib_after,
+        saved.dollars_text(),
+        saved.prices.core_hour,
+        saved.prices.gib_hour,
+    )
+}
+
+/// How each arm fared, a line each.
+#[must_use]
+pub fn arms(demo: &Demo) -> String {
+    let mut table = Table::new(&["ARM", ">OOM KILLS", ">MEMORY SLACK", ">CPU SLACK", ">CPU SHORTFALL", "WHAT IT IS"]);
+    for Arm { arm, figures } in &demo.arms {
+        let percent = |share: Option<f64>, decimals: usize| {
+            share.map_or_else(|| "-".to_owned(), |share| format!("{:.decimals$}%", share * 100.0))
+        };
+        let kills = figures.memory_slack.map_or_else(|| "-".to_owned(), |_| figures.oom_kills.to_string());
+        table.row([
+            arm.clone(),
+            kills,
+            percent(figures.memory_slack, 1),
+            percent(figures.cpu_slack, 1),
+            percent(figures.cpu_shortfall, 2),
+            what(arm).to_owned(),
+        ]);
+    }
+    table.render()
+}
+
+fn what(arm: &str) -> &'static str {
+    match arm {
+        OURS => "this",
+        "vpa" => "VPA 1.x",
+        "krr" => "KRR simple",
+        "window" => "Autopilot's",
+        TODAY => "as today",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests;
