@@ -4,6 +4,7 @@
 
 mod backtest;
 mod crds;
+mod demo;
 mod record;
 mod scan;
 
@@ -28,6 +29,8 @@ enum Command {
     Backtest(backtest::Args),
     /// Print the custom resource definitions, to be applied with kubectl
     Crds(crds::Args),
+    /// See plumb at work on a generated fleet or a trace of your own; needs no cluster
+    Demo(demo::Args),
     /// Write usage from a live cluster as a trace, for `plumb backtest`
     Record(record::Args),
     /// Show requests against usage, of every workload, right now
@@ -64,6 +67,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Backtest(args) => backtest::run(&args),
         Command::Crds(args) => crds::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Record(args) => block_on(record::run(args)),
         Command::Scan(args) => block_on(interruptible(scan::run(args))),
     }

@@ -2,6 +2,9 @@
 //!
 //! The map, from what decides to what acts; tests/architecture.rs holds the direction.
 //! - [`units`]: cores, bytes, time; Kubernetes quantities in and out
+//! - [`model`]: what was seen -> what is needed
+//! - [`policy`]: need + rules -> recommendation
+//! - [`actuate`]: recommendation + what is in force -> what to do now
 //! - [`replay`]: simulated time over a trace, and its scores
 //! - [`api`]: the custom resources, as types
 //! - [`cluster`]: the cluster, reduced to the facts that plumb uses
@@ -10,10 +13,13 @@
 //! - [`cli`]: the command line, one file per verb
 //! - [`clock`]: the one place that reads a clock
 
+pub mod actuate;
 pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
+pub mod model;
+pub mod policy;
 pub mod replay;
 pub mod report;
 pub mod sources;

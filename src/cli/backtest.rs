@@ -12,8 +12,9 @@ use crate::api::Span;
 use crate::replay::arms::{self, NamedArm};
 use crate::replay::engine::Rules;
 use crate::replay::outcome::{self, Outcome};
-use crate::replay::trace::{TraceReader, read_allocations};
+use crate::replay::trace::{Allocations, TraceReader, read_allocations};
 use crate::report::backtest as report;
+use crate::report::backtest_page::{self, Page};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     /// Write each decision of the arm (one only) to this file
     #[arg(long, value_name = "OUT.csv")]
     decisions: Option<PathBuf>,
+    /// Write a page with the trade that each sizer makes, and each container's usage and requests over time
+    #[arg(long, value_name = "OUT.html")]
+    report: Option<PathBuf>,
     /// Format
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -42,7 +46,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    let sizers = sizers(&args.arms)?;
+    let sizers = sizers(args.arms.iter().map(String::as_str))?;
     ensure!(
         args.decisions.is_none() || sizers.len() == 1,
         "--decisions takes the decisions of one arm: name it with --arms"
@@ -50,13 +54,27 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let rules = rules(args)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads).build()?;
     let bar = progress(&args.traces);
-    let replayed: anyhow::Result<Vec<Outcome>> =
-        args.traces.iter().map(|trace| pool.install(|| one(trace, &sizers, &rules, &bar))).collect();
+    let replayed: anyhow::Result<Vec<Outcome>> = args
+        .traces
+        .iter()
+        .map(|trace| pool.install(|| Ok(replay_file(trace, &sizers, &rules, &bar)?.0)))
+        .collect();
     bar.finish_and_clear();
     let outcomes = replayed?;
     if let Some(path) = &args.decisions {
         let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         report::write_decisions(&outcomes, BufWriter::new(file))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &args.report {
+        let page = Page {
+            title: "plumb backtest",
+            note: None,
+            version: env!("CARGO_PKG_VERSION"),
+            outcomes: &outcomes,
+            saved: None,
+        };
+        std::fs::write(path, backtest_page::render(&page))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     match args.output {
@@ -69,11 +87,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn one(path: &Path, sizers: &[NamedArm], rules: &Rules, bar: &ProgressBar) -> anyhow::Result<Outcome> {
+/// Replays a trace file; also returns what the owners of its containers had asked for.
+pub(super) fn replay_file(
+    path: &Path,
+    sizers: &[NamedArm],
+    rules: &Rules,
+    bar: &ProgressBar,
+) -> anyhow::Result<(Outcome, Allocations)> {
     let given = read_allocations(path)?;
     let file = File::open(path).with_context(|| format!("{}: cannot be read", path.display()))?;
     let containers = TraceReader::new(path.display().to_string(), bar.wrap_read(file))?;
-    Ok(outcome::run(&name(path), containers, &given, sizers, rules)?)
+    let outcome = outcome::run(&name(path), containers, &given, sizers, rules)?;
+    Ok((outcome, given))
 }
 
 /// The file's name without its endings.
@@ -83,9 +108,10 @@ fn name(trace: &Path) -> String {
     stem.strip_suffix(".csv").unwrap_or(stem).to_owned()
 }
 
-fn sizers(names: &[String]) -> anyhow::Result<Vec<NamedArm>> {
+/// The arms of these names.
+pub(super) fn sizers<'a>(names: impl IntoIterator<Item = &'a str>) -> anyhow::Result<Vec<NamedArm>> {
     let mut found: Vec<NamedArm> = Vec::new();
-    for name in names.iter().map(|name| name.trim()) {
+    for name in names.into_iter().map(str::trim) {
         let Some(arm) = arms::peer(name) else {
             let known: Vec<_> = arms::PEERS.iter().map(|(name, what)| format!("{name} ({what})")).collect();
             bail!("no arm {name:?}; there are {}", known.join(", "));
@@ -105,7 +131,7 @@ fn rules(args: &Args) -> anyhow::Result<Rules> {
 }
 
 /// How much of the traces was read; drawn on stderr, and only where that is a terminal.
-fn progress(traces: &[PathBuf]) -> ProgressBar {
+pub(super) fn progress(traces: &[PathBuf]) -> ProgressBar {
     let bytes = traces.iter().filter_map(|trace| trace.metadata().ok()).map(|meta| meta.len()).sum();
     let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {bytes} of {total_bytes}, {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar());

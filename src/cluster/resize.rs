@@ -9,7 +9,7 @@ use kube::core::Status;
 use serde_json::{Map, Value, json};
 
 use super::pods::LeanPod;
-use crate::units::{Bytes, Cores, Quantity};
+use crate::units::{Bytes, Cores, MIB};
 
 /// How long the API server may take, admission included. It gives up on its own after 60 s.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -166,11 +166,16 @@ fn patch(uid: &str, containers: &[ContainerResize]) -> Value {
 
 impl Amounts {
     fn json(self) -> Map<String, Value> {
-        let cpu = self.cpu.map(|cpu| ("cpu", Quantity::from_milli(cpu.to_milli())));
-        let memory = self.memory.map(|memory| ("memory", Quantity::from_bytes(memory)));
+        let cpu = self.cpu.map(|cpu| ("cpu", cpu.to_string()));
+        let memory = self.memory.map(|memory| ("memory", exactly(memory)));
         let stated = [cpu, memory].into_iter().flatten();
-        stated.map(|(name, amount)| (name.to_owned(), Value::String(amount.to_string()))).collect()
+        stated.map(|(name, amount)| (name.to_owned(), Value::String(amount))).collect()
     }
+}
+
+/// As people write it where that is exact, since they will read it in the pod; else byte by byte.
+fn exactly(memory: Bytes) -> String {
+    if memory.0.is_multiple_of(MIB) { memory.to_string() } else { memory.0.to_string() }
 }
 
 /// Tells the server's refusals apart. Where the code alone does not, its words do; they are the same since 1.33.
@@ -208,7 +213,7 @@ mod tests {
     use super::*;
 
     /// The error that a Status of the server's becomes, of which only these fields count.
-    fn error(code: u16, message: &str, details: Value) -> ResizeError {
+    fn error(code: u16, message: &str, details: &Value) -> ResizeError {
         let status = json!({"code": code, "message": message, "details": details});
         explain("web", "u-1", serde_json::from_value(status).unwrap())
     }
@@ -238,8 +243,14 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_exact() {
+        assert_eq!(exactly(Bytes(MIB + 1)), "1048577");
+        assert_eq!(exactly(Bytes::from_mib(2048)), "2Gi");
+    }
+
+    #[test]
     fn a_quota_is_told_from_a_missing_right_and_from_a_small_node() {
-        let refused = |message: &str| error(403, message, json!({"name": "web", "kind": "pods"}));
+        let refused = |message: &str| error(403, message, &json!({"name": "web", "kind": "pods"}));
         let quota = refused(r#"pods "web" is forbidden: exceeded quota: small, requested: memory=1Gi"#);
         assert!(matches!(quota, ResizeError::Refused { .. }), "{quota:?}");
         let right = refused(r#"pods "web" is forbidden: User "u" cannot patch resource "pods/resize""#);
@@ -250,7 +261,7 @@ mod tests {
 
     #[test]
     fn throttling_says_when_to_come_back() {
-        let error = error(429, "too many requests", json!({"retryAfterSeconds": 3}));
+        let error = error(429, "too many requests", &json!({"retryAfterSeconds": 3}));
         assert!(
             matches!(&error, ResizeError::Throttled { retry_after: Some(time), .. } if time.as_secs() == 3)
         );
@@ -261,7 +272,7 @@ mod tests {
     fn a_namesake_is_told_from_wrong_sizes() {
         let invalid = |field: &str| {
             let cause = json!({"reason": "FieldValueInvalid", "message": "no", "field": field});
-            error(422, "Pod \"web\" is invalid", json!({"causes": [cause]}))
+            error(422, "Pod \"web\" is invalid", &json!({"causes": [cause]}))
         };
         assert!(matches!(invalid("metadata.uid"), ResizeError::UidChanged { .. }));
         assert!(matches!(invalid("spec.containers[0].resources"), ResizeError::Invalid { .. }));
@@ -269,9 +280,9 @@ mod tests {
 
     #[test]
     fn an_old_server_is_told_from_a_missing_pod() {
-        let gone = error(404, r#"pods "web" not found"#, json!({"name": "web", "kind": "pods"}));
+        let gone = error(404, r#"pods "web" not found"#, &json!({"name": "web", "kind": "pods"}));
         assert!(matches!(gone, ResizeError::NotFound { .. }), "{gone:?}");
-        let old = error(404, "the server could not find the requested resource", json!({}));
+        let old = error(404, "the server could not find the requested resource", &json!({}));
         assert!(matches!(old, ResizeError::NotServed { .. }), "{old:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod fixed;
 pub mod krr;
+pub mod plumb;
 pub mod vpa;
 pub mod window;
 

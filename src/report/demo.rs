@@ -2,10 +2,15 @@
 //!
 //! Every figure, in text, JSON and the page, comes from one [`Outcome`].
 
+mod progress;
+mod rows;
+#[cfg(test)]
+mod tests;
+
 use serde::Serialize;
 
-use super::saved::{Prices, Saved, cores_change, dollars, memory_change};
 use super::Table;
+use super::saved::{Prices, Saved};
 use crate::api::{Confidence, Mode};
 use crate::replay::engine::{InForce, limit_of};
 use crate::replay::outcome::{ArmOutcome, ContainerOutcome, Outcome};
@@ -13,17 +18,18 @@ use crate::replay::score::Figures;
 use crate::replay::trace::Series;
 use crate::units::{Bytes, Cores, GIB};
 
+pub use progress::{Progress, progress};
+pub use rows::{MAX_ROWS, NARROW, recommendations};
+
+/// The page's head line.
+pub const TITLE: &str = "What plumb would have done";
+/// The name of a generated fleet.
+pub const GENERATED: &str = "generated fleet";
 /// The arm that the recommendations are from.
 pub const OURS: &str = "plumb";
 /// The arm that stands for today's requests.
 pub const TODAY: &str = "fixed";
-/// Rows that are printed; JSON has them all.
-pub const MAX_ROWS: usize = 40;
-/// Columns of a terminal that does not say how many it has.
-pub const NARROW: usize = 80;
 const DAY: i64 = 86_400;
-/// Longer names are cut.
-const MAX_NAME: usize = 40;
 
 /// The demo's result; serialised, it is the document of `-o json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -165,118 +171,39 @@ fn in_force_at_end(series: &Series, container: &ContainerOutcome) -> Option<crat
     InForce::new(&container.decisions).at(*end).copied()
 }
 
-impl Row {
-    /// The cells that kubectl prints, in the order of [`HEADS`].
-    fn cells(&self) -> [String; 9] {
-        let confidence = match self.confidence {
-            Confidence::Low => "low",
-            Confidence::Medium => "medium",
-            Confidence::High => "high",
-        };
-        [
-            shown(&self.name),
-            match self.mode {
-                Mode::Auto => "Auto".to_owned(),
-                Mode::Recommend => "Recommend".to_owned(),
-            },
-            cores_change(self.cpu.current, self.cpu.target),
-            memory_change(self.memory.current, self.memory.target),
-            self.oom_kills.to_string(),
-            format!("{}/mo", dollars(self.saves_per_month)),
-            confidence.to_owned(),
-            self.state.to_owned(),
-            format!("{}d", self.age_days),
-        ]
+impl Demo {
+    /// What was replayed, in a sentence or two.
+    #[must_use]
+    pub fn note(&self) -> String {
+        let (containers, days) = (self.recommendations.len(), self.days);
+        match self.seed {
+            Some(seed) => format!(
+                "A generated fleet, nothing of it was measured: {containers} containers, {days} days, seed {seed}."
+            ),
+            None => format!("The trace {}: {containers} containers, {days} days.", rows::shown(&self.trace)),
+        }
     }
 }
 
-const HEADS: [&str; 9] =
-    ["NAME", "MODE", "CPU", "MEMORY", "OOMS", "SAVES", "CONFIDENCE", "STATE", "AGE"];
-
-/// A name from outside, safe for a terminal and not too long for it.
-fn shown(name: &str) -> String {
-    let safe = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    if name.chars().count() <= MAX_NAME {
-        return name.chars().map(safe).collect();
-    }
-    name.chars().take(MAX_NAME - 1).map(safe).chain(['…']).collect()
-}
-
-/// The recommendations as `kubectl get recommendations` prints them, where that many columns hold them. Narrower, columns that
-/// say the same in every row are named below the table instead, then names are cut.
+/// All that the demo prints, for a terminal of so many columns.
 #[must_use]
-pub fn recommendations(demo: &Demo, columns: usize) -> String {
-    // Those that save or cost most.
-    let mut order: Vec<usize> = (0..demo.recommendations.len()).collect();
-    if order.len() > MAX_ROWS {
-        let weight = |&row: &usize| demo.recommendations[row].saves_per_month.abs();
-        order.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
-        order.truncate(MAX_ROWS);
-        order.sort_unstable();
-    }
-    let rows: Vec<[String; 9]> = order.iter().map(|&row| demo.recommendations[row].cells()).collect();
-    let mut text = fitted(rows, columns);
-    let left = demo.recommendations.len() - order.len();
-    if left > 0 {
-        text += &format!("… and {left} more, which save or cost less; -o json has them all\n");
-    }
-    text
-}
-
-fn fitted(mut rows: Vec<[String; 9]>, columns: usize) -> String {
-    let all: Vec<usize> = (0..HEADS.len()).collect();
-    if let Some(text) = aligned(&rows, &all, 3, columns) {
-        return text;
-    }
-    let same = |column: usize| rows.windows(2).all(|pair| pair[0][column] == pair[1][column]);
-    let (left_out, kept): (Vec<usize>, Vec<usize>) =
-        all.into_iter().partition(|&column| matches!(column, 1 | 7 | 8) && same(column));
-    let said: Vec<String> = rows.first().map_or_else(Vec::new, |row| {
-        left_out.iter().map(|&column| format!("{} {}", HEADS[column], row[column])).collect()
-    });
-    let below = if said.is_empty() { String::new() } else { format!("(each: {})\n", said.join(", ")) };
-    for name in (8..=MAX_NAME).rev() {
-        for row in &mut rows {
-            if row[0].chars().count() > name {
-                row[0] = row[0].chars().take(name - 1).chain(['…']).collect();
-            }
-        }
-        if let Some(text) = aligned(&rows, &kept, 2, columns) {
-            return text + &below;
-        }
-    }
-    aligned(&rows, &kept, 2, usize::MAX).unwrap_or_default() + &below
-}
-
-/// These columns set flush left with so many blanks between them; `None` where they are wider than `most`.
-fn aligned(rows: &[[String; 9]], columns: &[usize], gap: usize, most: usize) -> Option<String> {
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([HEADS[column].len()]).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = columns.iter().map(|&column| width(column)).collect();
-    if widths.iter().sum::<usize>() + gap * columns.len().saturating_sub(1) > most {
-        return None;
-    }
-    let line = |cell: &dyn Fn(usize) -> String| {
-        let padded = columns.iter().zip(&widths).map(|(&column, &width)| {
-            let text = cell(column);
-            let blanks = width + gap - text.chars().count();
-            text + &" ".repeat(blanks)
-        });
-        format!("{}\n", padded.collect::<String>().trim_end())
-    };
-    let head = line(&|column| HEADS[column].to_owned());
-    Some(head + &rows.iter().map(|row| line(&|column| row[column].clone())).collect::<String>())
+pub fn whole(demo: &Demo, columns: usize) -> String {
+    format!(
+        "{}\nThe first day is only watched; then plumb sizes as in mode Auto.\n\n{}\n{}\n{}\nReport: {}",
+        demo.note(),
+        recommendations(demo, columns),
+        savings(demo),
+        arms(demo),
+        demo.report,
+    )
 }
 
 /// What was saved, in at most two lines; empty where that is not known.
-#[must_use]
-pub fn savings(demo: &Demo) -> String {
+fn savings(demo: &Demo) -> String {
     let Some(saved) = &demo.saved else { return String::new() };
     format!(
-        "Reserved, on average over the scored days: {:.1} → {:.1} cores, {:.1} → {:.1} GiB.\n\
-         That saves {} a month at ${} a core-hour and ${} a GiB-hour.\n",
+        "Requested on average, today → plumb: {:.1} → {:.1} cores, {:.1} → {:.1} GiB.\n\
+         That saves {} a month, at ${} a core-hour and ${} a GiB-hour.\n",
         saved.cores_before,
         saved.cores_after,
         saved.gib_before,
@@ -288,8 +215,7 @@ pub fn savings(demo: &Demo) -> String {
 }
 
 /// How each arm fared, a line each.
-#[must_use]
-pub fn arms(demo: &Demo) -> String {
+fn arms(demo: &Demo) -> String {
     let mut table = Table::new(&["ARM", ">OOM KILLS", ">MEMORY SLACK", ">CPU SLACK", ">CPU SHORTFALL", "WHAT IT IS"]);
     for Arm { arm, figures } in &demo.arms {
         let percent = |share: Option<f64>, decimals: usize| {
@@ -318,6 +244,3 @@ fn what(arm: &str) -> &'static str {
         _ => "",
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::replay::outcome::{ArmOutcome, Outcome};
 use crate::replay::score::Sums;
-use crate::units::{Bytes, Cores, GIB, Timestamp};
+use crate::units::{GIB, Timestamp};
 
 /// Hours in a month, as the clouds' price lists count: 365 x 24 / 12.
 const MONTH_HOURS: f64 = 730.0;
@@ -121,17 +121,7 @@ fn scored_seconds(times: &[i64], values: &[f64], warmup: i64) -> f64 {
 
 /// `500m → 180m`: what was asked for, and what is.
 #[must_use]
-pub fn cores_change(before: Option<Cores>, after: Option<Cores>) -> String {
-    change(before, after)
-}
-
-/// `1Gi → 412Mi`.
-#[must_use]
-pub fn memory_change(before: Option<Bytes>, after: Option<Bytes>) -> String {
-    change(before, after)
-}
-
-fn change<T: std::fmt::Display>(before: Option<T>, after: Option<T>) -> String {
+pub fn change<T: std::fmt::Display>(before: Option<T>, after: Option<T>) -> String {
     let text = |value: Option<T>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
     format!("{} → {}", text(before), text(after))
 }

@@ -34,7 +34,7 @@ async fn resize_is_lost(context: Context) -> Result<()> {
     let pod = wait_for("more restarts after the resize", Duration::from_secs(120), || async {
         let pod = pods.get("leak").await?;
         let count = pods::container(&pod)?.restart_count;
-        ensure!(count >= resized_at + MORE_KILLS, "{} restarts, {resized_at} when it was resized", count);
+        ensure!(count >= resized_at + MORE_KILLS, "{count} restarts, {resized_at} when it was resized");
         ensure!(pods::last_end(&pod).is_some(), "it runs");
         Ok(pod)
     })

@@ -9,6 +9,7 @@
 
 mod crash_loop;
 mod crds;
+mod ending;
 mod fleet;
 mod metrics;
 mod oom_kill;
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
     let result = match (command, rest) {
         ("up", options) => keep::up(options),
         ("down", []) => keep::down(),
-        ("keep", options) => keep::keep(options),
+        ("keep", [id, options @ ..]) => keep::keep(id, options),
         ("watch", [dir]) => process::watch(Path::new(dir)),
         _ => return test(),
     };
@@ -50,6 +51,7 @@ fn test() -> ExitCode {
     let trials = [
         crash_loop::trials(&suite),
         crds::trials(&suite),
+        ending::trials(&suite),
         fleet::trials(&suite),
         metrics::trials(&suite),
         oom_kill::trials(&suite),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use kube::{Api, Client, ResourceExt};
 use libtest_mimic::Trial;
 use plumb::cluster::pods::LeanPod;
@@ -100,10 +100,15 @@ async fn refusals_are_told_apart(context: Context) -> Result<()> {
     let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"},
                        "spec": {"hard": {"limits.memory": "80Mi"}}});
     context.apply(&quota).await?;
-    let refused = wait_for("the quota to hold", Duration::from_secs(20), || async {
-        attempt(&client, &context, "web", &uid, to(100, 96)).await
+    // Until what is used now has been counted, nothing is refused.
+    wait_for("the quota to be counted", Duration::from_secs(30), || async {
+        let quota = context.api::<ResourceQuota>().get("small").await?;
+        let used = quota.status.and_then(|status| status.used).unwrap_or_default();
+        ensure!(used.contains_key("limits.memory"), "used: {used:?}");
+        Ok(())
     })
     .await?;
+    let refused = attempt(&client, &context, "web", &uid, to(100, 96)).await?;
     match refused {
         ResizeError::Refused { message, .. } => ensure!(message.contains("exceeded quota"), "{message}"),
         other => bail!("more than the quota: {other:?}"),

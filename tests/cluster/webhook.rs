@@ -51,7 +51,7 @@ async fn webhook_is_reached(context: Context) -> Result<()> {
 
 /// Answers an AdmissionReview with a patch that adds a mark. The patch is sent as a list of numbers, as the `kube`
 /// crate does it, where others send base64.
-fn mark(review: Value) -> Value {
+fn mark(review: &Value) -> Value {
     let patch = json!([{"op": "add", "path": "/data", "value": {"mark": "plumb"}}]).to_string();
     json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",

@@ -91,7 +91,7 @@ runtime() {
 }
 
 metrics_server() {
-    go_part metrics-server metrics-server shared "-X k8s.io/component-base/version.gitVersion=v0.9.0"
+    go_part metrics-server metrics-server shared "-X k8s.io/client-go/pkg/version.gitVersion=v0.9.0"
 }
 
 kwok() { go_part kwok kwok shared "-X sigs.k8s.io/kwok/pkg/consts.Version=v0.8.0"; }
@@ -116,7 +116,7 @@ deb() {
         if [ -x "$program" ]; then continue; fi
         say "fetching Debian's $package"
         rm -rf "$dir" && mkdir -p "$dir"
-        (cd "$dir" && { apt-get download -q "$package" || { apt-get update -q && apt-get download -q "$package"; }; }) >&2 ||
+        (cd "$dir" && { fetch "$package" || { apt-get update -qq && fetch "$package"; }; }) >&2 ||
             die "Debian's package $package could not be fetched: node tests need it"
         dpkg -x "$dir"/*.deb "$dir"
         rm -f "$dir"/*.deb
@@ -124,6 +124,9 @@ deb() {
         [ -z "$missing" ] || { rm -rf "$dir"; die "$package needs libraries that this machine lacks: $missing (apt-get install libseccomp2)"; }
     done
 }
+
+# As root, apt would hand this to a user who may not write here.
+fetch() { apt-get download -qq -o APT::Sandbox::User=root "$1"; }
 
 mkdir -p "$out"
 # Two builds at once would do the same work twice.

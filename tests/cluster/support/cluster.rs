@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub struct Cluster {
 /// A start is tried once: what failed for one test fails for all, with the same words.
 type Once<T> = OnceCell<Result<T, String>>;
 
-async fn once<'a, T>(cell: &'a Once<T>, start: impl Future<Output = Result<T>>) -> Result<&'a T> {
+async fn once<T>(cell: &Once<T>, start: impl Future<Output = Result<T>>) -> Result<&T> {
     let begun = cell.get_or_init(|| async { start.await.map_err(|error| format!("{error:#}")) }).await;
     begun.as_ref().map_err(|error| anyhow!("{error}"))
 }
@@ -87,7 +87,7 @@ impl Cluster {
                 ["apply", "--server-side", "-f", folder],
                 ["wait", "--for=condition=established", "-f", folder],
             ] {
-                run(&kubectl, &kubeconfig, &self.plane.dir, &arguments).await?.ok()?;
+                run(&self.plane.run, &kubectl, &kubeconfig, &self.plane.dir, &arguments).await?.ok()?;
             }
             Ok(())
         };
@@ -169,7 +169,8 @@ impl Context {
     }
 
     async fn run(&self, program: &Path, kubeconfig: &Path, arguments: &[&str]) -> Result<Output> {
-        run(program, kubeconfig, &self.cluster.plane.dir, arguments).await
+        let plane = &self.cluster.plane;
+        run(&plane.run, program, kubeconfig, &plane.dir, arguments).await
     }
 
     /// Makes a service account that may do in this namespace, or everywhere, what `rules` say and nothing else.
@@ -235,13 +236,16 @@ impl Context {
         Ok(())
     }
 
-    /// What is in the namespace, for a failure's text.
+    /// What is in the namespace, for a failure's text: of many pods and events only the last.
     pub async fn describe(&self) -> String {
+        const LINES: usize = 30;
         let mut text = String::new();
         for what in [&["get", "pods", "-o", "wide"][..], &["get", "events", "--sort-by=.lastTimestamp"]] {
             if let Ok(output) = self.kubectl(what).await {
-                text.push_str(&output.stdout);
-                text.push('\n');
+                let lines: Vec<&str> = output.stdout.lines().collect();
+                let tail = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default();
+                text.push_str(&tail.join("\n"));
+                text.push_str("\n\n");
             }
         }
         text
@@ -290,24 +294,23 @@ impl ControlPlane {
             arguments.extend(["--namespace", namespace]);
         }
         let kubectl = paths::kubernetes_program("kubectl");
-        run(&kubectl, &self.kubeconfig("admin"), &self.dir, &arguments).await?.ok()?;
+        run(&self.run, &kubectl, &self.kubeconfig("admin"), &self.dir, &arguments).await?.ok()?;
         Ok(())
     }
 }
 
 /// Runs a program to its end. Its home is the run's, so that no cache of it stays in the user's.
 async fn run(
+    run: &Arc<Run>,
     program: &Path,
     kubeconfig: &Path,
     home: &Path,
     arguments: &[impl AsRef<OsStr>],
 ) -> Result<Output> {
     let mut command = Command::new(program);
-    command.args(arguments).env("KUBECONFIG", kubeconfig).env("HOME", home).stdin(Stdio::null());
-    let name = program.display().to_string();
-    let output = tokio::task::spawn_blocking(move || command.output())
-        .await?
-        .with_context(|| format!("failed to run {name}"))?;
+    command.args(arguments).env("KUBECONFIG", kubeconfig).env("HOME", home);
+    let run = run.clone();
+    let output = tokio::task::spawn_blocking(move || run.output(&mut command)).await??;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) })
 }

@@ -11,9 +11,11 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::cluster::Cluster;
+use super::leftovers::Traces;
 use super::process::{Identity, Run};
 use super::{leftovers, node, paths};
 
+/// The run that `up` and `down` mean.
 const ID: &str = "keep";
 const START: Duration = Duration::from_secs(300);
 const STOP: Duration = Duration::from_secs(60);
@@ -45,7 +47,7 @@ fn start(arguments: &[String]) -> Result<()> {
     fs::create_dir_all(paths::root())?;
     let log = File::create(paths::root().join("keep.log"))?;
     let mut keeper = Command::new(std::env::current_exe()?);
-    keeper.arg("keep").args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    keeper.arg("keep").arg(ID).args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     let mut keeper = keeper.spawn()?;
     let begin = Instant::now();
     while running().is_none() {
@@ -80,26 +82,29 @@ pub fn down() -> Result<()> {
         eprintln!("no cluster is running");
         return Ok(());
     };
+    let traces = Traces::of(&dir())?;
     keeper.stop(STOP);
     let begin = Instant::now();
     while dir().exists() && begin.elapsed() < STOP {
         std::thread::sleep(Duration::from_millis(100));
     }
-    let found = leftovers::found(&dir());
+    let found = leftovers::found(&dir(), traces.as_ref());
     ensure!(found.is_empty(), "the cluster has left on the machine: {}", found.join(", "));
     eprintln!("the cluster is stopped");
     Ok(())
 }
 
 /// The process behind `up`: holds the cluster until it is told to stop.
-pub fn keep(arguments: &[String]) -> Result<()> {
+///
+/// Of the run `id`. `--prometheus` adds that, `--control-plane` leaves out all but the control plane.
+pub fn keep(id: &str, arguments: &[String]) -> Result<()> {
     // Closing the terminal that it was started from must not end it.
     rustix::process::setsid().context("failed to leave the terminal")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let run = Arc::new(Run::begin(ID)?);
+        let run = Arc::new(Run::begin(id)?);
         let result = tokio::select! {
             failed = serve(&run, arguments) => failed,
             _ = interrupt.recv() => Ok(()),
@@ -111,21 +116,25 @@ pub fn keep(arguments: &[String]) -> Result<()> {
 }
 
 async fn serve(run: &Arc<Run>, arguments: &[String]) -> Result<()> {
+    let has = |option: &str| arguments.iter().any(|argument| argument == option);
     let cluster = Cluster::start(run, "main").await?;
-    let node = cluster.node().await?;
-    cluster.metrics_server().await?;
+    let plane = &cluster.plane;
     let mut text = format!(
-        "Kubernetes {} at {}: control plane ready after {:.1} s, node after {:.1} s\n",
+        "Kubernetes {} at {}: control plane ready after {:.1} s\n",
         paths::kubernetes(),
-        cluster.plane.server,
-        cluster.plane.took.as_secs_f64(),
-        node.took.as_secs_f64(),
+        plane.server,
+        plane.took.as_secs_f64(),
     );
-    if arguments.iter().any(|argument| argument == "--prometheus") {
-        text.push_str(&format!("Prometheus at {}\n", cluster.prometheus().await?.url));
+    if !has("--control-plane") {
+        let node = cluster.node().await?;
+        text.push_str(&format!("node {} ready after {:.1} s\n", node::NAME, node.took.as_secs_f64()));
+        cluster.metrics_server().await?;
+        if has("--prometheus") {
+            text.push_str(&format!("Prometheus at {}\n", cluster.prometheus().await?.url));
+        }
     }
     text.push_str(&format!("logs in {}; `make cluster-down` stops it\n", run.logs.display()));
-    text.push_str(&format!("export KUBECONFIG={}\n", cluster.plane.kubeconfig("admin").display()));
+    text.push_str(&format!("export KUBECONFIG={}\n", plane.kubeconfig("admin").display()));
     let part = run.dir.join("ready.part");
     fs::write(&part, text)?;
     // Renamed, so that nobody reads half of it.

@@ -27,7 +27,7 @@ pub async fn start(plane: &ControlPlane) -> Result<()> {
     kwok.arg("--config").arg(&stages).arg("--kubeconfig").arg(plane.kubeconfig("admin"));
     kwok.args(["--manage-nodes-with-label-selector", &format!("{KEY}=true"), "--server-address", &address]);
     kwok.args(["--node-lease-duration-seconds", "40", "--cidr", "10.200.0.0/16"]);
-    kwok.env("HOME", &plane.dir);
+    kwok.args(["--v", "WARN"]).env("HOME", &plane.dir);
     plane.run.spawn(&name, &mut kwok)?;
     wait_for("kwok to be healthy", Duration::from_secs(30), || async {
         plane.run.check_running(&name)?;

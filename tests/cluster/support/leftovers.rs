@@ -23,6 +23,29 @@ pub struct Traces {
     pub sysctls: BTreeMap<PathBuf, String>,
 }
 
+impl Traces {
+    /// What a run has written down; `None` where it had no node.
+    pub fn of(run: &Path) -> Result<Option<Self>> {
+        let file = run.join("node.json");
+        if !file.exists() {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_slice(&fs::read(file)?)?))
+    }
+
+    /// What is not as it was before, each in words.
+    fn remaining(&self) -> Vec<String> {
+        let made =
+            self.made.iter().filter(|dir| dir.exists()).map(|dir| format!("directory {}", dir.display()));
+        let changed = self.sysctls.iter().filter(|(file, before)| {
+            // Compared by words: the kernel may write other white space than it was given.
+            let now = fs::read_to_string(file).unwrap_or_default();
+            !now.split_whitespace().eq(before.split_whitespace())
+        });
+        made.chain(changed.map(|(file, _)| format!("another value in {}", file.display()))).collect()
+    }
+}
+
 /// Ends all that a run has started, and removes its directory. Its owner is gone, or is the caller.
 pub fn clean_run(dir: &Path) -> Result<()> {
     let mut records: Vec<PathBuf> = match fs::read_dir(dir.join("pids")) {
@@ -37,9 +60,10 @@ pub fn clean_run(dir: &Path) -> Result<()> {
             identity.stop(Duration::from_secs(3));
         }
     }
-    let traces = dir.join("node.json");
-    if traces.exists() && node::hold_machine(Duration::from_secs(2)) {
-        let traces: Traces = serde_json::from_slice(&fs::read(&traces)?)?;
+    // Where somebody else has a node by now, ours was cleaned up before.
+    if let Some(traces) = Traces::of(dir)?
+        && node::hold_machine(Duration::from_secs(2))
+    {
         clean_node(dir, &traces).context("failed to clean up after the node")?;
         node::free_machine();
     }
@@ -70,7 +94,7 @@ fn clean_node(dir: &Path, traces: &Traces) -> Result<()> {
     for shim in processes_of(&paths::shared_program("containerd-shim-runc-v2")) {
         if let Some(pid) = Pid::from_raw(shim) {
             // Gone already is as good.
-            let _ = kill_process(pid, Signal::KILL);
+            _ = kill_process(pid, Signal::KILL);
         }
     }
     kill_pods()?;
@@ -109,7 +133,7 @@ fn kill_pods() -> Result<()> {
             bail!("processes of pods do not die: {left:?}");
         }
         for pid in left.into_iter().filter_map(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::KILL);
+            _ = kill_process(pid, Signal::KILL);
         }
         std::thread::sleep(Duration::from_millis(30));
     }
@@ -147,8 +171,9 @@ fn unmount_below(place: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What is on the machine that a finished run must not leave, each in words.
-pub fn found(run: &Path) -> Vec<String> {
+/// What is on the machine that a finished run must not leave, each in words. `traces` is what it had written down of
+/// its node, where it had one.
+pub fn found(run: &Path, traces: Option<&Traces>) -> Vec<String> {
     let ours = [paths::root().join("bin"), paths::root().join("deb")];
     let mut found = Vec::new();
     // Another run in the same target directory is not ours to judge.
@@ -165,8 +190,11 @@ pub fn found(run: &Path) -> Vec<String> {
         found.push(format!("directory {}", run.display()));
     }
     // A node that somebody else runs now has such things too.
-    if node::hold_machine(Duration::ZERO) {
+    if let Some(traces) = traces
+        && node::hold_machine(Duration::ZERO)
+    {
         found.extend(node::traces_on_machine());
+        found.extend(traces.remaining());
         node::free_machine();
     }
     found

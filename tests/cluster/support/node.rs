@@ -7,7 +7,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -84,7 +84,7 @@ static MACHINE: Mutex<Option<UnixListener>> = Mutex::new(None);
 
 /// Takes the machine for this process, waiting for others to be done with it. True when it has it.
 pub fn hold_machine(patience: Duration) -> bool {
-    let mut held = MACHINE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut held = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let start = Instant::now();
     while held.is_none() {
         // A socket's abstract name leaves no file, and is free when its process is gone, however it went.
@@ -100,7 +100,7 @@ pub fn hold_machine(patience: Duration) -> bool {
 
 /// Lets others have the machine.
 pub fn free_machine() {
-    MACHINE.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner).take();
 }
 
 /// What is on the machine that a node makes, each in words.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 
@@ -48,7 +48,7 @@ pub fn deb(package: &str, file: &str) -> PathBuf {
 /// Builds parts where they are not there yet. What it says goes to the terminal: the first time takes minutes.
 pub fn build(parts: &[&str]) -> Result<()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/parts/build.sh");
     let status = Command::new(&script)
         .args(parts)

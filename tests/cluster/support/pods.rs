@@ -25,15 +25,14 @@ impl Load {
     /// A pod that uses next to nothing, and asks for next to nothing.
     pub fn named(name: &str) -> Self {
         let requests = json!({"cpu": "20m", "memory": "32Mi"});
-        let arguments = vec!["load".to_owned(), "--http=:8080".to_owned()];
+        let arguments = vec!["--http=:8080".to_owned()];
         Self { name: name.to_owned(), arguments, requests, limits: json!({}) }
     }
 
     /// What it uses: `uses("cpu", "200m")`, `uses("memory", "100Mi")`, `uses("grow", "8Mi/s")`,
     /// `uses("startup-cpu", "1:20s")`.
     pub fn uses(mut self, what: &str, amount: &str) -> Self {
-        // The program takes its flags before any other argument.
-        self.arguments.insert(0, format!("--{what}={amount}"));
+        self.arguments.push(format!("--{what}={amount}"));
         self
     }
 
@@ -63,6 +62,8 @@ impl Load {
                 // No service account is needed, so the pod need not wait for one to be made.
                 "automountServiceAccountToken": false,
                 "enableServiceLinks": false,
+                // There is no DNS in the cluster.
+                "dnsPolicy": "Default",
                 "terminationGracePeriodSeconds": 1,
                 "containers": [{
                     "name": "load",

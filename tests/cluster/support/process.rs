@@ -7,9 +7,9 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -81,7 +81,7 @@ impl Run {
 
     /// Starts a process with its output in the run's logs.
     pub fn spawn(&self, name: &str, command: &mut Command) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.closed {
             bail!("{name} is not started: the run is over");
         }
@@ -106,9 +106,23 @@ impl Run {
         Ok(())
     }
 
+    /// Runs a command to its end. It is written down too: a run that ends meanwhile takes it along.
+    pub fn output(&self, command: &mut Command) -> Result<Output> {
+        let name = command.get_program().display().to_string();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = child.with_context(|| format!("failed to run {name}"))?;
+        // Sorted after all parts, and so ended before them.
+        let record = self.dir.join("pids").join(format!("command-{}", child.id()));
+        // One that has ended already needs no record, and a run that is over has no place for one.
+        _ = Identity::of(child.id().cast_signed()).and_then(|identity| identity.write(&record));
+        let output = child.wait_with_output().with_context(|| format!("failed to run {name}"));
+        _ = fs::remove_file(&record);
+        output
+    }
+
     /// Fails with the log's tail when the process has ended.
     pub fn check_running(&self, name: &str) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let running = state.running.iter_mut().find(|running| running.name == name);
         let ended = match running {
             Some(running) => running.child.try_wait()?.map(|status| status.to_string()),
@@ -138,7 +152,7 @@ impl Run {
 
     /// Stops everything, the last started first: what depends on something was started after it. Safe to call again.
     pub fn end(&self) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed = true;
         while let Some(mut running) = state.running.pop() {
             stop_child(&mut running.child).with_context(|| format!("failed to stop {}", running.name))?;

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::OnceCell;
 
 use super::cluster::{Cluster, Context};
+use super::leftovers::Traces;
 use super::process::Run;
 use super::{leftovers, node};
 
@@ -135,8 +136,9 @@ impl Suite {
     /// Stops everything, and looks whether anything of ours is left on the machine.
     fn end(&self) -> Result<()> {
         let Some(run) = self.0.run.lock().unwrap().take() else { return Ok(()) };
+        let traces = Traces::of(&run.dir)?;
         run.end()?;
-        let found = leftovers::found(&run.dir);
+        let found = leftovers::found(&run.dir, traces.as_ref());
         anyhow::ensure!(found.is_empty(), "this run has left on the machine: {}", found.join(", "));
         Ok(())
     }

@@ -27,7 +27,7 @@ pub struct JsonServer {
 }
 
 impl JsonServer {
-    pub async fn start(answer: impl Fn(Value) -> Value + Send + Sync + 'static) -> Result<Self> {
+    pub async fn start(answer: impl Fn(&Value) -> Value + Send + Sync + 'static) -> Result<Self> {
         let authority = Authority::new()?;
         let signed = authority.server()?;
         let chain = vec![CertificateDer::from_pem_slice(signed.certificate.as_bytes())?];
@@ -44,7 +44,7 @@ impl JsonServer {
                     // A connection that fails shows in what its client gets.
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let service = service_fn(|request| respond(request, answer.as_ref()));
-                    let _ = hyper::server::conn::http1::Builder::new()
+                    _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
                         .await;
                 });
@@ -62,9 +62,9 @@ impl Drop for JsonServer {
 
 async fn respond(
     request: Request<Incoming>,
-    answer: &(impl Fn(Value) -> Value + ?Sized),
+    answer: &(impl Fn(&Value) -> Value + ?Sized),
 ) -> Result<Response<Full<Bytes>>> {
     let body = request.into_body().collect().await?.to_bytes();
-    let answer = serde_json::to_vec(&answer(serde_json::from_slice(&body)?))?;
+    let answer = serde_json::to_vec(&answer(&serde_json::from_slice(&body)?))?;
     Ok(Response::builder().header("content-type", "application/json").body(Full::new(answer.into()))?)
 }

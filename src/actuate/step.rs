@@ -1,0 +1,184 @@
+//! When a recommendation is worth a change, and how far one change goes: the one rule for live pods and for replay.
+//!
+//! A request inside its bounds is left alone. Growth is taken at once and whole. A shrink waits until what waiting has
+//! wasted comes to the price of a change (see [`Hold`]), keeps the cooldown, and goes no further than one step. An OOM
+//! kill waits for nothing.
+
+#[cfg(test)]
+mod tests;
+
+use crate::model::{Hold, HoldRule};
+use crate::policy::{ContainerSize, Recommendation};
+use crate::units::{Bytes, Cores, Timestamp};
+
+/// The pace of a policy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// A change by less than this share is not made; `None`: what the model holds to be worth one.
+    pub min_change: Option<f32>,
+    /// A change of CPU by less than this is not made.
+    pub min_cpu: Cores,
+    /// A change of memory by less than this is not made.
+    pub min_memory: Bytes,
+    /// One change lowers a request by at most this share.
+    pub max_shrink: f32,
+    /// Seconds after a change before a shrink.
+    pub cooldown: i64,
+}
+
+impl Default for Pace {
+    /// As a policy that says nothing.
+    fn default() -> Self {
+        Self {
+            min_change: None,
+            min_cpu: Cores::from_milli(10),
+            min_memory: Bytes::from_mib(16),
+            max_shrink: 0.3,
+            cooldown: 600,
+        }
+    }
+}
+
+/// A limit is raised past its need by this, so that a slowly rising need does not change it each time.
+const LIMIT_HEADROOM: f64 = 1.1;
+/// A limit is lowered when its need with that headroom is below this share of it.
+const LIMIT_SLACK: f64 = 0.5;
+/// Seconds after a change before a limit is lowered.
+const LIMIT_COOLDOWN: i64 = 86_400;
+
+/// What is in force for one container, and what waits to be changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stepper {
+    in_force: ContainerSize,
+    cpu: Hold,
+    memory: Hold,
+    /// The last change of the CPU request, of the memory request and of the memory limit.
+    changed: [Option<Timestamp>; 3],
+    asked: Option<Timestamp>,
+}
+
+impl Stepper {
+    /// Starts with what is in force.
+    #[must_use]
+    pub fn new(in_force: ContainerSize) -> Self {
+        let mut stepper = Self { in_force, ..Self::default() };
+        stepper.cpu.set(in_force.cpu_request.map_or(0.0, |cpu| cpu.0 as f32));
+        stepper.memory.set(in_force.memory_request.map_or(0.0, |memory| memory.as_f64() as f32));
+        stepper
+    }
+
+    /// What is in force.
+    #[must_use]
+    pub fn in_force(&self) -> &ContainerSize {
+        &self.in_force
+    }
+
+    /// What to change to at `now`, taken as done; `None` to leave all as it is. `killed`: there was an OOM kill since
+    /// the last call.
+    pub fn step(&mut self, advice: &Recommendation, now: Timestamp, killed: bool, pace: &Pace) -> Option<ContainerSize> {
+        let before = self.in_force;
+        let elapsed = self.asked.map_or(0, |last| now.seconds_since(last)).clamp(0, 3600) as f32;
+        self.asked = Some(now);
+        self.step_cpu(advice, now, elapsed, pace);
+        self.step_memory(advice, now, elapsed, killed, pace);
+        self.step_limit(advice, now, killed);
+        if let (Some(request), Some(limit)) = (self.in_force.cpu_request, advice.target.cpu_limit) {
+            self.in_force.cpu_limit = Some(Cores(limit.0.max(request.0)));
+        }
+        (self.in_force != before).then_some(self.in_force)
+    }
+
+    fn step_cpu(&mut self, advice: &Recommendation, now: Timestamp, elapsed: f32, pace: &Pace) {
+        let Some(target) = advice.target.cpu_request else { return };
+        let bounds = Bounds {
+            lower: advice.lower.cpu_request.map_or(target.0, |c| c.0),
+            target: target.0,
+            upper: advice.upper.cpu_request.map_or(target.0, |c| c.0),
+            least: pace.min_cpu.0,
+        };
+        let rule = rule_of(advice.cpu_hold, pace);
+        let may_shrink = cooled(self.changed[0], now, pace.cooldown);
+        if let Some(level) = decide(&mut self.cpu, &bounds, elapsed, &rule, may_shrink, pace) {
+            self.in_force.cpu_request = Some(Cores(level));
+            self.cpu.set(level as f32);
+            self.changed[0] = Some(now);
+        }
+    }
+
+    fn step_memory(&mut self, advice: &Recommendation, now: Timestamp, elapsed: f32, killed: bool, pace: &Pace) {
+        let Some(target) = advice.target.memory_request else { return };
+        let bounds = Bounds {
+            lower: advice.lower.memory_request.map_or(target, |m| m).as_f64(),
+            target: target.as_f64(),
+            upper: advice.upper.memory_request.map_or(target, |m| m).as_f64(),
+            least: if killed { 0.0 } else { pace.min_memory.as_f64() },
+        };
+        let rule = rule_of(advice.memory_hold, pace);
+        let may_shrink = !killed && cooled(self.changed[1], now, pace.cooldown);
+        if let Some(level) = decide(&mut self.memory, &bounds, elapsed, &rule, may_shrink, pace) {
+            self.in_force.memory_request = Some(Bytes::from_f64(level));
+            self.memory.set(level as f32);
+            self.changed[1] = Some(now);
+        }
+    }
+
+    /// The memory limit, never below the request.
+    fn step_limit(&mut self, advice: &Recommendation, now: Timestamp, killed: bool) {
+        let request = self.in_force.memory_request.unwrap_or_default();
+        let Some(need) = advice.target.memory_limit else {
+            self.in_force.memory_limit = None;
+            return;
+        };
+        if advice.target.memory_request == Some(need) {
+            // Tied: the limit goes where the request goes.
+            self.in_force.memory_limit = self.in_force.memory_request;
+            return;
+        }
+        let roomy = need.as_f64() * LIMIT_HEADROOM;
+        let limit = match self.in_force.memory_limit {
+            Some(now_set) if need <= now_set => {
+                let idle = roomy < now_set.as_f64() * LIMIT_SLACK && !killed;
+                if idle && cooled(self.changed[2], now, LIMIT_COOLDOWN) { roomy } else { now_set.as_f64() }
+            }
+            _ => roomy,
+        };
+        let limit = Bytes::from_f64(limit).max(request);
+        if self.in_force.memory_limit != Some(limit) {
+            self.in_force.memory_limit = Some(limit);
+            self.changed[2] = Some(now);
+        }
+    }
+}
+
+struct Bounds {
+    lower: f64,
+    target: f64,
+    upper: f64,
+    least: f64,
+}
+
+fn rule_of(hold: Option<HoldRule>, pace: &Pace) -> HoldRule {
+    let rule = hold.unwrap_or(HoldRule { grow: 0.1, shrink: 0.1, price: 0.0 });
+    pace.min_change.map_or(rule, |share| HoldRule { grow: share, shrink: share, ..rule })
+}
+
+fn cooled(last: Option<Timestamp>, now: Timestamp, seconds: i64) -> bool {
+    last.is_none_or(|last| now.seconds_since(last) >= seconds)
+}
+
+/// The level to change to, if any. A hold that decided to shrink but may not yet goes on waiting.
+fn decide(hold: &mut Hold, bounds: &Bounds, elapsed: f32, rule: &HoldRule, may_shrink: bool, pace: &Pace) -> Option<f64> {
+    let held = f64::from(hold.held);
+    if held <= 0.0 {
+        return Some(bounds.target);
+    }
+    let inside = held >= bounds.lower && held <= bounds.upper;
+    let wanted = if inside { held } else { bounds.target };
+    let level = f64::from(hold.weigh(wanted as f32, elapsed, rule)?);
+    if level > held {
+        return ((level - held) >= bounds.least).then_some(bounds.target);
+    }
+    // What waited may have been higher than the target; a float's rounding must not undercut the target.
+    let level = level.max(bounds.target).max(held * (1.0 - f64::from(pace.max_shrink)));
+    (may_shrink && held - level >= bounds.least).then_some(level)
+}

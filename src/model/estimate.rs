@@ -1,0 +1,151 @@
+//! From a series to what it needs: lower, target and upper for each resource, and why.
+
+#[cfg(test)]
+mod tests;
+
+use super::bounds::{self, Confidence};
+use super::demand::{Asked, Demand};
+use super::hold::HoldRule;
+use super::level::Level;
+use super::prices::{LimitPrices, Prices, RequestPrices};
+use super::series::Series;
+use super::tail::Tail;
+use super::tuning::{Model, Tuning};
+use crate::units::MIB;
+
+/// Why a target is what it is: figures only, put into words on demand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Because {
+    /// The rule that speaks.
+    pub level: Level,
+    /// The level it proposes, in the resource's unit (cores, or bytes).
+    pub base: f64,
+    /// The margin on it.
+    pub margin: f32,
+    /// What this candidate would have left unused so far, as a share of what it reserved.
+    pub unused: f32,
+    /// What it would have fallen short, as a share of what was used.
+    pub short: f32,
+    /// Hours of history behind it.
+    pub hours: f32,
+}
+
+/// The need for one resource, in cores or bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Need {
+    /// Below this a request is too small.
+    pub lower: f64,
+    /// What to request.
+    pub target: f64,
+    /// Above this a request is too large.
+    pub upper: f64,
+    /// When a request outside of the bounds is changed: growth and shrink by at least these shares, a shrink when
+    /// waiting has wasted the price.
+    pub hold: HoldRule,
+    /// Why.
+    pub because: Because,
+}
+
+/// The need for a memory limit, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LimitNeed {
+    /// The limit that follows the tail, untied from the request.
+    pub tail: f64,
+    /// The value for request and limit both, where they must be equal.
+    pub equal: f64,
+    /// The highest peak, slowly forgotten.
+    pub peak: f64,
+    /// Standard deviation of the logarithm of the six-hour peaks.
+    pub deviation: f32,
+    /// What OOM kills taught to run; 0 where there was none.
+    pub lesson: f64,
+    /// OOM kills that still count.
+    pub kills: u32,
+}
+
+/// What a series needs now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// CPU request, in cores; `None` while no CPU sample has been seen.
+    pub cpu: Option<Need>,
+    /// Memory request, in bytes; `None` while no memory sample has been seen.
+    pub memory: Option<Need>,
+    /// Memory limit, in bytes; `None` while neither a memory sample nor an OOM kill has been seen.
+    pub limit: Option<LimitNeed>,
+    /// How much history stands behind it.
+    pub confidence: Confidence,
+    /// Samples behind it.
+    pub samples: u32,
+    /// Hours of history behind it.
+    pub hours: f32,
+}
+
+impl Series {
+    /// What the series needs at these prices. Chooses anew among the candidates, so that the choice is remembered:
+    /// it changes the series, but by nothing else than its own history.
+    pub fn estimate(&mut self, prices: &Prices, model: &Model) -> Estimate {
+        let bytes = MIB as f64;
+        let hours = self.hours();
+        let limit = (self.tail.peak() > 0.0 || self.tail.lesson() > 0.0)
+            .then(|| limit_need(&self.tail, self.kills, &prices.limit));
+        Estimate {
+            cpu: need(&mut self.cpu, &prices.cpu, &model.cpu, 1.0),
+            memory: need(&mut self.memory, &prices.memory, &model.memory, bytes),
+            limit,
+            confidence: self.confidence(),
+            samples: self.samples,
+            hours,
+        }
+    }
+}
+
+fn need(demand: &mut Demand, prices: &RequestPrices, tuning: &Tuning, unit: f64) -> Option<Need> {
+    let asked = demand.ask(prices, tuning)?;
+    let (low, high) = spread(demand, &asked, tuning);
+    let target = f64::from(asked.target) * unit;
+    let hold = HoldRule {
+        price: tuning.hold.price * prices.change * demand.change_price(tuning),
+        ..tuning.hold
+    };
+    Some(Need {
+        lower: target * f64::from(low),
+        target,
+        upper: target * f64::from(high),
+        hold,
+        because: Because {
+            level: asked.level,
+            base: f64::from(asked.base) * unit,
+            margin: asked.margin,
+            unused: asked.unused,
+            short: asked.short,
+            hours: demand.hours,
+        },
+    })
+}
+
+/// The bounds as factors on the target: the confidence interval of the quantile that the target stands for, at
+/// least as wide as what is worth a change, and wider by the first hours.
+fn spread(demand: &Demand, asked: &Asked, tuning: &Tuning) -> (f32, f32) {
+    let least = (1.0 / (1.0 + tuning.hold.grow), 1.0 / (1.0 - tuning.hold.shrink));
+    let share = demand.histogram.share_below(asked.target).clamp(0.5, 0.995);
+    let samples = demand.histogram.samples(demand.last, tuning.half_life);
+    let (low, high) = bounds::interval(samples, share);
+    let [low, middle, high] = demand.histogram.quantiles([low, share, high], false);
+    if middle <= 0.0 {
+        return least;
+    }
+    let young = 1.0 + 1.0 / demand.hours.max(0.1);
+    ((low / middle / young).min(least.0), (high / middle * young).max(least.1))
+}
+
+fn limit_need(tail: &Tail, kills: u32, prices: &LimitPrices) -> LimitNeed {
+    let unit = MIB as f64;
+    LimitNeed {
+        tail: f64::from(tail.need(prices)) * unit,
+        equal: f64::from(tail.equal(prices)) * unit,
+        peak: f64::from(tail.peak()) * unit,
+        deviation: tail.deviation(),
+        lesson: f64::from(tail.lesson()) * unit,
+        kills,
+    }
+}

@@ -1,0 +1,268 @@
+//! A decaying histogram over log-linear buckets that are found from the bits of the float, without a logarithm.
+//!
+//! 32 buckets to each power of two: a bucket is 3.1 % wide at its power of two and 1.6 % just below the next. Only the
+//! window that is occupied is stored, two bytes a bucket. What comes in is scaled up by its time instead of walking
+//! what is stored; once in a few half-lives all weights are shifted down.
+
+#[cfg(test)]
+mod tests;
+
+use super::number;
+
+/// Bits of the mantissa that choose the bucket within a power of two.
+const SHIFT: u32 = 23 - 5;
+/// Least value that is told from smaller ones: a thousandth of the unit.
+const LEAST: f32 = 0.001;
+/// Largest value that is told from larger ones: 10 TiB, in mebibytes; far above 1000 cores.
+const MOST: f32 = 10.0 * 1024.0 * 1024.0;
+/// The widest window that is stored: 12 powers of two. What lies below it counts in its lowest bucket.
+pub const MAX_BUCKETS: usize = 384;
+/// The window grows by whole steps of this many buckets.
+const STEP: usize = 8;
+/// The weight of a sample at the reference time.
+const UNIT: f32 = 32.0;
+/// After this many half-lives the reference moves.
+const RENEW: i64 = 6;
+
+/// A decaying histogram of values of one unit (cores, or mebibytes).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// Time at which a sample weighs [`UNIT`].
+    reference: i64,
+    /// Sum of the weights.
+    total: u32,
+    /// Code of the lowest bucket of the window.
+    first: u16,
+    weights: Box<[u16]>,
+}
+
+/// The bucket of a value, clamped to the range; not a number counts as the least.
+fn code(value: f32) -> u16 {
+    (value.max(LEAST).min(MOST).to_bits() >> SHIFT) as u16
+}
+
+/// The lower edge of a bucket.
+fn edge(code: u16) -> f32 {
+    f32::from_bits(u32::from(code) << SHIFT)
+}
+
+impl Histogram {
+    /// Adds one sample seen at `at` (seconds). One that is too old to weigh anything leaves no trace.
+    pub fn add(&mut self, value: f32, at: i64, half_life: i64) {
+        let half_life = half_life.max(1);
+        if self.total == 0 {
+            self.reference = at;
+        } else if at.saturating_sub(self.reference) >= RENEW.saturating_mul(half_life) {
+            self.renew(at, half_life);
+        }
+        let age = number::seconds(self.reference, at) / half_life as f32;
+        let weight = number::weight(UNIT * number::exp2(age));
+        if weight > 0 {
+            self.put(code(value), weight);
+        }
+    }
+
+    /// Moves the reference to within one half-life of `at`.
+    fn renew(&mut self, at: i64, half_life: i64) {
+        let halves = at.saturating_sub(self.reference) / half_life;
+        self.reference = self.reference.saturating_add(halves.saturating_mul(half_life));
+        self.shift(u32::try_from(halves).unwrap_or(u32::MAX));
+    }
+
+    /// Divides all weights by 2^halves, rounding to nearest.
+    fn shift(&mut self, halves: u32) {
+        let half = if (1..32).contains(&halves) { 1_u32 << (halves - 1) } else { 0 };
+        self.total = 0;
+        for weight in &mut self.weights {
+            let left = (u32::from(*weight) + half).checked_shr(halves).unwrap_or(0);
+            self.total += left;
+            *weight = left as u16;
+        }
+    }
+
+    fn put(&mut self, code: u16, weight: u16) {
+        let at = self.place(code);
+        if let Some(slot) = self.weights.get_mut(at) {
+            if let Some(sum) = slot.checked_add(weight) {
+                *slot = sum;
+                self.total += u32::from(weight);
+            } else {
+                // A full bucket: all weights are halved, so that shares stay what they are.
+                self.shift(1);
+                self.put(code, (weight / 2).max(1));
+            }
+        }
+    }
+
+    /// The index of a bucket in the window, which is widened or moved to hold it.
+    fn place(&mut self, code: u16) -> usize {
+        let at = usize::from(code.wrapping_sub(self.first));
+        if code >= self.first && at < self.weights.len() { at } else { self.widen(code) }
+    }
+
+    #[cold]
+    fn widen(&mut self, code: u16) -> usize {
+        let step = STEP as u16;
+        let round = |code: u16| code / step * step;
+        if self.weights.is_empty() {
+            self.first = round(code);
+            self.weights = vec![0; STEP].into_boxed_slice();
+            return usize::from(code - self.first);
+        }
+        let end = self.first + self.weights.len() as u16;
+        let new_end = end.max(round(code) + step);
+        let lowest = new_end.saturating_sub(MAX_BUCKETS as u16);
+        let new_first = self.first.min(round(code)).max(lowest);
+        let mut weights = vec![0_u16; usize::from(new_end - new_first)].into_boxed_slice();
+        for (old, &weight) in (self.first..).zip(&self.weights) {
+            if let Some(slot) = weights.get_mut(usize::from(old.saturating_sub(new_first))) {
+                *slot = slot.saturating_add(weight);
+            }
+        }
+        self.first = new_first;
+        self.weights = weights;
+        self.total = self.weights.iter().map(|&w| u32::from(w)).sum();
+        usize::from(code.saturating_sub(new_first))
+    }
+
+    /// Adds what `other` holds, each sample as if it had come here.
+    pub fn merge(&mut self, other: &Self, half_life: i64) {
+        if other.total == 0 {
+            return;
+        }
+        if self.total == 0 {
+            *self = other.clone();
+            return;
+        }
+        let half_life = half_life.max(1);
+        let mut other = other.clone();
+        let (from, to) = (self.reference.min(other.reference), self.reference.max(other.reference));
+        self.align(to, half_life);
+        other.align(to, half_life);
+        debug_assert!(from <= to);
+        for (code, &weight) in (other.first..).zip(&other.weights) {
+            if weight > 0 {
+                self.put(code, weight);
+            }
+        }
+    }
+
+    /// Weights as if the reference had been `to`, not earlier than it is.
+    fn align(&mut self, to: i64, half_life: i64) {
+        let scale = number::exp2(-number::seconds(self.reference, to) / half_life as f32);
+        self.reference = to;
+        self.total = 0;
+        for weight in &mut self.weights {
+            *weight = number::weight(f32::from(*weight) * scale);
+            self.total += u32::from(*weight);
+        }
+    }
+
+    /// Whether nothing that still weighs anything was seen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    /// How many fresh samples the stored weight amounts to, as of the reference; what binomial bounds count.
+    #[must_use]
+    pub fn samples(&self, now: i64, half_life: i64) -> f32 {
+        let age = number::seconds(self.reference, now) / half_life.max(1) as f32;
+        self.total as f32 / (UNIT * number::exp2(age))
+    }
+
+    /// The values below which the given shares (rising, 0..=1) of the samples lie, interpolated within the bucket;
+    /// 0 where nothing was seen. `by_load` weighs each sample by its value, so that a percentile is one of the load
+    /// served and not of time (Autopilot, section 3.2.2).
+    #[must_use]
+    pub fn quantiles<const N: usize>(&self, shares: [f32; N], by_load: bool) -> [f32; N] {
+        let mut found = [0.0; N];
+        let weigh = |code: u16, weight: u16| {
+            f32::from(weight) * if by_load { edge(code) } else { 1.0 }
+        };
+        let total = if by_load {
+            (self.first..).zip(&self.weights).map(|(code, &weight)| weigh(code, weight)).sum()
+        } else {
+            self.total as f32
+        };
+        let mut next = 0;
+        let mut below = 0.0;
+        for (code, &weight) in (self.first..).zip(&self.weights) {
+            if weight == 0 {
+                continue;
+            }
+            let here = weigh(code, weight);
+            let (low, high) = (edge(code), edge(code + 1));
+            while let (Some(share), Some(slot)) = (shares.get(next), found.get_mut(next)) {
+                let left = share * total - below;
+                if left > here {
+                    break;
+                }
+                *slot = low + (high - low) * (left / here).clamp(0.0, 1.0);
+                next += 1;
+            }
+            below += here;
+            if next == N {
+                return found;
+            }
+        }
+        // Rounding left a share open: the top of the highest bucket.
+        let top = self.highest();
+        for slot in found.iter_mut().skip(next) {
+            *slot = top;
+        }
+        found
+    }
+
+    /// The upper edge of the highest bucket that holds anything; 0 where nothing was seen.
+    #[must_use]
+    pub fn highest(&self) -> f32 {
+        (self.first..).zip(&self.weights).filter(|(_, w)| **w > 0).last().map_or(0.0, |(c, _)| edge(c + 1))
+    }
+
+    /// The share of the samples at or below `value`, 0..=1; 0 where nothing was seen.
+    #[must_use]
+    pub fn share_below(&self, value: f32) -> f32 {
+        if self.total == 0 {
+            return 0.0;
+        }
+        let limit = code(value);
+        let below: u32 =
+            (self.first..).zip(&self.weights).filter(|(c, _)| *c <= limit).map(|(_, &w)| u32::from(w)).sum();
+        below as f32 / self.total as f32
+    }
+
+    /// Lower edge, upper edge and weight of each bucket that holds anything, rising.
+    pub fn buckets(&self) -> impl Iterator<Item = (f32, f32, f32)> + '_ {
+        (self.first..)
+            .zip(&self.weights)
+            .filter(|(_, w)| **w > 0)
+            .map(|(c, &w)| (edge(c), edge(c + 1), f32::from(w) / UNIT))
+    }
+
+    /// Bytes on the heap.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        std::mem::size_of_val(&*self.weights)
+    }
+
+    /// Reference, code of the first bucket and weights, for the snapshot: the window cut to what is occupied.
+    pub(crate) fn parts(&self) -> (i64, u16, &[u16]) {
+        let low = self.weights.iter().position(|w| *w > 0).unwrap_or(0);
+        let high = self.weights.iter().rposition(|w| *w > 0).map_or(0, |i| i + 1);
+        (self.reference, self.first + low as u16, self.weights.get(low..high).unwrap_or_default())
+    }
+
+    /// The histogram of such parts. `None` where they are none of [`parts`](Self::parts).
+    pub(crate) fn from_parts(reference: i64, first: u16, weights: &[u16]) -> Option<Self> {
+        if weights.is_empty() {
+            return Some(Self::default());
+        }
+        let last = usize::from(first) + weights.len() - 1;
+        if weights.len() > MAX_BUCKETS || first < code(LEAST) || last > usize::from(code(MOST)) {
+            return None;
+        }
+        let total = weights.iter().map(|&w| u32::from(w)).sum();
+        Some(Self { reference, total, first, weights: weights.into() })
+    }
+}

@@ -1,0 +1,106 @@
+//! Rent or buy: when a level that is held is worth changing.
+//!
+//! Growth is taken as soon as it is worth mentioning. A shrink waits until what has been wasted by waiting comes to
+//! the price of a change, as in the ski-rental problem (Karlin et al., 1988: never more than twice the cost of one who
+//! knew the future): a large gap closes soon, a small one late, and a dip that passes costs nothing. What is then
+//! shrunk to is the highest level that was wanted while waiting.
+
+/// What a change is worth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HoldRule {
+    /// Growth by less than this share of what is held is not made.
+    pub grow: f32,
+    /// A level wanted that is lower by less than this share of what is held wastes nothing.
+    pub shrink: f32,
+    /// What a change costs: seconds of reserving the whole of what is held, for nothing.
+    pub price: f32,
+}
+
+/// A level that is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Hold {
+    /// What is held; 0 before the first.
+    pub held: f32,
+    /// What waiting has wasted, in seconds of the whole of it.
+    debt: f32,
+    /// The highest level wanted since waiting began.
+    top: f32,
+}
+
+impl Hold {
+    /// Holds `level` from now on.
+    pub fn set(&mut self, level: f32) {
+        *self = Self { held: level, debt: 0.0, top: 0.0 };
+    }
+
+    /// Learns that `wanted` would be right now, `elapsed` seconds after the last call. Returns the level to change
+    /// to, which the caller confirms by [`set`](Self::set), or `None` to leave what is held.
+    pub fn weigh(&mut self, wanted: f32, elapsed: f32, rule: &HoldRule) -> Option<f32> {
+        if wanted > self.held * (1.0 + rule.grow) || self.held <= 0.0 {
+            return (wanted > 0.0).then_some(wanted);
+        }
+        if wanted >= self.held * (1.0 - rule.shrink) {
+            self.debt = 0.0;
+            self.top = 0.0;
+            return None;
+        }
+        self.debt += (1.0 - wanted / self.held) * elapsed;
+        self.top = self.top.max(wanted);
+        (self.debt > rule.price).then_some(self.top)
+    }
+
+    /// What waiting has wasted and the highest level wanted meanwhile, for the snapshot.
+    pub(crate) fn waiting(&self) -> (f32, f32) {
+        (self.debt, self.top)
+    }
+
+    /// A hold of such parts.
+    pub(crate) fn from_parts(held: f32, debt: f32, top: f32) -> Self {
+        Self { held, debt, top }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: HoldRule = HoldRule { grow: 0.1, shrink: 0.05, price: 600.0 };
+
+    fn held(level: f32) -> Hold {
+        let mut hold = Hold::default();
+        hold.set(level);
+        hold
+    }
+
+    #[test]
+    fn growth_at_once_but_not_for_a_trifle() {
+        assert_eq!(held(1.0).weigh(1.2, 300.0, &RULE), Some(1.2));
+        assert_eq!(held(1.0).weigh(1.05, 300.0, &RULE), None);
+        assert_eq!(Hold::default().weigh(0.5, 0.0, &RULE), Some(0.5));
+        assert_eq!(Hold::default().weigh(0.0, 0.0, &RULE), None);
+    }
+
+    #[test]
+    fn a_large_gap_closes_sooner_than_a_small_one() {
+        let steps = |wanted: f32| {
+            let mut hold = held(1.0);
+            (1..).find(|_| hold.weigh(wanted, 300.0, &RULE).is_some())
+        };
+        assert_eq!(steps(0.2), Some(3));
+        assert_eq!(steps(0.8), Some(11));
+        let mut hold = held(1.0);
+        assert!((0..1000).all(|_| hold.weigh(0.96, 300.0, &RULE).is_none()));
+    }
+
+    #[test]
+    fn a_dip_that_passes_costs_nothing_and_the_highest_wanted_counts() {
+        let mut hold = held(1.0);
+        for _ in 0..2 {
+            assert_eq!(hold.weigh(0.2, 300.0, &RULE), None);
+        }
+        assert_eq!(hold.weigh(1.0, 300.0, &RULE), None);
+        assert_eq!(hold.weigh(0.2, 300.0, &RULE), None);
+        assert_eq!(hold.weigh(0.6, 300.0, &RULE), None);
+        assert_eq!(hold.weigh(0.2, 800.0, &RULE), Some(0.6));
+    }
+}

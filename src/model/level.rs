@@ -1,0 +1,41 @@
+//! The simple rules that propose a level.
+
+use std::fmt;
+
+/// A rule that proposes a level from what was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Level {
+    /// The maximum of the last quarter of an hour.
+    QuarterHour,
+    /// The maximum of the last hour.
+    Hour,
+    /// The maximum of the last four hours.
+    FourHours,
+    /// The maximum of the last half day.
+    HalfDay,
+    /// The maximum of the last quarter of an hour, and of this half hour and the next as they were a day ago.
+    SameTime,
+    /// The 80th percentile of the decaying histogram.
+    P80,
+    /// The 90th percentile.
+    P90,
+    /// The 98th percentile.
+    P98,
+}
+
+impl fmt::Display for Level {
+    /// As it reads in a reason.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::QuarterHour => "maximum of the last quarter of an hour",
+            Self::Hour => "maximum of the last hour",
+            Self::FourHours => "maximum of the last four hours",
+            Self::HalfDay => "maximum of the last half day",
+            Self::SameTime => "maximum at this time yesterday and of the last quarter of an hour",
+            Self::P80 => "80th percentile",
+            Self::P90 => "90th percentile",
+            Self::P98 => "98th percentile",
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! The few conversions between number types that the model makes, each with its range stated.
+
+/// Seconds between two times, as the model's working type; exact below 2^24 s (194 days), else to 2^-24.
+pub(crate) fn seconds(from: i64, to: i64) -> f32 {
+    to.saturating_sub(from) as f32
+}
+
+/// A not negative float as an index: rounded down, saturating; not a number is 0.
+#[expect(clippy::cast_sign_loss, reason = "clamped to 0 and above; the cast saturates")]
+pub(crate) fn index(value: f32) -> usize {
+    value.max(0.0) as usize
+}
+
+/// A float as a 16-bit weight: rounded, at least 0, at most 65535.
+#[expect(clippy::cast_sign_loss, reason = "clamped to 0 and above; the cast saturates")]
+pub(crate) fn weight(value: f32) -> u16 {
+    (value + 0.5).max(0.0) as u16
+}
+
+/// The remainder of a slot number in a ring of `size`, as an index.
+#[expect(clippy::cast_sign_loss, reason = "a Euclidean remainder is never negative")]
+pub(crate) fn ring(slot: i64, size: i64) -> usize {
+    slot.rem_euclid(size.max(1)) as usize
+}
+
+/// 2^x for -126 <= x <= 127, to 0.01 %, by the bits of the float and a polynomial of degree 3: the same on every
+/// machine, which the platform's `exp2` is not.
+pub(crate) fn exp2(x: f32) -> f32 {
+    let x = x.clamp(-126.0, 127.0);
+    let whole = x.floor();
+    let part = x - whole;
+    let scale = f32::from_bits(exponent_bits(whole));
+    scale * (1.0 + part * (0.695_556_8 + part * (0.226_173_5 + part * 0.078_269_7)))
+}
+
+#[expect(clippy::cast_sign_loss, reason = "-126 to 127, moved to 1 to 254")]
+fn exponent_bits(whole: f32) -> u32 {
+    ((whole as i32 + 127) as u32) << 23
+}
+
+/// x^(quarters / 4) for x >= 0 and quarters from 0 to 4, by square roots: exact to the last bit on every machine.
+pub(crate) fn quarter_power(x: f32, quarters: u8) -> f32 {
+    let root = x.sqrt();
+    match quarters {
+        0 => 1.0,
+        1 => root.sqrt(),
+        2 => root,
+        3 => root * root.sqrt(),
+        _ => x,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn powers_of_two() {
+        for x in [-20.0_f32, -1.5, -0.25, 0.0, 0.3, 0.5, 0.99, 1.0, 12.75] {
+            assert!((exp2(x) / x.exp2() - 1.0).abs() < 2e-4, "{x}: {} {}", exp2(x), x.exp2());
+        }
+        assert!(exp2(f32::NEG_INFINITY) > 0.0);
+        assert!(exp2(f32::INFINITY).is_finite());
+    }
+
+    #[test]
+    fn quarter_powers() {
+        for (quarters, exponent) in [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.75), (4, 1.0)] {
+            assert!((quarter_power(7.0, quarters) - 7.0_f32.powf(exponent)).abs() < 1e-5);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! One container series: all replicas of one container of one workload, pooled, across rollouts.
+
+#[cfg(test)]
+mod tests;
+
+use super::bounds::Confidence;
+use super::demand::Demand;
+use super::startup::{STARTUP_SECONDS, Startup};
+use super::tail::Tail;
+use super::tuning::Model;
+use crate::units::{Bytes, Cores, MIB, Timestamp};
+
+/// CPU above this is absurd, in cores.
+const MOST_CORES: f64 = 100_000.0;
+/// Memory above this is absurd, in mebibytes: 1 PiB.
+const MOST_MIB: f64 = (1_u64 << 30) as f64;
+/// A throttled sample is lifted to at most this many times what was measured.
+const MOST_LIFT: f32 = 2.0;
+/// What is hoped to run after an OOM kill, times the limit that was hit.
+const BUMP: f32 = 1.5;
+/// The same by at least this much, in mebibytes.
+const LEAST_BUMP: f32 = 16.0;
+/// Kills whose ids are remembered, so that each counts once.
+const KILLS: usize = 4;
+
+/// Why a sample was not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Not a number, infinite or negative.
+    NotAnAmount,
+    /// Larger than any machine.
+    Absurd,
+    /// Older than what the half-life leaves of it.
+    TooOld,
+}
+
+/// The history of one container series, as far as its needs depend on it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series {
+    pub(crate) cpu: Demand,
+    pub(crate) memory: Demand,
+    pub(crate) tail: Tail,
+    pub(crate) startup: Startup,
+    /// Samples taken in, of both resources; saturates.
+    pub(crate) samples: u32,
+    /// Samples refused; saturates.
+    pub(crate) refused: u32,
+    /// CPU samples taken while throttled; saturates.
+    pub(crate) throttled: u32,
+    /// OOM kills taken in, ever; saturates.
+    pub(crate) kills: u32,
+    /// Ids of the latest kills.
+    pub(crate) seen: [u32; KILLS],
+}
+
+impl Series {
+    /// Takes in CPU of one replica over a window that ended at `at`. `throttled` is the share (0..=1) of the window's
+    /// scheduling periods in which it was throttled at its limit: such a sample is a lower bound of the demand, and
+    /// counts as what would have run unthrottled, but at most twice what was measured. `age` is the time since the
+    /// container started, in seconds, where known: start-up is kept apart.
+    ///
+    /// # Errors
+    /// The sample is refused, and counted, where it cannot be.
+    pub fn add_cpu(
+        &mut self,
+        at: Timestamp,
+        cpu: Cores,
+        throttled: f32,
+        age: Option<i64>,
+        model: &Model,
+    ) -> Result<(), Refused> {
+        let value = self.checked(cpu.0, MOST_CORES, at, self.cpu.last, model.cpu.half_life)?;
+        if age.is_some_and(|age| age < STARTUP_SECONDS) {
+            self.startup.add_cpu(value);
+            return Ok(());
+        }
+        let mut demanded = value;
+        if throttled > 0.0 {
+            self.throttled = self.throttled.saturating_add(1);
+            demanded = value * (1.0 / (1.0 - throttled.min(1.0)).max(1.0 / MOST_LIFT));
+        }
+        self.samples = self.samples.saturating_add(1);
+        self.cpu.add(demanded, at.0, &model.cpu);
+        Ok(())
+    }
+
+    /// Takes in the memory working set of one replica at `at`; `age` as for [`add_cpu`](Self::add_cpu). In start-up
+    /// only the tail learns: it must hold then too.
+    ///
+    /// # Errors
+    /// The sample is refused, and counted, where it cannot be.
+    pub fn add_memory(
+        &mut self,
+        at: Timestamp,
+        memory: Bytes,
+        age: Option<i64>,
+        model: &Model,
+    ) -> Result<(), Refused> {
+        let mib = memory.as_f64() / MIB as f64;
+        let value = self.checked(mib, MOST_MIB, at, self.memory.last, model.memory.half_life)?;
+        self.tail.add(value, at.0, model.peak_half_life);
+        if age.is_some_and(|age| age < STARTUP_SECONDS) {
+            self.startup.add_memory(value);
+            return Ok(());
+        }
+        self.samples = self.samples.saturating_add(1);
+        self.memory.add(value, at.0, &model.memory);
+        Ok(())
+    }
+
+    /// Takes in an OOM kill at `limit`, whether or not samples exist. `kill` names it (of container id and restart
+    /// count): the same one counts once. Returns whether it was new.
+    pub fn add_oom(&mut self, at: Timestamp, limit: Bytes, kill: u64, model: &Model) -> bool {
+        let id = ((kill ^ (kill >> 32)) as u32).max(1);
+        if self.seen.contains(&id) {
+            return false;
+        }
+        self.seen.rotate_right(1);
+        self.seen[0] = id;
+        self.kills = self.kills.saturating_add(1);
+        let mib = (limit.as_f64() / MIB as f64).min(MOST_MIB) as f32;
+        let bump = BUMP.max(1.0 + LEAST_BUMP / mib.max(1.0));
+        self.tail.kill(mib, at.0, bump, model.peak_half_life);
+        true
+    }
+
+    /// Checks an amount and turns it into the working type.
+    fn checked(&mut self, value: f64, most: f64, at: Timestamp, last: i64, half_life: i64) -> Result<f32, Refused> {
+        let verdict = if !value.is_finite() || value < 0.0 {
+            Err(Refused::NotAnAmount)
+        } else if value > most {
+            Err(Refused::Absurd)
+        } else if last != i64::MIN && last.saturating_sub(at.0) > half_life {
+            Err(Refused::TooOld)
+        } else {
+            Ok(value as f32)
+        };
+        if verdict.is_err() {
+            self.refused = self.refused.saturating_add(1);
+        }
+        verdict
+    }
+
+    /// The newest sample; `None` before the first.
+    #[must_use]
+    pub fn newest(&self) -> Option<Timestamp> {
+        let newest = self.cpu.last.max(self.memory.last);
+        (newest != i64::MIN).then_some(Timestamp(newest))
+    }
+
+    /// How much history stands behind the estimate: of the resource that has more.
+    #[must_use]
+    pub fn confidence(&self) -> Confidence {
+        Confidence::of(self.hours(), self.samples)
+    }
+
+    /// Hours of history, gaps not counted.
+    #[must_use]
+    pub fn hours(&self) -> f32 {
+        self.cpu.hours.max(self.memory.hours)
+    }
+
+    /// Samples taken in, of both resources, start-up not counted.
+    #[must_use]
+    pub fn samples(&self) -> u32 {
+        self.samples
+    }
+
+    /// Samples refused.
+    #[must_use]
+    pub fn refused(&self) -> u32 {
+        self.refused
+    }
+
+    /// CPU samples taken while throttled.
+    #[must_use]
+    pub fn throttled(&self) -> u32 {
+        self.throttled
+    }
+
+    /// OOM kills taken in, ever.
+    #[must_use]
+    pub fn kills(&self) -> u32 {
+        self.kills
+    }
+
+    /// What start-ups used.
+    #[must_use]
+    pub fn startup(&self) -> &Startup {
+        &self.startup
+    }
+
+    /// The tail of the memory.
+    #[must_use]
+    pub fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// The need for CPU: histogram and recent maxima.
+    #[must_use]
+    pub fn cpu(&self) -> &Demand {
+        &self.cpu
+    }
+
+    /// The need for memory: histogram and recent maxima.
+    #[must_use]
+    pub fn memory(&self) -> &Demand {
+        &self.memory
+    }
+
+    /// Bytes that the series takes, heap included.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        size_of::<Self>() + self.cpu.histogram.heap_bytes() + self.memory.histogram.heap_bytes()
+    }
+}

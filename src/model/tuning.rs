@@ -1,0 +1,101 @@
+//! The few numbers that shape the model, in one place. How they were found: docs/decisions/0002-estimate.md.
+
+use super::hold::HoldRule;
+use super::level::Level;
+
+/// How many rules propose a level for a resource.
+pub const BASES: usize = 5;
+/// How many margins are weighed for each of them.
+pub const MARGINS: usize = 6;
+
+/// The numbers that shape the need for one resource.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tuning {
+    /// The rules that propose a level.
+    pub levels: [Level; BASES],
+    /// The factors on a level that are weighed, rising.
+    pub margins: [f32; MARGINS],
+    /// Half-life of a sample in the histogram, in seconds.
+    pub half_life: i64,
+    /// Half-life of the running costs, in seconds.
+    pub memory: i64,
+    /// When a level that is held is changed. `price` is that of a container of size `unit`.
+    pub hold: HoldRule,
+    /// The size at which a change costs `hold.price`: cores, or mebibytes.
+    pub unit: f32,
+    /// The price of a change, in time, falls with the quarters-th quarter power of the size: 0 not at all, 4 a fixed
+    /// price for each change whatever its size.
+    pub unit_quarters: u8,
+    /// The mean step from one interval to the next, as a share of the mean, of a service whose underrun costs what
+    /// its price says.
+    pub calm: f32,
+    /// An underrun costs less where usage is more restless than `calm`, more where it is calmer: by this quarter power.
+    pub calm_quarters: u8,
+    /// The chosen candidate stays until another is cheaper by this share.
+    pub inertia: f32,
+    /// The margin that is assumed before anything was learned.
+    pub prior_margin: f32,
+    /// How fast that assumption fades: hours of history at which it weighs as much as what was learned.
+    pub prior_hours: f32,
+    /// Whether percentiles are of the load served (`true`) or of time.
+    pub by_load: bool,
+}
+
+/// All numbers that shape the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// For the CPU request.
+    pub cpu: Tuning,
+    /// For the memory request.
+    pub memory: Tuning,
+    /// Half-life of the highest memory peak, in seconds.
+    pub peak_half_life: i64,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self { cpu: Tuning::cpu(), memory: Tuning::memory(), peak_half_life: 14 * 86_400 }
+    }
+}
+
+impl Tuning {
+    /// For CPU, in cores.
+    #[must_use]
+    pub fn cpu() -> Self {
+        Self {
+            levels: [Level::QuarterHour, Level::Hour, Level::SameTime, Level::P80, Level::P90],
+            margins: [0.9, 1.0, 1.06, 1.12, 1.2, 1.35],
+            half_life: 86_400,
+            memory: 3 * 86_400,
+            hold: HoldRule { grow: 0.1, shrink: 0.05, price: 600.0 },
+            unit: 1.0,
+            unit_quarters: 1,
+            calm: 0.1,
+            calm_quarters: 2,
+            inertia: 0.06,
+            prior_margin: 1.15,
+            prior_hours: 2.0,
+            by_load: false,
+        }
+    }
+
+    /// For memory, in mebibytes.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self {
+            levels: [Level::Hour, Level::FourHours, Level::HalfDay, Level::P90, Level::P98],
+            margins: [0.95, 1.0, 1.02, 1.05, 1.1, 1.2],
+            half_life: 86_400,
+            memory: 3 * 86_400,
+            hold: HoldRule { grow: 0.015, shrink: 0.03, price: 3600.0 },
+            unit: 4096.0,
+            unit_quarters: 3,
+            calm: 0.02,
+            calm_quarters: 0,
+            inertia: 0.04,
+            prior_margin: 1.1,
+            prior_hours: 2.0,
+            by_load: false,
+        }
+    }
+}

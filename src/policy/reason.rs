@@ -1,0 +1,196 @@
+//! The chain of reasons behind a recommendation: figures, put into words only on demand.
+
+use std::fmt;
+
+use crate::model::{Because, Confidence};
+use crate::units::{Bytes, Cores};
+
+/// What a reason is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// CPU request.
+    Cpu,
+    /// CPU limit.
+    CpuLimit,
+    /// Memory request.
+    Memory,
+    /// Memory limit.
+    MemoryLimit,
+}
+
+impl Resource {
+    fn is_cpu(self) -> bool {
+        matches!(self, Self::Cpu | Self::CpuLimit)
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Cpu => "CPU request",
+            Self::CpuLimit => "CPU limit",
+            Self::Memory => "memory request",
+            Self::MemoryLimit => "memory limit",
+        })
+    }
+}
+
+/// One step of the chain. Amounts are in cores or bytes, by the resource.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reason {
+    /// How much was seen.
+    Seen {
+        /// Samples.
+        samples: u32,
+        /// Hours that they cover.
+        hours: f32,
+        /// How far that carries.
+        confidence: Confidence,
+    },
+    /// The body of the usage asked for this.
+    Body {
+        /// Of what.
+        resource: Resource,
+        /// How it came about.
+        because: Because,
+        /// The result.
+        value: f64,
+    },
+    /// The tail of the memory asked for this.
+    Tail {
+        /// Of what.
+        resource: Resource,
+        /// The highest peak, slowly forgotten.
+        peak: f64,
+        /// Standard deviation of the logarithm of the six-hour peaks.
+        deviation: f32,
+        /// The result.
+        value: f64,
+    },
+    /// OOM kills asked for this.
+    Killed {
+        /// Of what.
+        resource: Resource,
+        /// How many.
+        kills: u32,
+        /// The result.
+        value: f64,
+    },
+    /// The objective or a limit rule ties it to another figure.
+    Tied {
+        /// Of what.
+        resource: Resource,
+        /// In words.
+        rule: &'static str,
+        /// The result.
+        value: f64,
+    },
+    /// Raised to the least allowed.
+    Raised {
+        /// Of what.
+        resource: Resource,
+        /// From what.
+        from: f64,
+        /// The result.
+        value: f64,
+    },
+    /// Lowered to the most allowed.
+    Capped {
+        /// Of what.
+        resource: Resource,
+        /// From what.
+        from: f64,
+        /// The result.
+        value: f64,
+    },
+    /// Memory does not shrink under this policy.
+    NoShrink {
+        /// Of what.
+        resource: Resource,
+        /// From what.
+        from: f64,
+        /// The result: what is in force.
+        value: f64,
+    },
+    /// Rounded up.
+    Rounded {
+        /// Of what.
+        resource: Resource,
+        /// The result.
+        value: f64,
+    },
+}
+
+fn amount(resource: Resource, value: f64) -> String {
+    if resource.is_cpu() { Cores(value).to_string() } else { Bytes::from_f64(value).to_string() }
+}
+
+impl fmt::Display for Reason {
+    /// One sentence without a full stop.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Seen { samples, hours, confidence } => {
+                let (span, unit) = if hours < 48.0 { (hours, "hours") } else { (hours / 24.0, "days") };
+                write!(f, "{samples} samples over {span:.0} {unit}: {} confidence", confidence.word())
+            }
+            Self::Body { resource, because, value } => {
+                let base = amount(resource, because.base);
+                let (unused, short) = (because.unused * 100.0, because.short * 100.0);
+                write!(f, "{resource} {}: {} {base} x {:.2}, ", amount(resource, value), because.level, because.margin)?;
+                write!(f, "the cheapest so far, leaving {unused:.0} % unused and {short:.2} % short")
+            }
+            Self::Tail { resource, peak, deviation, value } => {
+                let (value, peak) = (amount(resource, value), amount(resource, peak));
+                write!(f, "{resource} {value}: the tail above the peak of {peak}, whose logarithm varies by {deviation:.2}")
+            }
+            Self::Killed { resource, kills, value } => {
+                write!(f, "{resource} {}: learned from {kills} OOM kills", amount(resource, value))
+            }
+            Self::Tied { resource, rule, value } => write!(f, "{resource} {}: {rule}", amount(resource, value)),
+            Self::Raised { resource, from, value } => {
+                let (from, value) = (amount(resource, from), amount(resource, value));
+                write!(f, "{resource} raised from {from} to {value}, the least allowed")
+            }
+            Self::Capped { resource, from, value } => {
+                let (from, value) = (amount(resource, from), amount(resource, value));
+                write!(f, "{resource} lowered from {from} to {value}, the most allowed")
+            }
+            Self::NoShrink { resource, from, value } => {
+                let (from, value) = (amount(resource, from), amount(resource, value));
+                write!(f, "{resource} stays at {value} instead of {from}: the policy does not shrink memory")
+            }
+            Self::Rounded { resource, value } => write!(f, "{resource} rounded up to {}", amount(resource, value)),
+        }
+    }
+}
+
+/// At most this many reasons are kept; more than any chain has.
+const MOST: usize = 20;
+
+/// The reasons of one recommendation in the order of the steps, without an allocation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Chain {
+    steps: [Option<Reason>; MOST],
+    len: usize,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self { steps: [None; MOST], len: 0 }
+    }
+}
+
+impl Chain {
+    /// Adds a step; one past the last place is dropped.
+    pub fn push(&mut self, reason: Reason) {
+        if let Some(slot) = self.steps.get_mut(self.len) {
+            *slot = Some(reason);
+            self.len += 1;
+        }
+    }
+
+    /// The steps in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Reason> {
+        self.steps.iter().take(self.len).flatten()
+    }
+}

@@ -1,0 +1,88 @@
+//! plumb's own model, policy and steps, as one arm of a backtest: the code that runs live.
+
+use crate::actuate::step::{Pace, Stepper};
+use crate::model::{Model, Prices, Series};
+use crate::policy::{ContainerSize, Rules, recommend};
+use crate::replay::arm::{Arm, Observation, Size};
+use crate::units::{Bytes, Cores};
+
+/// plumb under one policy.
+#[derive(Clone, Debug)]
+pub struct Plumb {
+    model: Model,
+    rules: Rules,
+    prices: Prices,
+    pace: Pace,
+    series: Series,
+    stepper: Stepper,
+    kills: u64,
+}
+
+impl Plumb {
+    /// plumb under the given rules and pace. A memory limit is set as the rules say, also where none was before.
+    #[must_use]
+    pub fn new(rules: Rules, pace: Pace) -> Self {
+        Self::with_model(Model::default(), rules, pace)
+    }
+
+    /// The same with other numbers in the model.
+    #[must_use]
+    pub fn with_model(model: Model, rules: Rules, pace: Pace) -> Self {
+        let rules = Rules { add_limit: true, ..rules };
+        let prices = rules.prices();
+        Self { model, rules, prices, pace, series: Series::default(), stepper: Stepper::default(), kills: 0 }
+    }
+
+    /// The same rules without floors and least changes, so that small containers neither flatter nor burden it.
+    #[must_use]
+    pub fn without_floors(rules: Rules) -> Self {
+        let range = crate::policy::Range {
+            min_cpu: Cores::from_milli(1),
+            min_memory: Bytes::from_mib(1),
+            ..rules.range
+        };
+        let pace = Pace { min_cpu: Cores(0.0), min_memory: Bytes(0), ..Pace::default() };
+        Self::new(Rules { range, ..rules }, pace)
+    }
+
+    /// The prices that it decides at, to be changed.
+    pub fn prices_mut(&mut self) -> &mut Prices {
+        &mut self.prices
+    }
+
+    fn learn(&mut self, seen: &Observation) {
+        // A refused sample is counted in the series; the replay goes on without it.
+        if let Some(cpu) = seen.cpu {
+            drop(self.series.add_cpu(seen.at, cpu, 0.0, None, &self.model));
+        }
+        if let Some(limit) = seen.oom {
+            self.kills += 1;
+            self.series.add_oom(seen.at, limit, self.kills, &self.model);
+        }
+        if let Some(memory) = seen.memory {
+            drop(self.series.add_memory(seen.at, memory, None, &self.model));
+        }
+    }
+}
+
+impl Arm for Plumb {
+    fn reset(&mut self) {
+        self.series = Series::default();
+        self.stepper = Stepper::default();
+        self.kills = 0;
+    }
+
+    fn step(&mut self, seen: &Observation) -> Option<Size> {
+        self.learn(seen);
+        if !seen.may_decide {
+            return None;
+        }
+        let need = self.series.estimate(&self.prices, &self.model);
+        let advice = recommend(&need, &self.rules, self.stepper.in_force());
+        self.stepper.step(&advice, seen.at, seen.oom.is_some(), &self.pace).map(|size: ContainerSize| Size {
+            cpu_request: size.cpu_request,
+            memory_request: size.memory_request,
+            memory_limit: size.memory_limit,
+        })
+    }
+}
