@@ -143,19 +143,21 @@ impl Demand {
     /// Lets each rule's level be held or changed.
     fn hold_levels(&mut self, elapsed: f32, weight: f32, tuning: &Tuning) {
         let price = self.change_price(tuning);
-        let rule = HoldRule { price: price * tuning.hold.price, ..tuning.hold };
+        let rule = HoldRule { price, ..tuning.hold };
         self.proposed = self.levels(tuning);
         for ((hold, level), changes) in self.holds.iter_mut().zip(self.proposed).zip(&mut self.costs.changes) {
             if let Some(level) = hold.weigh(level, elapsed, &rule) {
                 hold.set(level);
-                *changes += weight * level * price;
+                *changes += weight * price / INTERVAL as f32;
             }
         }
     }
 
-    /// The factor on the price of a change, in time, that its size makes: see [`Tuning::unit_quarters`].
+    /// What a change costs, in amount x seconds: see [`Tuning::unit_quarters`].
     pub(crate) fn change_price(&self, tuning: &Tuning) -> f32 {
-        number::quarter_power(tuning.unit / self.mean.max(1e-3), tuning.unit_quarters).clamp(0.1, 30.0)
+        let mean = self.mean.max(1e-3);
+        let scale = number::quarter_power(tuning.unit / mean, tuning.unit_quarters).clamp(0.1, 30.0);
+        tuning.hold.price * mean * scale
     }
 
     /// The factor on the price of an underrun that the restlessness makes: see [`Tuning::calm_quarters`].
@@ -172,14 +174,18 @@ impl Demand {
             Level::Hour => self.recent.fives(12),
             Level::FourHours => self.recent.halves(8),
             Level::HalfDay => self.recent.halves(24),
-            Level::SameTime => self
-                .recent
-                .same_time_yesterday()
-                .map_or_else(|| self.recent.fives(12), |then| then.max(self.recent.fives(3))),
+            Level::SameTime => self.like_yesterday(1),
+            Level::Ahead => self.like_yesterday(4),
             Level::P80 => p80,
             Level::P90 => p90,
             Level::P98 => p98,
         })
+    }
+
+    /// The last quarter of an hour and yesterday's this and coming half hours; the last hour where that is unknown.
+    fn like_yesterday(&self, ahead: usize) -> f32 {
+        let then = self.recent.yesterday(ahead);
+        then.map_or_else(|| self.recent.fives(12), |then| then.max(self.recent.fives(3)))
     }
 
     /// Chooses the cheapest candidate and says what it asks for; `None` before the first sample.
@@ -210,14 +216,13 @@ impl Demand {
 
     fn choose(&self, prices: &RequestPrices, tuning: &Tuning) -> (usize, usize) {
         let underrun = prices.underrun * self.calmness(tuning);
-        let change = prices.change * tuning.hold.price / INTERVAL as f32;
         let prior = self.costs.used * tuning.prior_hours / (tuning.prior_hours + self.hours);
         let cost = |base: usize, margin: usize| {
             let factor = tuning.margins[margin];
             let short = self.costs.short[base][margin];
             let unused = self.costs.reserved[base] * factor + short - self.costs.used;
             let doubt = factor / tuning.prior_margin - 1.0;
-            unused + underrun * short + change * self.costs.changes[base] * factor + prior * doubt * doubt
+            unused + underrun * short + prices.change * self.costs.changes[base] + prior * doubt * doubt
         };
         let (mut best, mut least) = match self.chosen {
             Some((base, margin)) if usize::from(base) < BASES && usize::from(margin) < MARGINS => {

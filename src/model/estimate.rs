@@ -13,6 +13,9 @@ use super::tail::Tail;
 use super::tuning::{Model, Tuning};
 use crate::units::MIB;
 
+/// Hours of history from which on the bounds are what is worth a change.
+const YOUNG_HOURS: f32 = 23.5;
+
 /// Why a target is what it is: figures only, put into words on demand.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Because {
@@ -103,10 +106,8 @@ fn need(demand: &mut Demand, prices: &RequestPrices, tuning: &Tuning, unit: f64)
     let asked = demand.ask(prices, tuning)?;
     let (low, high) = spread(demand, &asked, tuning);
     let target = f64::from(asked.target) * unit;
-    let hold = HoldRule {
-        price: tuning.hold.price * prices.change * demand.change_price(tuning),
-        ..tuning.hold
-    };
+    let price = demand.change_price(tuning) * prices.change;
+    let hold = HoldRule { price: price * unit as f32, ..tuning.hold };
     Some(Need {
         lower: target * f64::from(low),
         target,
@@ -123,10 +124,13 @@ fn need(demand: &mut Demand, prices: &RequestPrices, tuning: &Tuning, unit: f64)
     })
 }
 
-/// The bounds as factors on the target: the confidence interval of the quantile that the target stands for, at
-/// least as wide as what is worth a change, and wider by the first hours.
+/// The bounds as factors on the target: what is worth a change; in the first day also the confidence interval of the
+/// quantile that the target stands for, wider by the first hours.
 fn spread(demand: &Demand, asked: &Asked, tuning: &Tuning) -> (f32, f32) {
     let least = (1.0 / (1.0 + tuning.hold.grow), 1.0 / (1.0 - tuning.hold.shrink));
+    if demand.hours >= YOUNG_HOURS {
+        return least;
+    }
     let share = demand.histogram.share_below(asked.target).clamp(0.5, 0.995);
     let samples = demand.histogram.samples(demand.last, tuning.half_life);
     let (low, high) = bounds::interval(samples, share);
@@ -134,8 +138,8 @@ fn spread(demand: &Demand, asked: &Asked, tuning: &Tuning) -> (f32, f32) {
     if middle <= 0.0 {
         return least;
     }
-    let young = 1.0 + 1.0 / demand.hours.max(0.1);
-    ((low / middle / young).min(least.0), (high / middle * young).max(least.1))
+    let doubt = 1.0 + 1.0 / demand.hours.max(0.1) - 1.0 / YOUNG_HOURS;
+    ((low / middle / doubt).min(least.0), (high / middle * doubt).max(least.1))
 }
 
 fn limit_need(tail: &Tail, kills: u32, prices: &LimitPrices) -> LimitNeed {

@@ -12,7 +12,7 @@ pub struct HoldRule {
     pub grow: f32,
     /// A level wanted that is lower by less than this share of what is held wastes nothing.
     pub shrink: f32,
-    /// What a change costs: seconds of reserving the whole of what is held, for nothing.
+    /// What a change costs: amount held for nothing x seconds.
     pub price: f32,
 }
 
@@ -21,7 +21,7 @@ pub struct HoldRule {
 pub struct Hold {
     /// What is held; 0 before the first.
     pub held: f32,
-    /// What waiting has wasted, in seconds of the whole of it.
+    /// What waiting has wasted, in amount x seconds.
     debt: f32,
     /// The highest level wanted since waiting began.
     top: f32,
@@ -44,7 +44,7 @@ impl Hold {
             self.top = 0.0;
             return None;
         }
-        self.debt += (1.0 - wanted / self.held) * elapsed;
+        self.debt += (self.held - wanted) * elapsed;
         self.top = self.top.max(wanted);
         (self.debt > rule.price).then_some(self.top)
     }

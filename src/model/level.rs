@@ -16,6 +16,8 @@ pub enum Level {
     HalfDay,
     /// The maximum of the last quarter of an hour, and of this half hour and the next as they were a day ago.
     SameTime,
+    /// The same with the next four half hours of a day ago.
+    Ahead,
     /// The 80th percentile of the decaying histogram.
     P80,
     /// The 90th percentile.
@@ -33,6 +35,7 @@ impl fmt::Display for Level {
             Self::FourHours => "maximum of the last four hours",
             Self::HalfDay => "maximum of the last half day",
             Self::SameTime => "maximum at this time yesterday and of the last quarter of an hour",
+            Self::Ahead => "maximum of the same and the next two hours yesterday and of the last quarter of an hour",
             Self::P80 => "80th percentile",
             Self::P90 => "90th percentile",
             Self::P98 => "98th percentile",

@@ -98,12 +98,18 @@ impl Recent {
         unpack(best.copied().unwrap_or(0))
     }
 
-    /// The maximum of this half hour and the next one, as they were a day ago; `None` if either is unknown.
+    /// The maximum of this half hour and the next `ahead` ones, as they were a day ago; `None` if one is unknown.
     #[must_use]
-    pub fn same_time_yesterday(&self) -> Option<f32> {
-        let next = number::ring(long_of(self.newest).saturating_add(1), HALVES as i64);
-        let next = self.half.get(next).copied().unwrap_or(0);
-        (self.before > 0 && next > 0).then(|| unpack(self.before.max(next)))
+    pub fn yesterday(&self, ahead: usize) -> Option<f32> {
+        let now = number::ring(long_of(self.newest), HALVES as i64);
+        let mut best = self.before;
+        for next in (1..=ahead).filter_map(|next| self.half.get((now + next) % HALVES)) {
+            if *next == 0 {
+                return None;
+            }
+            best = best.max(*next);
+        }
+        (self.before > 0).then(|| unpack(best))
     }
 
     /// The maximum of each half hour of the day (UTC), as last seen; `None` where unknown.
@@ -163,19 +169,19 @@ mod tests {
         let mut recent = Recent::default();
         for i in 0..48 * 6 {
             recent.push(i * 300, if (60..66).contains(&i) { 9.0 } else { 1.0 });
-            assert!(recent.same_time_yesterday().is_none());
+            assert!(recent.yesterday(1).is_none());
         }
         let day = 48 * 6;
         for i in day..day + 60 {
             recent.push(i * 300, 1.0);
         }
-        assert!(near(recent.same_time_yesterday().unwrap(), 9.0), "the coming half hour");
+        assert!(near(recent.yesterday(1).unwrap(), 9.0), "the coming half hour");
         recent.push((day + 63) * 300, 1.0);
-        assert!(near(recent.same_time_yesterday().unwrap(), 9.0), "this half hour");
+        assert!(near(recent.yesterday(1).unwrap(), 9.0), "this half hour");
         recent.push((day + 70) * 300, 1.0);
-        assert!(near(recent.same_time_yesterday().unwrap(), 1.0));
+        assert!(near(recent.yesterday(1).unwrap(), 1.0));
         recent.push((3 * day) * 300, 1.0);
-        assert!(recent.same_time_yesterday().is_none());
+        assert!(recent.yesterday(1).is_none());
         assert!(near(recent.fives(12), 1.0));
     }
 

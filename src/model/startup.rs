@@ -1,7 +1,7 @@
 //! Start-up, kept apart: what a container uses in its first minutes says little of what it needs later.
 
 /// Seconds from a container's start that count as start-up.
-pub const STARTUP_SECONDS: i64 = 300;
+pub(super) const STARTUP_SECONDS: i64 = 300;
 
 /// A small summary of the start-ups of one series.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

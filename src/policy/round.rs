@@ -2,28 +2,35 @@
 
 use crate::units::{Bytes, Cores, MIB};
 
-/// The next value with two significant figures at or above `value`.
-fn two_figures(value: u64) -> u64 {
+/// The next multiple, at or above `value`, of the largest of 1, 2, 5, 10, 20, 50 … that is at most 2 % of it.
+fn up(value: u64) -> u64 {
+    let most = value / 50;
     let mut step = 1_u64;
-    while value.div_ceil(step) > 99 {
-        step = step.saturating_mul(10);
+    let mut factors = [2, 5, 10].into_iter();
+    let mut decade = 1_u64;
+    while let Some(next) = factors.next().map(|factor| decade.saturating_mul(factor)) {
+        if next > most {
+            break;
+        }
+        step = next;
+        if factors.len() == 0 {
+            decade = decade.saturating_mul(10);
+            factors = [2, 5, 10].into_iter();
+        }
     }
     value.div_ceil(step).saturating_mul(step)
 }
 
-/// CPU rounded up to two significant figures of millicores.
+/// CPU rounded up to a round number of millicores, by at most 2 % or 1m.
 #[must_use]
 pub fn round_up_cores(cores: Cores) -> Cores {
-    Cores::from_milli(two_figures(cores.to_milli()))
+    Cores::from_milli(up(cores.to_milli()))
 }
 
-/// Memory rounded up to a step of 1/64 to 1/32 of it, in whole mebibytes: two significant figures where a figure is a
-/// power of two's.
+/// Memory rounded up to a round number of mebibytes, by at most 2 % or 1Mi.
 #[must_use]
 pub fn round_up_bytes(bytes: Bytes) -> Bytes {
-    let mib = bytes.0.div_ceil(MIB);
-    let step = 1_u64 << (64 - mib.leading_zeros()).saturating_sub(6);
-    Bytes::from_mib(mib.div_ceil(step).saturating_mul(step))
+    Bytes::from_mib(up(bytes.0.div_ceil(MIB)))
 }
 
 #[cfg(test)]
@@ -34,16 +41,16 @@ mod tests {
     fn never_below_the_need_and_in_steps() {
         for milli in [0, 1, 9, 10, 99, 100, 101, 999, 1001, 12_345] {
             let rounded = round_up_cores(Cores::from_milli(milli)).to_milli();
-            assert!(rounded >= milli && rounded as f64 <= milli as f64 * 1.1 + 0.5, "{milli} {rounded}");
+            assert!(rounded >= milli && rounded as f64 <= milli as f64 * 1.02 + 1.0, "{milli} {rounded}");
             assert_eq!(round_up_cores(Cores::from_milli(rounded)).to_milli(), rounded);
         }
-        assert_eq!(round_up_cores(Cores(0.1234)).to_milli(), 130);
+        assert_eq!(round_up_cores(Cores(0.1234)).to_milli(), 124);
         for mib in [0, 1, 31, 32, 33, 63, 64, 65, 412, 1000, 5000, 123_456] {
             let rounded = round_up_bytes(Bytes::from_mib(mib));
-            assert!(rounded.0 >= mib * MIB && rounded.0 <= mib * MIB / 32 * 33, "{mib} {rounded}");
+            assert!(rounded.0 >= mib * MIB && rounded.0 <= (mib + mib / 50) * MIB, "{mib} {rounded}");
             assert_eq!(round_up_bytes(rounded), rounded);
         }
-        assert_eq!(round_up_bytes(Bytes::from_mib(410)), Bytes::from_mib(416));
+        assert_eq!(round_up_bytes(Bytes::from_mib(411)), Bytes::from_mib(415));
         assert!(round_up_bytes(Bytes(u64::MAX)).0 > u64::MAX / 2);
     }
 }

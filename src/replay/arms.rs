@@ -7,6 +7,8 @@ pub mod vpa;
 pub mod window;
 
 use super::arm::Arm;
+use crate::actuate::step::Pace;
+use crate::policy::{MemoryLimitRule, Objective, Rules};
 
 /// Makes a sizer; called once per thread.
 pub type Maker = Box<dyn Fn() -> Box<dyn Arm + Send> + Send + Sync>;
@@ -27,7 +29,14 @@ impl NamedArm {
 }
 
 /// The names that [`peer`] knows, with what each is.
-pub const PEERS: [(&str, &str); 6] = [
+pub const PEERS: [(&str, &str); 13] = [
+    ("plumb", "plumb's own model, policy and steps, objective Balanced"),
+    ("plumb-economy", "the same, objective Economy"),
+    ("plumb-critical", "the same, objective Critical"),
+    ("plumb0", "plumb without its floors of 5m and 16Mi and its least changes"),
+    ("plumb0-economy", "the same, objective Economy"),
+    ("plumb0-critical", "the same, objective Critical"),
+    ("plumb0-equal", "plumb0 with memory limit Equal: limit = request"),
     ("vpa", "Vertical Pod Autoscaler 1.x with its defaults"),
     ("vpa0", "the same without its floors of 25m and 250Mi"),
     ("krr", "KRR's simple strategy: 14 days, CPU p95, memory max + 15 %"),
@@ -40,6 +49,15 @@ pub const PEERS: [(&str, &str); 6] = [
 #[must_use]
 pub fn peer(name: &str) -> Option<NamedArm> {
     Some(match name {
+        "plumb" => own(name, Objective::Balanced, true),
+        "plumb-economy" => own(name, Objective::Economy, true),
+        "plumb-critical" => own(name, Objective::Critical, true),
+        "plumb0" => own(name, Objective::Balanced, false),
+        "plumb0-economy" => own(name, Objective::Economy, false),
+        "plumb0-critical" => own(name, Objective::Critical, false),
+        "plumb0-equal" => NamedArm::new(name, || {
+            plumb::Plumb::without_floors(Rules { memory_limit: MemoryLimitRule::Equal, ..Rules::default() })
+        }),
         "vpa" => NamedArm::new(name, || vpa::Vpa::new(vpa::Floors::DEFAULT)),
         "vpa0" => NamedArm::new(name, || vpa::Vpa::new(vpa::Floors::OFF)),
         "krr" => NamedArm::new(name, || krr::Krr::new(krr::Floors::DEFAULT)),
@@ -47,5 +65,13 @@ pub fn peer(name: &str) -> Option<NamedArm> {
         "window" => NamedArm::new(name, window::Window::new),
         "fixed" => NamedArm::new(name, fixed::Fixed::default),
         _ => return None,
+    })
+}
+
+/// plumb itself.
+fn own(name: &str, objective: Objective, floors: bool) -> NamedArm {
+    let rules = Rules { cpu_objective: objective, memory_objective: objective, ..Rules::default() };
+    NamedArm::new(name, move || {
+        if floors { plumb::Plumb::new(rules, Pace::default()) } else { plumb::Plumb::without_floors(rules) }
     })
 }

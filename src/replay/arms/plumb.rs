@@ -36,13 +36,19 @@ impl Plumb {
     /// The same rules without floors and least changes, so that small containers neither flatter nor burden it.
     #[must_use]
     pub fn without_floors(rules: Rules) -> Self {
+        Self::without_floors_model(Model::default(), rules)
+    }
+
+    /// The same with other numbers in the model.
+    #[must_use]
+    pub fn without_floors_model(model: Model, rules: Rules) -> Self {
         let range = crate::policy::Range {
             min_cpu: Cores::from_milli(1),
             min_memory: Bytes::from_mib(1),
             ..rules.range
         };
         let pace = Pace { min_cpu: Cores(0.0), min_memory: Bytes(0), ..Pace::default() };
-        Self::new(Rules { range, ..rules }, pace)
+        Self::with_model(model, Rules { range, ..rules }, pace)
     }
 
     /// The prices that it decides at, to be changed.
@@ -53,14 +59,14 @@ impl Plumb {
     fn learn(&mut self, seen: &Observation) {
         // A refused sample is counted in the series; the replay goes on without it.
         if let Some(cpu) = seen.cpu {
-            drop(self.series.add_cpu(seen.at, cpu, 0.0, None, &self.model));
+            self.series.add_cpu(seen.at, cpu, 0.0, None, &self.model).ok();
         }
         if let Some(limit) = seen.oom {
             self.kills += 1;
             self.series.add_oom(seen.at, limit, self.kills, &self.model);
         }
         if let Some(memory) = seen.memory {
-            drop(self.series.add_memory(seen.at, memory, None, &self.model));
+            self.series.add_memory(seen.at, memory, None, &self.model).ok();
         }
     }
 }
