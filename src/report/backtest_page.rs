@@ -22,7 +22,7 @@ use crate::replay::score::Figures;
 const STYLE: &str = include_str!("backtest_page/style.css");
 const SCRIPT: &str = include_str!("backtest_page/script.js");
 /// The page's policy: nothing from anywhere, but this style and this script. tests/report_page.rs checks the digests.
-const POLICY: &str = "default-src 'none'; style-src 'sha256-STYLE'; script-src 'sha256-SCRIPT'; img-src data:; base-uri 'none'; form-action 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'sha256-pZJx8lggKKLX+H/9cr6seFu1Aj1Fz3716pVZS5wHpq8='; script-src 'sha256-AbjIKiSbkPxkVariHnPpaFtG+oPN0QfJppE3/DGIXlw='; img-src data:; base-uri 'none'; form-action 'none'";
 
 /// Containers that are drawn, over all traces of a page.
 pub const MAX_CONTAINERS: usize = 100;
@@ -48,7 +48,8 @@ pub struct Page<'a> {
 #[must_use]
 pub fn render(page: &Page<'_>) -> String {
     let palette = Palette::of(page.outcomes);
-    let sections: String = (0..).zip(page.outcomes).map(|(n, outcome)| section(page, n, outcome, &palette)).collect();
+    let sections: String =
+        (0..).zip(page.outcomes).map(|(n, outcome)| section(page, n, outcome, &palette)).collect();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
@@ -111,10 +112,16 @@ fn tiles(outcome: &Outcome, saved: Option<&Saved>) -> String {
     let Some((first, others)) = outcome.arms.split_first() else { return String::new() };
     let mut html = String::new();
     let mut tile = |head: &str, figure: String, beside: String| {
-        html += &format!("<div class=\"tile\"><dt>{head}</dt><dd><b>{figure}</b><span>{beside}</span></dd></div>\n");
+        html += &format!(
+            "<div class=\"tile\"><dt>{head}</dt><dd><b>{figure}</b><span>{beside}</span></dd></div>\n"
+        );
     };
     if let Some(saved) = saved {
-        tile("Saved a month", saved.dollars_text(), format!("{}, {}", saved.cores_text(), saved.gib_text()));
+        tile(
+            "Saved a month",
+            saved.dollars_text(),
+            format!("{} and {} less than requested today", saved.cores_text(), saved.gib_text()),
+        );
     }
     let beside = |write: fn(&Figures) -> String| {
         let each = others.iter().map(|arm| format!("{} {}", escape(&arm.name), write(&arm.figures)));
@@ -169,7 +176,10 @@ fn legend(palette: &Palette) -> String {
         .arms()
         .map(|(name, look)| {
             let name = escape(name);
-            format!("<label><input type=\"checkbox\" class=\"show{look}\" checked>{}{name}</label>", key(look))
+            format!(
+                "<label><input type=\"checkbox\" class=\"show{look}\" checked>{}{name}</label>",
+                key(look)
+            )
         })
         .collect();
     format!(

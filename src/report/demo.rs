@@ -127,7 +127,12 @@ fn days(series: &Series) -> i64 {
 
 fn rows(outcome: &Outcome, ours: &ArmOutcome, today: &ArmOutcome, prices: Prices) -> Vec<Row> {
     let both = ours.containers.iter().zip(&today.containers);
-    outcome.containers.iter().zip(both).map(|(series, (ours, today))| row(series, ours, today, prices)).collect()
+    outcome
+        .containers
+        .iter()
+        .zip(both)
+        .map(|(series, (ours, today))| row(series, ours, today, prices))
+        .collect()
 }
 
 fn row(series: &Series, ours: &ContainerOutcome, today: &ContainerOutcome, prices: Prices) -> Row {
@@ -143,10 +148,8 @@ fn row(series: &Series, ours: &ContainerOutcome, today: &ContainerOutcome, price
     };
     let less = |change: Change<f64>| change.current.zip(change.target).map_or(0.0, |(now, then)| now - then);
     let cores = less(Change { current: cpu.current.map(|c| c.0), target: cpu.target.map(|c| c.0) });
-    let bytes = less(Change {
-        current: memory.current.map(Bytes::as_f64),
-        target: memory.target.map(Bytes::as_f64),
-    });
+    let bytes =
+        less(Change { current: memory.current.map(Bytes::as_f64), target: memory.target.map(Bytes::as_f64) });
     let age_days = days(series);
     Row {
         name: series.id.clone(),
@@ -175,12 +178,14 @@ impl Demo {
     /// What was replayed, in a sentence or two.
     #[must_use]
     pub fn note(&self) -> String {
-        let (containers, days) = (self.recommendations.len(), self.days);
+        let count = |n: u64, what| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let containers = count(self.recommendations.len() as u64, "container");
+        let days = count(self.days, "day");
         match self.seed {
-            Some(seed) => format!(
-                "A generated fleet, nothing of it was measured: {containers} containers, {days} days, seed {seed}."
-            ),
-            None => format!("The trace {}: {containers} containers, {days} days.", rows::shown(&self.trace)),
+            Some(seed) => {
+                format!("A generated fleet, nothing of it was measured: {containers}, {days}, seed {seed}.")
+            }
+            None => format!("The trace {}: {containers}, {days}.", rows::shown(&self.trace)),
         }
     }
 }
@@ -216,7 +221,8 @@ fn savings(demo: &Demo) -> String {
 
 /// How each arm fared, a line each.
 fn arms(demo: &Demo) -> String {
-    let mut table = Table::new(&["ARM", ">OOM KILLS", ">MEMORY SLACK", ">CPU SLACK", ">CPU SHORTFALL", "WHAT IT IS"]);
+    let mut table =
+        Table::new(&["ARM", ">OOM KILLS", ">MEMORY SLACK", ">CPU SLACK", ">CPU SHORTFALL", "WHAT IT IS"]);
     for Arm { arm, figures } in &demo.arms {
         let percent = |share: Option<f64>, decimals: usize| {
             share.map_or_else(|| "-".to_owned(), |share| format!("{:.decimals$}%", share * 100.0))

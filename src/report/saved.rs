@@ -90,10 +90,24 @@ fn one_decimal(value: f64) -> String {
 }
 
 /// Whole dollars: `$11`, `-$1`.
-#[must_use]
-pub fn dollars(amount: f64) -> String {
+fn dollars(amount: f64) -> String {
     let whole = amount.abs().round();
     if amount < 0.0 && whole > 0.0 { format!("-${whole:.0}") } else { format!("${whole:.0}") }
+}
+
+/// What a recommendation saves, in two figures, as its status says it: `$11/mo`, `-$1.20/mo`.
+#[must_use]
+pub fn monthly(amount: f64) -> String {
+    let size = amount.abs();
+    let sign = if amount <= -0.005 { "-" } else { "" };
+    if size < 0.005 {
+        "$0/mo".to_owned()
+    } else if size < 9.995 {
+        format!("{sign}${size:.2}/mo")
+    } else {
+        let step = 10_f64.powi(size.log10().floor() as i32 - 1);
+        format!("{sign}${:.0}/mo", (size / step).round() * step)
+    }
 }
 
 /// Mean cores and GiB that an arm reserved for all containers together.

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::note;
 use crate::replay::outcome::Outcome;
-use crate::report::demo::{Progress, progress};
+use crate::report::demo::progress;
 
 /// How long a frame stays on a terminal, and how many there are at most.
 const FRAME: Duration = Duration::from_millis(40);
@@ -35,7 +35,7 @@ pub(super) fn show(outcome: &Outcome) {
     }
     for now in frames {
         bar.set_prefix(now.day());
-        bar.set_message(Progress::table(&now));
+        bar.set_message(now.table());
         bar.inc(1);
         thread::sleep(FRAME);
     }

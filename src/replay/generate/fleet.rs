@@ -16,7 +16,7 @@ pub(super) const SPECS: [Spec; 24] = [
     Spec { name: "deployment-thumbs", shape: Spiky, cpu: 0.9, memory: 700.0, request: (1000, 1024) },
     Spec { name: "deployment-mailer", shape: Spiky, cpu: 0.3, memory: 230.0, request: (500, 512) },
     Spec { name: "deployment-webhooks", shape: Spiky, cpu: 0.45, memory: 310.0, request: (250, 512) },
-    Spec { name: "deployment-leak", shape: Leaking, cpu: 0.12, memory: 520.0, request: (250, 512) },
+    Spec { name: "deployment-leak", shape: Leaking, cpu: 0.12, memory: 520.0, request: (100, 512) },
     Spec { name: "deployment-chat", shape: Leaking, cpu: 0.3, memory: 1500.0, request: (1000, 2048) },
     Spec { name: "statefulset-orders", shape: Jvm, cpu: 0.55, memory: 2450.0, request: (2000, 4096) },
     Spec { name: "deployment-billing", shape: Jvm, cpu: 0.18, memory: 1150.0, request: (1000, 2048) },

@@ -2,7 +2,7 @@
 
 use super::palette::{Palette, key};
 use super::text::{dash, escape, number, percent, thousands};
-use crate::replay::outcome::Outcome;
+use crate::replay::outcome::{ArmOutcome, Outcome};
 use crate::replay::score::Figures;
 
 /// A column: which group, head, what it is, how it is written, and what is ranked (the least is best).
@@ -86,16 +86,14 @@ pub(super) fn table(outcome: &Outcome, palette: &Palette) -> String {
     let columns = || CPU.iter().chain(&MEMORY);
     let heads: String =
         columns().map(|c| format!("<th scope=\"col\" title=\"{}\">{}</th>", c.what, c.head)).collect();
-    let best: Vec<Option<f64>> = columns()
-        .map(|column| outcome.arms.iter().filter_map(|arm| (column.rank)(&arm.figures)).reduce(f64::min))
-        .collect();
+    let best: Vec<Option<String>> = columns().map(|column| best(column, outcome)).collect();
     let rows: String = outcome
         .arms
         .iter()
         .map(|arm| {
             let cells: String = columns()
                 .zip(&best)
-                .map(|(column, best)| cell(column, &arm.figures, *best, outcome.arms.len()))
+                .map(|(column, best)| cell(&(column.write)(&arm.figures), best.as_deref()))
                 .collect();
             let (key, name) = (key(palette.look(&arm.name)), escape(&arm.name));
             format!(
@@ -107,7 +105,9 @@ pub(super) fn table(outcome: &Outcome, palette: &Palette) -> String {
     let terms: String = [("CPU", &CPU[..]), ("Memory", &MEMORY[..])]
         .iter()
         .flat_map(|(group, columns)| columns.iter().map(move |c| (group, c)))
-        .map(|(group, c)| format!("<div><dt>{group}: {}</dt><dd>{}</dd></div>", c.head.to_lowercase(), c.what))
+        .map(|(group, c)| {
+            format!("<div><dt>{group}: {}</dt><dd>{}</dd></div>", c.head.to_lowercase(), c.what)
+        })
         .collect();
     format!(
         "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"Scores of all arms\">\n\
@@ -120,10 +120,17 @@ pub(super) fn table(outcome: &Outcome, palette: &Palette) -> String {
     )
 }
 
-// Equal to the least of the same values, so a copy of it.
-#[expect(clippy::float_cmp, reason = "compares copies, not results")]
-fn cell(column: &Column, figures: &Figures, best: Option<f64>, arms: usize) -> String {
-    let is_best = arms > 1 && best.is_some() && (column.rank)(figures) == best;
-    let text = (column.write)(figures);
-    if is_best { format!("<td><strong>{text}</strong></td>") } else { format!("<td>{text}</td>") }
+/// The best figure of a column as it is written, unless all are written so.
+fn best(column: &Column, outcome: &Outcome) -> Option<String> {
+    let ranked = || outcome.arms.iter().filter(|arm| (column.rank)(&arm.figures).is_some());
+    let best = ranked().min_by(|a, b| {
+        let rank = |arm: &ArmOutcome| (column.rank)(&arm.figures).unwrap_or(f64::INFINITY);
+        rank(a).total_cmp(&rank(b))
+    })?;
+    let text = (column.write)(&best.figures);
+    ranked().any(|arm| (column.write)(&arm.figures) != text).then_some(text)
+}
+
+fn cell(text: &str, best: Option<&str>) -> String {
+    if best == Some(text) { format!("<td><strong>{text}</strong></td>") } else { format!("<td>{text}</td>") }
 }

@@ -29,9 +29,11 @@ pub(super) struct Course<'a> {
 /// The containers of an outcome, those that have most to tell first: most OOM kills, then the largest requests.
 pub(super) fn most_telling(outcome: &Outcome) -> Vec<usize> {
     let weight = |container: usize| {
-        let sums = || outcome.arms.iter().filter_map(move |arm| arm.containers.get(container)).map(|c| &c.sums);
+        let sums =
+            || outcome.arms.iter().filter_map(move |arm| arm.containers.get(container)).map(|c| &c.sums);
         let kills: u64 = sums().map(|s| s.oom_kills).sum();
-        let gib: f64 = sums().map(|s| s.memory_requested / (1_u64 << 30) as f64 / 4.0 + s.cpu_requested).sum();
+        let gib: f64 =
+            sums().map(|s| s.memory_requested / (1_u64 << 30) as f64 / 4.0 + s.cpu_requested).sum();
         (kills, gib)
     };
     let mut order: Vec<(usize, (u64, f64))> = (0..outcome.containers.len()).map(|c| (c, weight(c))).collect();
@@ -193,8 +195,7 @@ struct Usage {
 
 impl Usage {
     fn of(time: Columns, times: &[i64], used: &[f64]) -> Self {
-        let mut usage =
-            Self { min: vec![f64::NAN; time.count], max: vec![f64::NAN; time.count] };
+        let mut usage = Self { min: vec![f64::NAN; time.count], max: vec![f64::NAN; time.count] };
         for (&at, &used) in times.iter().zip(used) {
             if let Some(column) = column_of(time, at) {
                 // The other operand wins over NAN.
@@ -227,7 +228,13 @@ struct Line {
 }
 
 impl Line {
-    fn of(name: &str, look: usize, is_limit: bool, columns: usize, points: Vec<(usize, f64)>) -> Option<Self> {
+    fn of(
+        name: &str,
+        look: usize,
+        is_limit: bool,
+        columns: usize,
+        points: Vec<(usize, f64)>,
+    ) -> Option<Self> {
         let last = points.last()?.1;
         let max = points.iter().map(|(_, value)| *value).fold(0.0, f64::max);
         Some(Self { name: name.to_owned(), look, is_limit, points, columns, max, last })
@@ -270,8 +277,20 @@ fn y_axis(unit: Unit, max: f64) -> String {
 
 /// Times that get a line and a label, in seconds from the start: whole days or hours, at most 15.
 fn ticks(span: i64) -> Vec<i64> {
-    const STEPS: [i64; 12] =
-        [600, 3600, 10_800, 21_600, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 28 * DAY, 91 * DAY, 364 * DAY, 3640 * DAY];
+    const STEPS: [i64; 12] = [
+        600,
+        3600,
+        10_800,
+        21_600,
+        DAY,
+        2 * DAY,
+        7 * DAY,
+        14 * DAY,
+        28 * DAY,
+        91 * DAY,
+        364 * DAY,
+        3640 * DAY,
+    ];
     let step = STEPS.into_iter().find(|step| span / step <= 14).unwrap_or(span.max(1));
     (1..).map(|n| n * step).take_while(|at| *at < span).take(15).collect()
 }
@@ -280,14 +299,23 @@ fn x_axis(time: Columns) -> String {
     let span = time.span().max(1);
     let at: Vec<i64> = ticks(span);
     let label = |at: i64| {
-        if at % DAY == 0 && span > 2 * DAY { format!("day {}", at / DAY) } else { format!("{} h", at as f64 / 3600.0) }
+        if at % DAY == 0 && span > 2 * DAY {
+            format!("day {}", at / DAY + 1)
+        } else {
+            format!("{} h", at as f64 / 3600.0)
+        }
     };
     let labels: String = at
         .iter()
         .enumerate()
         .map(|(place, &at)| {
-            let class = if place % 2 == 0 { " class=\"odd\"" } else { "" };
-            format!("<text{class} x=\"{:.2}%\" y=\"13\">{}</text>", 100.0 * at as f64 / span as f64, label(at))
+            // A narrow page leaves out three of four.
+            let keep = place % 4;
+            format!(
+                "<text class=\"t{keep}\" x=\"{:.2}%\" y=\"13\">{}</text>",
+                100.0 * at as f64 / span as f64,
+                label(at)
+            )
         })
         .collect();
     format!("<svg class=\"x\" aria-hidden=\"true\">{labels}</svg>")

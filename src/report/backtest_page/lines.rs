@@ -32,7 +32,9 @@ impl Columns {
 pub(super) fn column_of(time: Columns, at: i64) -> Option<usize> {
     let age = usize::try_from(at.checked_sub(time.first)?).ok()?;
     let span = usize::try_from(time.span()).ok()?;
-    (age <= span).then(|| (age as f64 / (span.max(1) as f64) * time.count as f64) as usize).map(|c| c.min(time.count - 1))
+    (age <= span)
+        .then(|| (age as f64 / (span.max(1) as f64) * time.count as f64) as usize)
+        .map(|c| c.min(time.count - 1))
 }
 
 /// A value's height, down from the top.

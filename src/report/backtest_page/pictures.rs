@@ -8,7 +8,7 @@ use crate::replay::outcome::{ArmOutcome, Outcome};
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 270.0;
 /// Room beside the plot: left, right, top, bottom.
-const ROOM: (f64, f64, f64, f64) = (46.0, 14.0, 26.0, 40.0);
+const ROOM: (f64, f64, f64, f64) = (46.0, 20.0, 26.0, 40.0);
 
 /// A point of a picture.
 struct Spot<'a> {
@@ -39,7 +39,7 @@ pub(super) fn all(outcome: &Outcome, palette: &Palette, id: &str) -> String {
     let cpu = spots(|a| a.figures.cpu_slack, |a| a.figures.cpu_shortfall.map(|share| 100.0 * share));
     let mut html = String::new();
     if !memory.is_empty() {
-        let y = Axis { label: "OOM kills", scale: Scale::of(&ys(&memory), 4.0), suffix: "" };
+        let y = Axis { label: "OOM kills", scale: Scale::of_counts(&ys(&memory)), suffix: "" };
         html += &scatter(&format!("{id}m"), "Memory: slack against OOM kills", &memory, &y);
     }
     if !cpu.is_empty() {
@@ -67,7 +67,8 @@ fn up(share: f64) -> f64 {
 fn scatter(id: &str, title: &str, spots: &[Spot<'_>], y: &Axis) -> String {
     let xs: Vec<f64> = spots.iter().map(|spot| spot.x).collect();
     let max = xs.iter().copied().fold(1.0, f64::max);
-    let x = Axis { label: "slack", scale: Scale::Even { max: super::scale::round_up(max * 1.05) }, suffix: "%" };
+    let x =
+        Axis { label: "slack", scale: Scale::Even { max: super::scale::round_up(max * 1.05) }, suffix: "%" };
     let place = |spot: &Spot<'_>| (across(x.scale.place(spot.x)), up(y.scale.place(spot.y)));
     let places: Vec<(f64, f64)> = spots.iter().map(place).collect();
     let marks: String = spots
@@ -167,28 +168,31 @@ fn labels(spots: &[Spot<'_>], places: &[(f64, f64)]) -> String {
     taken.push((across(0.0), up(0.0) - 20.0, across(0.0) + 60.0, up(0.0)));
     let mut svg = String::new();
     for (spot, &(x, y)) in spots.iter().zip(places) {
-        let length = spot.name.chars().count().min(24) as f64 * 6.6;
+        let length = spot.name.chars().count().min(24) as f64 * 7.6;
+        // (class that anchors it, x, y, where it begins)
         let beside = [
-            (x + 10.0, y + 4.0),
-            (x - 10.0 - length, y + 4.0),
-            (x - length / 2.0, y - 11.0),
-            (x - length / 2.0, y + 19.0),
-            (x + 8.0, y - 9.0),
-            (x + 8.0, y + 17.0),
-            (x - 8.0 - length, y - 9.0),
-            (x - 8.0 - length, y + 17.0),
+            ("", x + 10.0, y + 4.0, 0.0),
+            ("end", x - 11.0, y + 4.0, length),
+            ("mid", x, y - 11.0, length / 2.0),
+            ("mid", x, y + 19.0, length / 2.0),
+            ("", x + 8.0, y - 9.0, 0.0),
+            ("", x + 8.0, y + 17.0, 0.0),
+            ("end", x - 8.0, y - 9.0, length),
+            ("end", x - 8.0, y + 17.0, length),
         ];
-        let area = |(x, y): (f64, f64)| (x, y - 10.0, x + length, y + 3.0);
+        let area =
+            |(_, x, y, before): (&str, f64, f64, f64)| (x - before, y - 10.0, x - before + length, y + 3.0);
         let inside = |a: Area| a.0 >= 2.0 && a.2 <= WIDTH - 1.0 && a.1 >= 14.0 && a.3 <= up(0.0) + 2.0;
         let free = |a: Area| inside(a) && !taken.iter().any(|b| overlap(a, *b));
         let at = beside.iter().copied().find(|&at| free(area(at))).unwrap_or(beside[0]);
         taken.push(area(at));
         let name: String = spot.name.chars().take(24).collect();
         svg += &format!(
-            "<text class=\"name a{}\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            "<text class=\"name a{} {}\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             spot.look,
             at.0,
             at.1,
+            at.2,
             escape(&name)
         );
     }
@@ -203,12 +207,13 @@ fn overlap(a: Area, b: Area) -> bool {
 fn exposure(outcome: &Outcome, palette: &Palette, id: &str) -> String {
     let arms: Vec<(&ArmOutcome, f64)> =
         outcome.arms.iter().filter_map(|arm| Some((arm, arm.figures.memory_exposure?))).collect();
-    let max = arms.iter().map(|(_, share)| *share).fold(1e-9, f64::max);
-    let height = ((HEIGHT - 30.0) / arms.len().max(1) as f64).min(48.0);
+    // A few tenths of a per cent shall not look like much.
+    let max = arms.iter().map(|(_, share)| *share).fold(0.01, f64::max);
+    let height = ((HEIGHT - 40.0) / arms.len().max(1) as f64).min(44.0);
     let mut svg = String::new();
     let mut words = Vec::new();
     for (place, (arm, share)) in arms.iter().enumerate() {
-        let top = 24.0 + place as f64 * height;
+        let top = 10.0 + place as f64 * height;
         let (look, name) = (palette.look(&arm.name), escape(&arm.name));
         let pressure = arm
             .figures
@@ -229,5 +234,10 @@ fn exposure(outcome: &Outcome, palette: &Palette, id: &str) -> String {
         );
         words.push(format!("{}: {text}", arm.name));
     }
-    framed(id, "Memory: exposure, used above the request", &words.join("; "), &svg)
+    svg += &format!(
+        "<text class=\"tick\" x=\"8\" y=\"{:.1}\">used above the request; a full bar is {} of all that is used</text>",
+        HEIGHT - 6.0,
+        percent(Some(max), 1)
+    );
+    framed(id, "Memory: exposure", &words.join("; "), &svg)
 }

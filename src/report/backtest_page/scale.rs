@@ -30,6 +30,14 @@ impl Scale {
         }
     }
 
+    /// The same for counts: even steps are whole.
+    pub(super) fn of_counts(counts: &[f64]) -> Self {
+        match Self::of(counts, 4.0) {
+            Self::Even { max } => Self::Even { max: 4.0 * round_up((max / 4.0 - 0.3).max(1.0)).ceil() },
+            orders @ Self::Orders { .. } => orders,
+        }
+    }
+
     /// 0 at the axis's start, 1 at its end.
     pub(super) fn place(self, value: f64) -> f64 {
         match self {
@@ -65,7 +73,8 @@ mod tests {
 
     #[test]
     fn ends_are_round() {
-        for (value, end) in [(0.0, 1.0), (0.29, 0.3), (97.0, 100.0), (1.21, 1.6), (8.0, 8.0), (f64::NAN, 1.0)] {
+        for (value, end) in [(0.0, 1.0), (0.29, 0.3), (97.0, 100.0), (1.21, 1.6), (8.0, 8.0), (f64::NAN, 1.0)]
+        {
             assert!((round_up(value) - end).abs() < 1e-9, "{value}: {}", round_up(value));
         }
     }
@@ -77,6 +86,8 @@ mod tests {
         assert!(scale.place(0.0).abs() < 1e-12 && scale.place(400.0) < 1.0);
         assert!(scale.place(3.0) > 0.15);
         assert_eq!(scale.ticks().len(), 4, "0, 1, 10, 100");
+        assert_eq!(Scale::of_counts(&[26.0, 3.0]), Scale::Even { max: 32.0 });
+        assert_eq!(Scale::of_counts(&[0.0]), Scale::Even { max: 4.0 });
         assert_eq!(Scale::of(&[0.2, 0.3], 0.0), Scale::Even { max: round_up(0.306) });
         assert!(Scale::of(&[], 1.0).ticks().iter().all(|tick| tick.is_finite()));
     }

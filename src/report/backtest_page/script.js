@@ -42,7 +42,7 @@ for (const chart of document.querySelectorAll(".chart")) {
   const line = document.createElementNS(svg.namespaceURI, "path");
   line.setAttribute("class", "cursor");
   const says = document.createElement("output");
-  chart.querySelector("figcaption").append(says);
+  chart.querySelector("figcaption").after(says);
   svg.addEventListener("pointermove", (event) => {
     const box = svg.getBoundingClientRect();
     const x = Math.min(0.9999, Math.max(0, (event.clientX - box.left) / box.width)) * width;

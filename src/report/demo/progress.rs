@@ -22,7 +22,8 @@ pub struct Progress {
 /// The scores at so many moments of equal distance, fewer where the trace is large. The last is the end.
 #[must_use]
 pub fn progress(outcome: &Outcome, moments: usize) -> Vec<Progress> {
-    let first = outcome.containers.iter().filter(|c| !c.is_empty()).map(|c| c.start().0).min().unwrap_or_default();
+    let first =
+        outcome.containers.iter().filter(|c| !c.is_empty()).map(|c| c.start().0).min().unwrap_or_default();
     let last = outcome.containers.iter().filter_map(|c| c.times().last()).max().copied().unwrap_or_default();
     let span = last.saturating_sub(first).max(1);
     let samples: usize = outcome.containers.iter().map(|c| c.len()).sum();
@@ -74,7 +75,10 @@ impl Progress {
     /// A line for each arm, under a head.
     #[must_use]
     pub fn table(&self) -> String {
-        let head = format!("{:<8} {:>10} {:>10} {:>10} {:>13}", "", "RESIZES", "OOM KILLS", "CPU SLACK", "MEMORY SLACK");
+        let head = format!(
+            "{:<8} {:>10} {:>10} {:>10} {:>13}",
+            "", "RESIZES", "OOM KILLS", "CPU SLACK", "MEMORY SLACK"
+        );
         let lines = self.arms.iter().map(|(arm, sums)| {
             format!(
                 "\n{arm:<8} {:>10} {:>10} {:>10} {:>13}",

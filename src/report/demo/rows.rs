@@ -2,7 +2,7 @@
 
 use super::{Demo, Row};
 use crate::api::{Confidence, Mode};
-use crate::report::saved::{change, dollars};
+use crate::report::saved::{change, monthly};
 
 /// Rows that are printed; JSON has them all.
 pub const MAX_ROWS: usize = 40;
@@ -28,7 +28,7 @@ impl Row {
             change(self.cpu.current, self.cpu.target),
             change(self.memory.current, self.memory.target),
             self.oom_kills.to_string(),
-            format!("{}/mo", dollars(self.saves_per_month)),
+            monthly(self.saves_per_month),
             confidence.to_owned(),
             self.state.to_owned(),
             format!("{}d", self.age_days),
@@ -36,8 +36,7 @@ impl Row {
     }
 }
 
-const HEADS: [&str; 9] =
-    ["NAME", "MODE", "CPU", "MEMORY", "OOMS", "SAVES", "CONFIDENCE", "STATE", "AGE"];
+const HEADS: [&str; 9] = ["NAME", "MODE", "CPU", "MEMORY", "OOMS", "SAVES", "CONFIDENCE", "STATE", "AGE"];
 
 /// A name from outside, safe for a terminal and not too long for it.
 pub(super) fn shown(name: &str) -> String {
@@ -115,4 +114,3 @@ fn aligned(rows: &[[String; 9]], columns: &[usize], gap: usize, most: usize) -> 
     let head = line(&|column| HEADS[column].to_owned());
     Some(head + &rows.iter().map(|row| line(&|column| row[column].clone())).collect::<String>())
 }
-
