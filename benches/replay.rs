@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use plumb::replay::arms::{PEERS, peer};
+use plumb::replay::arms::{NAMES, named};
 use plumb::replay::engine::{Rules, replay};
 use plumb::replay::score::score;
 use plumb::replay::trace::{Series, TraceReader};
@@ -36,8 +36,8 @@ fn arms(c: &mut Criterion) {
     let rules = Rules::default();
     let mut group = c.benchmark_group("replay");
     group.throughput(Throughput::Elements(fleet.iter().map(|series| series.len() as u64).sum()));
-    for (name, _) in PEERS {
-        let mut arm = (peer(name).unwrap().make)();
+    for (name, _) in NAMES {
+        let mut arm = (named(name).unwrap().make)();
         group.bench_function(name, |b| {
             b.iter(|| {
                 for series in &fleet {
@@ -53,7 +53,7 @@ fn arms(c: &mut Criterion) {
 fn scoring(c: &mut Criterion) {
     let fleet = fleet();
     let rules = Rules::default();
-    let mut arm = (peer("vpa").unwrap().make)();
+    let mut arm = (named("vpa").unwrap().make)();
     let decided: Vec<_> = fleet
         .iter()
         .map(|series| {

@@ -16,7 +16,7 @@ mod number;
 mod prices;
 mod recent;
 mod series;
-// mod snapshot;
+mod snapshot;
 mod startup;
 mod tail;
 mod tuning;
@@ -31,7 +31,9 @@ pub use level::Level;
 pub use prices::{LimitPrices, Prices, RequestPrices};
 pub use recent::Recent;
 pub use series::{Refused, Series};
-// pub use snapshot::{SnapshotError, read, write};
+pub use snapshot::{
+    SnapshotError, VERSION as SNAPSHOT_VERSION, read as read_snapshot, write as write_snapshot,
+};
 pub use startup::Startup;
 pub use tail::Tail;
 pub use tuning::{BASES, MARGINS, Model, Tuning};

@@ -7,7 +7,7 @@ mod round;
 mod rules;
 
 pub use objective::{Objective, prices};
-pub use reason::{Chain, Reason, Resource};
-pub use recommend::{ContainerSize, Recommendation, recommend};
+pub use reason::{Reason, Resource};
+pub use recommend::{ContainerSize, Recommendation, explain, recommend};
 pub use round::{round_up_bytes, round_up_cores};
 pub use rules::{CpuLimitRule, MemoryLimitRule, Range, Rules};

@@ -3,8 +3,8 @@
 //! Pure: values in, text out.
 
 pub mod backtest;
-pub mod backtest_page;
 pub mod demo;
+pub mod page;
 pub mod saved;
 pub mod scan;
 mod table;

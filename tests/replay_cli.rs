@@ -142,7 +142,7 @@ fn gaps_of_days_are_fine() {
 fn wrong_flags_are_named() {
     let dir = TempDir::new().unwrap();
     let path = file(&dir, "t.csv", trace().as_bytes());
-    assert!(refusal(&path, &["--arms", "vpa,magic"]).contains("no arm \"magic\"; there are vpa ("));
+    assert!(refusal(&path, &["--arms", "vpa,magic"]).contains("no arm \"magic\"; there are plumb ("));
     assert!(refusal(&path, &["--arms", "vpa,vpa"]).contains("arm vpa is named twice"));
     assert!(refusal(&path, &["--interval", "0s"]).contains("--interval must be above 0"));
     assert!(refusal(Path::new("no/such.csv"), &[]).contains("no/such.csv"));

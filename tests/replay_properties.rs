@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use plumb::replay::arms::{PEERS, peer};
+use plumb::replay::arms::{NAMES, named};
 use plumb::replay::engine::{Decision, Rules, replay};
 use plumb::replay::outcome::{Outcome, run};
 use plumb::replay::score::{Figures, Sums, score};
@@ -36,7 +36,7 @@ fn series(id: &str, samples: &[(i64, Option<f64>, Option<u64>)]) -> Series {
 const RULES: Rules = Rules { interval: 300, warmup: 7200 };
 
 fn decide(name: &str, series: &Series) -> Vec<Decision> {
-    let mut arm = (peer(name).unwrap().make)();
+    let mut arm = (named(name).unwrap().make)();
     arm.reset();
     replay(series, arm.as_mut(), &RULES)
 }
@@ -49,7 +49,7 @@ proptest! {
     fn no_arm_sees_the_future(samples in samples(), cut in any::<proptest::sample::Index>()) {
         let whole = series("c", &samples);
         let at = Timestamp(*cut.get(whole.times()));
-        for (name, _) in PEERS {
+        for (name, _) in NAMES {
             let known = decide(name, &whole.until(at));
             let mut all = decide(name, &whole);
             all.retain(|decision| decision.at <= at);
@@ -61,8 +61,8 @@ proptest! {
     #[test]
     fn a_reset_forgets_all(before in samples(), samples in samples()) {
         let series_after = series("c", &samples);
-        for (name, _) in PEERS {
-            let mut used = (peer(name).unwrap().make)();
+        for (name, _) in NAMES {
+            let mut used = (named(name).unwrap().make)();
             replay(&series("b", &before), used.as_mut(), &RULES).clear();
             used.reset();
             prop_assert_eq!(replay(&series_after, used.as_mut(), &RULES), decide(name, &series_after), "{}", name);
@@ -73,7 +73,7 @@ proptest! {
     #[test]
     fn sizes_are_sizes(samples in samples()) {
         let series = series("c", &samples);
-        for (name, _) in PEERS {
+        for (name, _) in NAMES {
             let decided = decide(name, &series);
             prop_assert!(decided.windows(2).all(|pair| pair[0].at < pair[1].at));
             for decision in decided {
@@ -86,7 +86,7 @@ proptest! {
     /// Slack, shortfall and exposure are shares, and a fleet's sums are its containers' added up.
     #[test]
     fn scores_are_shares_and_add(a in samples(), b in samples()) {
-        for (name, _) in PEERS {
+        for (name, _) in NAMES {
             let sums: Vec<Sums> = [series("a", &a), series("b", &b)]
                 .iter()
                 .map(|series| score(series, &decide(name, series), &RULES))
@@ -118,7 +118,7 @@ fn fleet() -> Vec<Series> {
 }
 
 fn outcome(threads: usize) -> Outcome {
-    let arms: Vec<_> = PEERS.iter().map(|(name, _)| peer(name).unwrap()).collect();
+    let arms: Vec<_> = NAMES.iter().map(|(name, _)| named(name).unwrap()).collect();
     let given = Allocations::from([("c3".to_owned(), Allocation { cpu: Some(Cores(7.0)), memory: None })]);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| run("fleet", fleet().into_iter().map(Ok), &given, &arms, &Rules::default())).unwrap()
@@ -135,10 +135,10 @@ fn threads_change_nothing() {
 #[test]
 fn an_outcome_shows_any_container_under_any_arm() {
     let outcome = outcome(2);
-    assert_eq!(outcome.arms.len(), PEERS.len());
+    assert_eq!(outcome.arms.len(), NAMES.len());
     let usage = outcome.usage(3, 50);
     assert!((40..=51).contains(&usage.len()), "{}", usage.len());
-    let fixed = PEERS.iter().position(|(name, _)| *name == "fixed").unwrap();
+    let fixed = NAMES.iter().position(|(name, _)| *name == "fixed").unwrap();
     let in_force = outcome.in_force(fixed, 3, 50);
     assert_eq!(
         usage.iter().map(|point| point.at).collect::<Vec<_>>(),

@@ -75,7 +75,13 @@ impl Stepper {
 
     /// What to change to at `now`, taken as done; `None` to leave all as it is. `killed`: there was an OOM kill since
     /// the last call.
-    pub fn step(&mut self, advice: &Recommendation, now: Timestamp, killed: bool, pace: &Pace) -> Option<ContainerSize> {
+    pub fn step(
+        &mut self,
+        advice: &Recommendation,
+        now: Timestamp,
+        killed: bool,
+        pace: &Pace,
+    ) -> Option<ContainerSize> {
         let before = self.in_force;
         let elapsed = self.asked.map_or(0, |last| now.seconds_since(last)).clamp(0, 3600) as f32;
         self.asked = Some(now);
@@ -105,7 +111,14 @@ impl Stepper {
         }
     }
 
-    fn step_memory(&mut self, advice: &Recommendation, now: Timestamp, elapsed: f32, killed: bool, pace: &Pace) {
+    fn step_memory(
+        &mut self,
+        advice: &Recommendation,
+        now: Timestamp,
+        elapsed: f32,
+        killed: bool,
+        pace: &Pace,
+    ) {
         let Some(target) = advice.target.memory_request else { return };
         let bounds = Bounds {
             lower: advice.lower.memory_request.map_or(target, |m| m).as_f64(),
@@ -167,7 +180,14 @@ fn cooled(last: Option<Timestamp>, now: Timestamp, seconds: i64) -> bool {
 }
 
 /// The level to change to, if any. A hold that decided to shrink but may not yet goes on waiting.
-fn decide(hold: &mut Hold, bounds: &Bounds, elapsed: f32, rule: &HoldRule, may_shrink: bool, pace: &Pace) -> Option<f64> {
+fn decide(
+    hold: &mut Hold,
+    bounds: &Bounds,
+    elapsed: f32,
+    rule: &HoldRule,
+    may_shrink: bool,
+    pace: &Pace,
+) -> Option<f64> {
     let held = f64::from(hold.held);
     if held <= 0.0 {
         return Some(bounds.target);

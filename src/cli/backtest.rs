@@ -13,16 +13,21 @@ use crate::replay::arms::{self, NamedArm};
 use crate::replay::engine::Rules;
 use crate::replay::outcome::{self, Outcome};
 use crate::replay::trace::{Allocations, TraceReader, read_allocations};
-use crate::report::backtest as report;
-use crate::report::backtest_page::{self, Page};
+use crate::report::{backtest as report, page};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Traces: container_id,timestamp_s,cpu_cores,memory_bytes, sorted by container, then time; plain or gzip
     #[arg(required = true, value_name = "TRACE.csv[.gz]")]
     traces: Vec<PathBuf>,
-    /// Sizers to compare, separated by commas; `--arms help` lists them
-    #[arg(long, value_delimiter = ',', default_value = "vpa,krr,window,fixed", value_name = "NAME,...")]
+    /// Sizers to compare, separated by commas: plumb, plumb-economy, plumb-critical, vpa, krr, window (Autopilot's),
+    /// fixed (requests as they are); plumb0, vpa0 and krr0 are those without their floors
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "plumb,vpa,krr,window,fixed",
+        value_name = "NAME,..."
+    )]
     arms: Vec<String>,
     /// Least time between two decisions; an OOM kill does not wait for it
     #[arg(long, default_value = "5m", value_name = "SPAN")]
@@ -67,15 +72,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     if let Some(path) = &args.report {
-        let page = Page {
-            title: "plumb backtest",
-            note: None,
-            version: env!("CARGO_PKG_VERSION"),
-            outcomes: &outcomes,
-            saved: None,
-        };
-        std::fs::write(path, backtest_page::render(&page))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        let html = page::render("plumb backtest", &subtitle(&args.traces), &outcomes);
+        std::fs::write(path, html).with_context(|| format!("cannot write {}", path.display()))?;
     }
     match args.output {
         Output::Json => {
@@ -85,6 +83,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Output::Table => write!(stdout, "{}", report::table(&outcomes))?,
     }
     Ok(())
+}
+
+/// What the report says of itself: what it shows, and from which files.
+fn subtitle(traces: &[PathBuf]) -> String {
+    let files: Vec<String> = traces.iter().map(|trace| trace.display().to_string()).collect();
+    format!(
+        "Recorded usage through several sizers: what each would have requested, and what that would have cost.\n{}: {}",
+        if files.len() == 1 { "Trace" } else { "Traces" },
+        files.join(", ")
+    )
 }
 
 /// Replays a trace file; also returns what the owners of its containers had asked for.
@@ -112,8 +120,8 @@ fn name(trace: &Path) -> String {
 pub(super) fn sizers<'a>(names: impl IntoIterator<Item = &'a str>) -> anyhow::Result<Vec<NamedArm>> {
     let mut found: Vec<NamedArm> = Vec::new();
     for name in names.into_iter().map(str::trim) {
-        let Some(arm) = arms::peer(name) else {
-            let known: Vec<_> = arms::PEERS.iter().map(|(name, what)| format!("{name} ({what})")).collect();
+        let Some(arm) = arms::named(name) else {
+            let known: Vec<_> = arms::NAMES.iter().map(|(name, what)| format!("{name} ({what})")).collect();
             bail!("no arm {name:?}; there are {}", known.join(", "));
         };
         ensure!(found.iter().all(|other| other.name != arm.name), "arm {name} is named twice");

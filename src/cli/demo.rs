@@ -14,8 +14,8 @@ use super::{Output, backtest, note};
 use crate::replay::engine::Rules;
 use crate::replay::generate;
 use crate::replay::outcome::{self, Outcome};
-use crate::report::backtest_page::{self, Page};
 use crate::report::demo::{self as report, Demo};
+use crate::report::page;
 use crate::report::saved::Prices;
 
 /// plumb, those that it is compared with, and today's requests.
@@ -80,26 +80,18 @@ fn replayed(args: &Args) -> anyhow::Result<Outcome> {
         bar.finish_and_clear();
         return Ok(outcome);
     }
-    let fleet = generate::fleet(args.seed, args.days);
+    let (fleet, given) = generate::fleet(args.seed, args.days);
     note(format_args!(
         "replaying {} days of a generated fleet of {} containers (seed {}); the first day is only watched",
         args.days,
-        fleet.containers.len(),
+        fleet.len(),
         args.seed
     ));
-    let containers = fleet.containers.into_iter().map(Ok);
-    Ok(outcome::run(report::GENERATED, containers, &fleet.given, &sizers, &rules)?)
+    let containers = fleet.into_iter().map(Ok);
+    Ok(outcome::run(report::GENERATED, containers, &given, &sizers, &rules)?)
 }
 
 fn write_page(path: &Path, outcome: &Outcome, demo: &Demo) -> anyhow::Result<()> {
-    let note = demo.note();
-    let page = Page {
-        title: report::TITLE,
-        note: Some(&note),
-        version: env!("CARGO_PKG_VERSION"),
-        outcomes: std::slice::from_ref(outcome),
-        saved: demo.saved.as_ref(),
-    };
-    fs::write(path, backtest_page::render(&page))
-        .with_context(|| format!("cannot write the report to {}", path.display()))
+    let html = page::render(report::TITLE, &demo.lead(), std::slice::from_ref(outcome));
+    fs::write(path, html).with_context(|| format!("cannot write the report to {}", path.display()))
 }

@@ -38,11 +38,8 @@ pub(crate) fn interval(samples: f32, share: f32) -> (f32, f32) {
     let column = SHARES.iter().rposition(|s| *s <= f64::from(share)).unwrap_or(0);
     let samples = super::number::index(samples).max(1);
     let power = (usize::BITS - 1 - samples.leading_zeros()) as usize;
-    let (low, high) = TABLE
-        .get(column)
-        .and_then(|row| row.get(power.min(POWERS - 1)))
-        .copied()
-        .unwrap_or((0.0, 1.0));
+    let (low, high) =
+        TABLE.get(column).and_then(|row| row.get(power.min(POWERS - 1))).copied().unwrap_or((0.0, 1.0));
     // Moved to the share that was asked for.
     let off = share - SHARES.get(column).map_or(share, |s| *s as f32);
     ((low + off).clamp(0.0, 1.0), (high + off).clamp(0.0, 1.0))

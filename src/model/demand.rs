@@ -23,6 +23,8 @@ const LONGEST: f32 = 3600.0;
 const HEADROOM: f32 = 20.0;
 /// Half-life of the mean and of the restlessness, in seconds.
 const MEAN_HALF_LIFE: f32 = 86_400.0;
+/// An underrun costs at least this share of its price, however restless the usage.
+const LEAST_CALM: f32 = 0.62;
 /// The restlessness that still makes an underrun dearer, as a share of the mean.
 const LEAST_STEP: f32 = 0.02;
 
@@ -51,6 +53,8 @@ pub struct Demand {
     pub(crate) proposed: [f32; BASES],
     /// The chosen candidate: rule and margin.
     pub(crate) chosen: Option<(u8, u8)>,
+    /// Whether it was chosen since the last interval was closed.
+    pub(crate) settled: bool,
 }
 
 /// The decayed sums behind the candidates' costs; see the module.
@@ -80,6 +84,7 @@ impl Default for Demand {
             hours: 0.0,
             proposed: [0.0; BASES],
             chosen: None,
+            settled: false,
         }
     }
 }
@@ -102,6 +107,18 @@ pub(crate) struct Asked {
 }
 
 impl Demand {
+    /// The decaying histogram of the samples.
+    #[must_use]
+    pub fn histogram(&self) -> &Histogram {
+        &self.histogram
+    }
+
+    /// The recent maxima: the activity by time of day.
+    #[must_use]
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
     /// Takes in a sample: finite and not negative, as the series has checked.
     pub(crate) fn add(&mut self, value: f32, at: i64, tuning: &Tuning) {
         if at > self.last {
@@ -115,19 +132,23 @@ impl Demand {
 
     /// Closes the interval, if it is long enough, with what was seen up to the newest sample.
     pub(crate) fn close(&mut self, tuning: &Tuning) {
-        if self.last == i64::MIN || (self.closed != i64::MIN && self.last - self.closed < INTERVAL) {
+        if self.last == i64::MIN
+            || (self.closed != i64::MIN && self.last.saturating_sub(self.closed) < INTERVAL)
+        {
             return;
         }
         let elapsed =
             if self.closed == i64::MIN { 0.0 } else { number::seconds(self.closed, self.last).min(LONGEST) };
         self.count_mean(elapsed);
         let weight = self.costs.weight(self.last, tuning.memory);
-        self.costs.count(self.peak, weight * elapsed / INTERVAL as f32, &self.holds, &tuning.margins);
+        let counted = self.peak.min(tuning.burst * self.mean);
+        self.costs.count(counted, weight * elapsed / INTERVAL as f32, &self.holds, &tuning.margins);
         self.hold_levels(elapsed, weight, tuning);
         self.hours += elapsed / 3600.0;
         self.before = self.peak;
         self.peak = 0.0;
         self.closed = self.last;
+        self.settled = false;
     }
 
     fn count_mean(&mut self, elapsed: f32) {
@@ -144,8 +165,11 @@ impl Demand {
     fn hold_levels(&mut self, elapsed: f32, weight: f32, tuning: &Tuning) {
         let price = self.change_price(tuning);
         let rule = HoldRule { price, ..tuning.hold };
-        self.proposed = self.levels(tuning);
-        for ((hold, level), changes) in self.holds.iter_mut().zip(self.proposed).zip(&mut self.costs.changes) {
+        // Percentiles move slowly: each half hour will do, once there is a day of them.
+        let settled = self.hours >= 24.0 && self.closed.div_euclid(1800) == self.last.div_euclid(1800);
+        self.propose(tuning, settled);
+        for ((hold, level), changes) in self.holds.iter_mut().zip(self.proposed).zip(&mut self.costs.changes)
+        {
             if let Some(level) = hold.weigh(level, elapsed, &rule) {
                 hold.set(level);
                 *changes += weight * price / INTERVAL as f32;
@@ -163,23 +187,37 @@ impl Demand {
     /// The factor on the price of an underrun that the restlessness makes: see [`Tuning::calm_quarters`].
     fn calmness(&self, tuning: &Tuning) -> f32 {
         let step = (self.step / self.mean.max(1e-3)).max(LEAST_STEP);
-        number::quarter_power(tuning.calm / step, tuning.calm_quarters)
+        number::quarter_power(tuning.calm / step, tuning.calm_quarters).max(LEAST_CALM)
     }
 
-    /// What each rule proposes now.
+    /// Notes what each rule proposes now; percentiles only where they are not `settled`.
+    pub(crate) fn propose(&mut self, tuning: &Tuning, settled: bool) {
+        if !settled {
+            let quantiles = self.histogram.quantiles([0.8, 0.9, 0.98], tuning.by_load);
+            for (proposed, level) in self.proposed.iter_mut().zip(&tuning.levels) {
+                if let Some(at) = level.percentile() {
+                    *proposed = quantiles.get(at).copied().unwrap_or(0.0);
+                }
+            }
+        }
+        self.proposed = self.levels(tuning);
+    }
+
+    /// What each rule proposes now; of percentiles, what was noted.
     fn levels(&self, tuning: &Tuning) -> [f32; BASES] {
-        let [p80, p90, p98] = self.histogram.quantiles([0.8, 0.9, 0.98], tuning.by_load);
-        tuning.levels.map(|level| match level {
-            Level::QuarterHour => self.recent.fives(3),
-            Level::Hour => self.recent.fives(12),
-            Level::FourHours => self.recent.halves(8),
-            Level::HalfDay => self.recent.halves(24),
-            Level::SameTime => self.like_yesterday(1),
-            Level::Ahead => self.like_yesterday(4),
-            Level::P80 => p80,
-            Level::P90 => p90,
-            Level::P98 => p98,
-        })
+        let mut levels = self.proposed;
+        for (proposed, level) in levels.iter_mut().zip(&tuning.levels) {
+            *proposed = match level {
+                Level::QuarterHour => self.recent.fives(3),
+                Level::Hour => self.recent.fives(12),
+                Level::FourHours => self.recent.halves(8),
+                Level::HalfDay => self.recent.halves(24),
+                Level::SameTime => self.like_yesterday(1),
+                Level::Ahead => self.like_yesterday(4),
+                Level::P80 | Level::P90 | Level::P98 => *proposed,
+            };
+        }
+        levels
     }
 
     /// The last quarter of an hour and yesterday's this and coming half hours; the last hour where that is unknown.
@@ -194,8 +232,12 @@ impl Demand {
             return None;
         }
         self.close(tuning);
-        let (base, margin) = self.choose(prices, tuning);
+        let (base, margin) = match self.chosen {
+            Some((base, margin)) if self.settled => (usize::from(base), usize::from(margin)),
+            _ => self.choose(prices, tuning),
+        };
         self.chosen = Some((base as u8, margin as u8));
+        self.settled = true;
         let level = *tuning.levels.get(base)?;
         let factor = *tuning.margins.get(margin)?;
         // Between two closes what came in since may matter.

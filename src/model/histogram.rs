@@ -177,9 +177,7 @@ impl Histogram {
     #[must_use]
     pub fn quantiles<const N: usize>(&self, shares: [f32; N], by_load: bool) -> [f32; N] {
         let mut found = [0.0; N];
-        let weigh = |code: u16, weight: u16| {
-            f32::from(weight) * if by_load { edge(code) } else { 1.0 }
-        };
+        let weigh = |code: u16, weight: u16| f32::from(weight) * if by_load { edge(code) } else { 1.0 };
         let total = if by_load {
             (self.first..).zip(&self.weights).map(|(code, &weight)| weigh(code, weight)).sum()
         } else {

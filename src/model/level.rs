@@ -26,6 +26,18 @@ pub enum Level {
     P98,
 }
 
+impl Level {
+    /// Which of the three percentiles it is, if one.
+    pub(crate) fn percentile(self) -> Option<usize> {
+        match self {
+            Self::P80 => Some(0),
+            Self::P90 => Some(1),
+            Self::P98 => Some(2),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Level {
     /// As it reads in a reason.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,7 +47,9 @@ impl fmt::Display for Level {
             Self::FourHours => "maximum of the last four hours",
             Self::HalfDay => "maximum of the last half day",
             Self::SameTime => "maximum at this time yesterday and of the last quarter of an hour",
-            Self::Ahead => "maximum of the same and the next two hours yesterday and of the last quarter of an hour",
+            Self::Ahead => {
+                "maximum of the same and the next two hours yesterday and of the last quarter of an hour"
+            }
             Self::P80 => "80th percentile",
             Self::P90 => "90th percentile",
             Self::P98 => "98th percentile",

@@ -18,8 +18,8 @@ pub struct LimitPrices {
     pub least_margin: f32,
     /// The limit is at most the highest peak times this, but for what an OOM kill teaches.
     pub most_margin: f32,
-    /// Where request and limit are equal: days whose highest peak counts.
-    pub equal_days: usize,
+    /// Where request and limit are equal: the deviation of the peaks' logarithm up to which the highest counts.
+    pub equal_steady: f32,
     /// The margin on that peak.
     pub equal_margin: f32,
     /// The share of what an OOM kill taught that counts there.

@@ -62,15 +62,14 @@ impl Recent {
             self.newest = slot;
             return;
         }
-        for gone in 1..=slot.saturating_sub(self.newest).min(FIVES as i64) {
-            clear(&mut self.five, number::ring(slot - FIVES as i64 + gone, FIVES as i64));
+        for gone in 0..slot.saturating_sub(self.newest).min(FIVES as i64) {
+            clear(&mut self.five, number::ring(slot - gone, FIVES as i64));
         }
         let (from, to) = (long_of(self.newest), long_of(slot));
         let moved = to.saturating_sub(from);
         if moved > 0 {
             let place = number::ring(to, HALVES as i64);
-            self.before =
-                if moved <= HALVES as i64 { self.half.get(place).copied().unwrap_or(0) } else { 0 };
+            self.before = if moved <= HALVES as i64 { self.half.get(place).copied().unwrap_or(0) } else { 0 };
             for gone in 0..moved.min(HALVES as i64) {
                 clear(&mut self.half, number::ring(to - gone, HALVES as i64));
             }
@@ -82,7 +81,7 @@ impl Recent {
     #[must_use]
     pub fn fives(&self, slots: usize) -> f32 {
         if slots >= FIVES {
-            return unpack(self.five.iter().copied().max().unwrap_or(0));
+            return unpack(highest(&self.five));
         }
         let newest = number::ring(self.newest, FIVES as i64);
         let best = (0..slots).filter_map(|back| self.five.get((newest + FIVES - back) % FIVES)).max();
@@ -93,9 +92,12 @@ impl Recent {
     #[must_use]
     pub fn halves(&self, slots: usize) -> f32 {
         let newest = number::ring(long_of(self.newest), HALVES as i64);
-        let best =
-            (0..slots.min(HALVES)).filter_map(|back| self.half.get((newest + HALVES - back) % HALVES)).max();
-        unpack(best.copied().unwrap_or(0))
+        let slots = slots.min(HALVES);
+        // The ring in two runs: up to the newest slot, and from the end for what lies before the ring's start.
+        let (head, tail) = ((newest + 1).saturating_sub(slots), (slots.saturating_sub(newest + 1)));
+        let head = self.half.get(head..=newest).unwrap_or_default();
+        let tail = self.half.get(HALVES - tail..).unwrap_or_default();
+        unpack(highest(head).max(highest(tail)))
     }
 
     /// The maximum of this half hour and the next `ahead` ones, as they were a day ago; `None` if one is unknown.
@@ -121,15 +123,28 @@ impl Recent {
         (self.newest, &self.five, &self.half, self.before)
     }
 
-    pub(crate) fn from_parts(newest: i64, five: [u16; FIVES], half: [u16; HALVES], before: u16) -> Option<Self> {
+    pub(crate) fn from_parts(
+        newest: i64,
+        five: [u16; FIVES],
+        half: [u16; HALVES],
+        before: u16,
+    ) -> Option<Self> {
         let sound = |code: &u16| unpack(*code).is_finite() && *code < 0x8000;
-        (five.iter().all(sound) && half.iter().all(sound) && sound(&before))
-            .then_some(Self { newest, five, half, before })
+        (five.iter().all(sound) && half.iter().all(sound) && sound(&before)).then_some(Self {
+            newest,
+            five,
+            half,
+            before,
+        })
     }
 }
 
 fn long_of(slot: i64) -> i64 {
     slot.div_euclid(HALF / FIVE)
+}
+
+fn highest(codes: &[u16]) -> u16 {
+    codes.iter().fold(0, |best, code| best.max(*code))
 }
 
 fn keep(ring: &mut [u16], at: usize, code: u16) {

@@ -125,7 +125,14 @@ impl Series {
     }
 
     /// Checks an amount and turns it into the working type.
-    fn checked(&mut self, value: f64, most: f64, at: Timestamp, last: i64, half_life: i64) -> Result<f32, Refused> {
+    fn checked(
+        &mut self,
+        value: f64,
+        most: f64,
+        at: Timestamp,
+        last: i64,
+        half_life: i64,
+    ) -> Result<f32, Refused> {
         let verdict = if !value.is_finite() || value < 0.0 {
             Err(Refused::NotAnAmount)
         } else if value > most {

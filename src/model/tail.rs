@@ -20,6 +20,8 @@ const SLOT_HALF_LIFE: f32 = 56.0;
 const LESSON_HALF_LIFE: f32 = 90.0 * 86_400.0;
 /// Deviation of the logarithm that is assumed before anything was learned, as if from one slot.
 const PRIOR_DEVIATION: f32 = 0.3;
+/// Days that count where the peaks vary much.
+const SHORT_DAYS: usize = 2;
 /// Days whose peaks are kept.
 pub(crate) const DAYS: usize = 8;
 
@@ -46,6 +48,10 @@ pub struct Tail {
     pub(crate) kills: f32,
     /// The peak of each of the last days, by day modulo the ring.
     pub(crate) days: [f32; DAYS],
+    /// What OOM kills taught to run, of each of the last days, by day modulo the ring.
+    pub(crate) lessons: [f32; DAYS],
+    /// What the tail reaches, and the kills a year that it was found for; 0 kills: not yet found.
+    pub(crate) found: (f32, f32),
 }
 
 impl Tail {
@@ -69,6 +75,9 @@ impl Tail {
         self.decay(at, half_life);
         self.lesson = self.lesson.max(limit * bump);
         self.kills += 1.0;
+        if let Some(day) = self.lessons.get_mut(number::ring(at.div_euclid(86_400), DAYS as i64)) {
+            *day = day.max(limit * bump);
+        }
     }
 
     fn decay(&mut self, at: i64, half_life: i64) {
@@ -100,9 +109,13 @@ impl Tail {
             if let Some(day) = self.days.get_mut(number::ring(to - gone, DAYS as i64)) {
                 *day = 0.0;
             }
+            if let Some(day) = self.lessons.get_mut(number::ring(to - gone, DAYS as i64)) {
+                *day = 0.0;
+            }
         }
         self.open = 0.0;
         self.slot = slot;
+        self.found = (0.0, 0.0);
     }
 
     /// Standard deviation of the logarithm of the six-hour peaks.
@@ -124,35 +137,51 @@ impl Tail {
         self.lesson
     }
 
-    /// The highest of the peaks of the last `days` days, today's included.
-    #[must_use]
-    pub fn highest_of(&self, days: usize) -> f32 {
-        let today = number::ring(self.at.div_euclid(86_400), DAYS as i64);
-        (0..days.min(DAYS)).filter_map(|back| self.days.get((today + DAYS - back) % DAYS)).fold(0.0, |a, b| b.max(a))
-    }
-
     /// The level that memory is expected to pass `kills_per_year` times a year.
     #[must_use]
-    pub fn reach(&self, prices: &LimitPrices) -> f32 {
-        let share = (prices.kills_per_year / SLOTS_A_YEAR).clamp(1e-6, 0.5);
+    pub fn reach(&self, kills_per_year: f32) -> f32 {
+        let share = (kills_per_year / SLOTS_A_YEAR).clamp(1e-6, 0.5);
         let gumbel = -(-(1.0 - share).ln()).ln();
         let factor = 0.779_697 * (gumbel - 0.577_216);
         let mean = if self.slots > 0.0 { self.mean } else { self.open.max(1.0).ln() };
         (mean + factor * self.deviation()).exp()
     }
 
+    /// The same, found once for each slot.
+    pub(crate) fn find_reach(&mut self, kills_per_year: f32) -> f32 {
+        if self.found.1 <= 0.0 || self.found.1.to_bits() != kills_per_year.to_bits() || self.slots < 1.0 {
+            self.found = (self.reach(kills_per_year), kills_per_year);
+        }
+        self.found.0
+    }
+
     /// What the limit should be.
     #[must_use]
-    pub fn need(&self, prices: &LimitPrices) -> f32 {
-        self.reach(prices)
+    pub fn need(&mut self, prices: &LimitPrices) -> f32 {
+        self.find_reach(prices.kills_per_year)
             .min(self.peak * prices.most_margin)
             .max(self.peak * prices.least_margin)
             .max(self.lesson)
     }
 
-    /// What request and limit should be where they must be equal: the highest of the last days' peaks with a margin.
+    /// What request and limit should be where they must be equal: the highest of the last eight days' peaks with a
+    /// margin. The more the peaks vary, the fewer of those days count, as an old peak then says little of the next.
     #[must_use]
     pub fn equal(&self, prices: &LimitPrices) -> f32 {
-        (self.highest_of(prices.equal_days) * prices.equal_margin).max(self.lesson * prices.equal_lesson)
+        let unsteady = (self.deviation() / prices.equal_steady).powi(4);
+        let (short, long) = (self.highest_of(&self.days, SHORT_DAYS), self.highest_of(&self.days, DAYS));
+        let level = short + (long - short) / (1.0 + unsteady);
+        let (short, long) =
+            (self.highest_of(&self.lessons, SHORT_DAYS), self.highest_of(&self.lessons, DAYS));
+        let lesson = short + (long - short) / (1.0 + unsteady);
+        (level * prices.equal_margin).max(lesson * prices.equal_lesson)
+    }
+
+    /// The highest entry of a ring for the last `days` days, today included.
+    fn highest_of(&self, ring: &[f32; DAYS], days: usize) -> f32 {
+        let today = number::ring(self.at.div_euclid(86_400), DAYS as i64);
+        (0..days.min(DAYS))
+            .filter_map(|back| ring.get((today + DAYS - back) % DAYS))
+            .fold(0.0, |a, b| b.max(a))
     }
 }

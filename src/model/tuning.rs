@@ -4,7 +4,7 @@ use super::hold::HoldRule;
 use super::level::Level;
 
 /// How many rules propose a level for a resource.
-pub const BASES: usize = 5;
+pub const BASES: usize = 6;
 /// How many margins are weighed for each of them.
 pub const MARGINS: usize = 6;
 
@@ -31,6 +31,8 @@ pub struct Tuning {
     pub calm: f32,
     /// An underrun costs less where usage is more restless than `calm`, more where it is calmer: by this quarter power.
     pub calm_quarters: u8,
+    /// What goes above this many times the mean does not count in the costs: nobody reserves for such a burst.
+    pub burst: f32,
     /// The chosen candidate stays until another is cheaper by this share.
     pub inertia: f32,
     /// The margin that is assumed before anything was learned.
@@ -63,16 +65,24 @@ impl Tuning {
     #[must_use]
     pub fn cpu() -> Self {
         Self {
-            levels: [Level::QuarterHour, Level::Hour, Level::SameTime, Level::P80, Level::P90],
+            levels: [
+                Level::QuarterHour,
+                Level::Hour,
+                Level::FourHours,
+                Level::SameTime,
+                Level::Ahead,
+                Level::P80,
+            ],
             margins: [0.9, 1.0, 1.06, 1.12, 1.2, 1.35],
             half_life: 86_400,
-            memory: 3 * 86_400,
-            hold: HoldRule { grow: 0.1, shrink: 0.05, price: 600.0 },
+            memory: 4 * 86_400,
+            hold: HoldRule { grow: 0.03, shrink: 0.07, price: 800.0 },
             unit: 1.0,
             unit_quarters: 1,
             calm: 0.1,
-            calm_quarters: 2,
-            inertia: 0.06,
+            calm_quarters: 1,
+            burst: 6.0,
+            inertia: 0.02,
             prior_margin: 1.15,
             prior_hours: 2.0,
             by_load: false,
@@ -83,16 +93,24 @@ impl Tuning {
     #[must_use]
     pub fn memory() -> Self {
         Self {
-            levels: [Level::Hour, Level::FourHours, Level::HalfDay, Level::P90, Level::P98],
-            margins: [0.95, 1.0, 1.02, 1.05, 1.1, 1.2],
-            half_life: 86_400,
-            memory: 3 * 86_400,
-            hold: HoldRule { grow: 0.015, shrink: 0.03, price: 3600.0 },
+            levels: [
+                Level::QuarterHour,
+                Level::Hour,
+                Level::FourHours,
+                Level::HalfDay,
+                Level::P90,
+                Level::P98,
+            ],
+            margins: [0.97, 1.0, 1.015, 1.03, 1.06, 1.12],
+            half_life: 2 * 86_400,
+            memory: 129_600,
+            hold: HoldRule { grow: 0.02, shrink: 0.045, price: 4500.0 },
             unit: 4096.0,
-            unit_quarters: 3,
-            calm: 0.02,
-            calm_quarters: 0,
-            inertia: 0.04,
+            unit_quarters: 4,
+            calm: 0.016,
+            calm_quarters: 1,
+            burst: 100.0,
+            inertia: 0.025,
             prior_margin: 1.1,
             prior_hours: 2.0,
             by_load: false,

@@ -41,26 +41,40 @@ pub fn prices(
 }
 
 const BALANCED: Prices = Prices {
-    cpu: RequestPrices { underrun: 22.0, change: 1.0 },
-    memory: RequestPrices { underrun: 60.0, change: 1.0 },
+    cpu: RequestPrices { underrun: 28.0, change: 1.0 },
+    memory: RequestPrices { underrun: 65.0, change: 1.0 },
     limit: LimitPrices {
         kills_per_year: 1.0,
-        least_margin: 1.6,
-        most_margin: 2.5,
-        equal_days: 6,
+        least_margin: 1.5,
+        most_margin: 2.0,
+        equal_steady: 0.45,
         equal_margin: 1.1,
-        equal_lesson: 0.8,
+        equal_lesson: 1.1,
     },
 };
 
 const ECONOMY: Prices = Prices {
-    cpu: RequestPrices { underrun: 8.0, change: 1.0 },
-    memory: RequestPrices { underrun: 25.0, change: 1.0 },
-    limit: LimitPrices { kills_per_year: 10.0, least_margin: 1.25, most_margin: 1.6, equal_margin: 1.05, ..BALANCED.limit },
+    cpu: RequestPrices { underrun: 12.0, change: 1.0 },
+    memory: RequestPrices { underrun: 30.0, change: 1.0 },
+    limit: LimitPrices {
+        kills_per_year: 10.0,
+        least_margin: 1.25,
+        most_margin: 1.6,
+        equal_steady: 0.3,
+        equal_margin: 1.05,
+        equal_lesson: 1.0,
+    },
 };
 
 const CRITICAL: Prices = Prices {
-    cpu: RequestPrices { underrun: 120.0, change: 1.0 },
-    memory: RequestPrices { underrun: 300.0, change: 1.0 },
-    limit: LimitPrices { kills_per_year: 0.1, least_margin: 2.5, most_margin: 5.0, equal_margin: 1.5, equal_days: 8, ..BALANCED.limit },
+    cpu: RequestPrices { underrun: 220.0, change: 1.0 },
+    memory: RequestPrices { underrun: 400.0, change: 1.0 },
+    limit: LimitPrices {
+        kills_per_year: 0.1,
+        least_margin: 2.8,
+        most_margin: 6.0,
+        equal_steady: 100.0,
+        equal_margin: 1.6,
+        equal_lesson: 1.5,
+    },
 };

@@ -136,17 +136,28 @@ impl fmt::Display for Reason {
             Self::Body { resource, because, value } => {
                 let base = amount(resource, because.base);
                 let (unused, short) = (because.unused * 100.0, because.short * 100.0);
-                write!(f, "{resource} {}: {} {base} x {:.2}, ", amount(resource, value), because.level, because.margin)?;
+                write!(
+                    f,
+                    "{resource} {}: {} {base} x {:.2}, ",
+                    amount(resource, value),
+                    because.level,
+                    because.margin
+                )?;
                 write!(f, "the cheapest so far, leaving {unused:.0} % unused and {short:.2} % short")
             }
             Self::Tail { resource, peak, deviation, value } => {
                 let (value, peak) = (amount(resource, value), amount(resource, peak));
-                write!(f, "{resource} {value}: the tail above the peak of {peak}, whose logarithm varies by {deviation:.2}")
+                write!(
+                    f,
+                    "{resource} {value}: the tail above the peak of {peak}, whose logarithm varies by {deviation:.2}"
+                )
             }
             Self::Killed { resource, kills, value } => {
                 write!(f, "{resource} {}: learned from {kills} OOM kills", amount(resource, value))
             }
-            Self::Tied { resource, rule, value } => write!(f, "{resource} {}: {rule}", amount(resource, value)),
+            Self::Tied { resource, rule, value } => {
+                write!(f, "{resource} {}: {rule}", amount(resource, value))
+            }
             Self::Raised { resource, from, value } => {
                 let (from, value) = (amount(resource, from), amount(resource, value));
                 write!(f, "{resource} raised from {from} to {value}, the least allowed")
@@ -159,38 +170,9 @@ impl fmt::Display for Reason {
                 let (from, value) = (amount(resource, from), amount(resource, value));
                 write!(f, "{resource} stays at {value} instead of {from}: the policy does not shrink memory")
             }
-            Self::Rounded { resource, value } => write!(f, "{resource} rounded up to {}", amount(resource, value)),
+            Self::Rounded { resource, value } => {
+                write!(f, "{resource} rounded up to {}", amount(resource, value))
+            }
         }
-    }
-}
-
-/// At most this many reasons are kept; more than any chain has.
-const MOST: usize = 20;
-
-/// The reasons of one recommendation in the order of the steps, without an allocation.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Chain {
-    steps: [Option<Reason>; MOST],
-    len: usize,
-}
-
-impl Default for Chain {
-    fn default() -> Self {
-        Self { steps: [None; MOST], len: 0 }
-    }
-}
-
-impl Chain {
-    /// Adds a step; one past the last place is dropped.
-    pub fn push(&mut self, reason: Reason) {
-        if let Some(slot) = self.steps.get_mut(self.len) {
-            *slot = Some(reason);
-            self.len += 1;
-        }
-    }
-
-    /// The steps in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Reason> {
-        self.steps.iter().take(self.len).flatten()
     }
 }

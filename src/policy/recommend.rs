@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::reason::{Chain, Reason, Resource};
+use super::reason::{Reason, Resource};
 use super::round::{round_up_bytes, round_up_cores};
 use super::rules::{CpuLimitRule, MemoryLimitRule, Rules};
 use crate::model::{Confidence, Estimate, HoldRule, LimitNeed, Need};
@@ -40,15 +40,29 @@ pub struct Recommendation {
     pub memory_hold: Option<HoldRule>,
     /// How much history stands behind it.
     pub confidence: Confidence,
-    /// Why.
-    pub reasons: Chain,
 }
 
 /// What `need` comes to under `rules` for a container that is `current` now.
 #[must_use]
 pub fn recommend(need: &Estimate, rules: &Rules, current: &ContainerSize) -> Recommendation {
-    let mut chain = Chain::default();
-    chain.push(Reason::Seen { samples: need.samples, hours: need.hours, confidence: need.confidence });
+    steps(need, rules, current, &mut |_| ())
+}
+
+/// The same, with the chain of its reasons in the order of the steps.
+#[must_use]
+pub fn explain(need: &Estimate, rules: &Rules, current: &ContainerSize) -> (Recommendation, Vec<Reason>) {
+    let mut reasons = Vec::new();
+    let found = steps(need, rules, current, &mut |reason| reasons.push(reason));
+    (found, reasons)
+}
+
+fn steps(
+    need: &Estimate,
+    rules: &Rules,
+    current: &ContainerSize,
+    because: &mut impl FnMut(Reason),
+) -> Recommendation {
+    because(Reason::Seen { samples: need.samples, hours: need.hours, confidence: need.confidence });
     let mut found = Recommendation {
         target: *current,
         lower: ContainerSize::default(),
@@ -56,36 +70,41 @@ pub fn recommend(need: &Estimate, rules: &Rules, current: &ContainerSize) -> Rec
         cpu_hold: None,
         memory_hold: None,
         confidence: need.confidence,
-        reasons: chain,
     };
     if let Some(cpu) = &need.cpu {
-        size_cpu(cpu, rules, current, &mut found);
+        size_cpu(cpu, rules, current, &mut found, because);
     }
     if let Some(limit) = &need.limit {
-        size_memory(need.memory.as_ref(), limit, rules, current, &mut found);
+        size_memory(need.memory.as_ref(), limit, rules, current, &mut found, because);
     }
     found
 }
 
-fn size_cpu(need: &Need, rules: &Rules, current: &ContainerSize, found: &mut Recommendation) {
+fn size_cpu(
+    need: &Need,
+    rules: &Rules,
+    current: &ContainerSize,
+    found: &mut Recommendation,
+    because: &mut impl FnMut(Reason),
+) {
     let resource = Resource::Cpu;
     let range = (rules.range.min_cpu.0, rules.range.max_cpu.map(|most| most.0));
-    found.reasons.push(Reason::Body { resource, because: need.because, value: need.target });
-    let wanted = within(need.target, range, resource, &mut found.reasons);
+    because(Reason::Body { resource, because: need.because, value: need.target });
+    let wanted = within(need.target, range, resource, because);
     let request = round_up_cores(Cores(wanted));
-    found.reasons.push(Reason::Rounded { resource, value: request.0 });
+    because(Reason::Rounded { resource, value: request.0 });
     found.target.cpu_request = Some(request);
     found.lower.cpu_request = Some(Cores(need.lower.max(range.0).min(request.0)));
     found.upper.cpu_request = Some(Cores(need.upper.max(request.0)));
     found.cpu_hold = Some(need.hold);
-    found.target.cpu_limit = limit_cpu(request, rules.cpu_limit, current, &mut found.reasons);
+    found.target.cpu_limit = limit_cpu(request, rules.cpu_limit, current, because);
 }
 
 fn limit_cpu(
     request: Cores,
     rule: CpuLimitRule,
     current: &ContainerSize,
-    reasons: &mut Chain,
+    because: &mut impl FnMut(Reason),
 ) -> Option<Cores> {
     let resource = Resource::CpuLimit;
     let limit = match (rule, current.cpu_limit) {
@@ -103,7 +122,7 @@ fn limit_cpu(
         CpuLimitRule::Ratio => "keeps its ratio to the request",
         CpuLimitRule::Keep | CpuLimitRule::Remove => "raised to the request",
     };
-    reasons.push(Reason::Tied { resource, rule, value: limit.0 });
+    because(Reason::Tied { resource, rule, value: limit.0 });
     Some(limit)
 }
 
@@ -113,35 +132,37 @@ fn size_memory(
     rules: &Rules,
     current: &ContainerSize,
     found: &mut Recommendation,
+    because: &mut impl FnMut(Reason),
 ) {
     let resource = Resource::Memory;
     let tied = rules.memory_limit == MemoryLimitRule::Equal;
     let range = (rules.range.min_memory.as_f64(), rules.range.max_memory.map(Bytes::as_f64));
-    let reasons = &mut found.reasons;
     let (target, bounds) = match body {
         Some(body) if !tied => {
-            reasons.push(Reason::Body { resource, because: body.because, value: body.target });
+            because(Reason::Body { resource, because: body.because, value: body.target });
             found.memory_hold = Some(body.hold);
             (body.target, (body.lower, body.upper))
         }
         _ => {
             let target = if tied { tail.equal } else { tail.lesson };
-            reasons.push(tail_reason(tail, resource, target));
+            because(tail_reason(tail, resource, target));
             found.memory_hold = body.map(|body| body.hold);
             (target, (target, target / (1.0 - f64::from(body.map_or(0.0, |body| body.hold.shrink)))))
         }
     };
-    let mut wanted = within(target, range, resource, reasons);
-    if let Some(now) = current.memory_request.map(Bytes::as_f64).filter(|now| !rules.shrink_memory && *now > wanted) {
-        reasons.push(Reason::NoShrink { resource, from: wanted, value: now });
+    let mut wanted = within(target, range, resource, because);
+    if let Some(now) =
+        current.memory_request.map(Bytes::as_f64).filter(|now| !rules.shrink_memory && *now > wanted)
+    {
+        because(Reason::NoShrink { resource, from: wanted, value: now });
         wanted = now;
     }
     let request = round_up_bytes(Bytes::from_f64(wanted));
-    reasons.push(Reason::Rounded { resource, value: request.as_f64() });
+    because(Reason::Rounded { resource, value: request.as_f64() });
     found.target.memory_request = Some(request);
     found.lower.memory_request = Some(Bytes::from_f64(bounds.0.max(range.0)).min(request));
     found.upper.memory_request = Some(Bytes::from_f64(bounds.1).max(request));
-    found.target.memory_limit = limit_memory(request, tail, rules, current, reasons);
+    found.target.memory_limit = limit_memory(request, tail, rules, current, because);
 }
 
 fn tail_reason(tail: &LimitNeed, resource: Resource, value: f64) -> Reason {
@@ -156,7 +177,7 @@ fn limit_memory(
     tail: &LimitNeed,
     rules: &Rules,
     current: &ContainerSize,
-    reasons: &mut Chain,
+    because: &mut impl FnMut(Reason),
 ) -> Option<Bytes> {
     let resource = Resource::MemoryLimit;
     let (limit, rule) = match (rules.memory_limit, current.memory_limit) {
@@ -164,15 +185,18 @@ fn limit_memory(
         (MemoryLimitRule::Equal, _) => (request, "equals the request"),
         (_, None) if !rules.add_limit => return None,
         (MemoryLimitRule::Tail, _) => {
-            reasons.push(tail_reason(tail, resource, tail.tail));
+            because(tail_reason(tail, resource, tail.tail));
             let range = (request.as_f64(), rules.range.max_memory.map(Bytes::as_f64));
-            let limit = within(tail.tail, range, resource, reasons);
+            let limit = within(tail.tail, range, resource, because);
             let limit = round_up_bytes(Bytes::from_f64(limit)).max(request);
-            reasons.push(Reason::Rounded { resource, value: limit.as_f64() });
+            because(Reason::Rounded { resource, value: limit.as_f64() });
             return Some(limit);
         }
         (_, Some(limit)) if rules.memory_limit == MemoryLimitRule::Ratio => {
-            let ratio = current.memory_request.filter(|now| now.0 > 0).map_or(1.0, |now| limit.as_f64() / now.as_f64());
+            let ratio = current
+                .memory_request
+                .filter(|now| now.0 > 0)
+                .map_or(1.0, |now| limit.as_f64() / now.as_f64());
             let limit = Bytes::from_f64(request.as_f64() * ratio.max(1.0));
             (round_up_bytes(limit), "keeps its ratio to the request")
         }
@@ -180,19 +204,24 @@ fn limit_memory(
         (_, Some(_)) => (request, "raised to the request"),
         (_, None) => return None,
     };
-    reasons.push(Reason::Tied { resource, rule, value: limit.as_f64() });
+    because(Reason::Tied { resource, rule, value: limit.as_f64() });
     Some(limit)
 }
 
 /// `value` moved into the range, with the reason. The most wins over the least.
-fn within(value: f64, (least, most): (f64, Option<f64>), resource: Resource, reasons: &mut Chain) -> f64 {
+fn within(
+    value: f64,
+    (least, most): (f64, Option<f64>),
+    resource: Resource,
+    because: &mut impl FnMut(Reason),
+) -> f64 {
     let mut moved = value;
     if moved < least {
-        reasons.push(Reason::Raised { resource, from: moved, value: least });
+        because(Reason::Raised { resource, from: moved, value: least });
         moved = least;
     }
     if let Some(most) = most.filter(|most| moved > *most) {
-        reasons.push(Reason::Capped { resource, from: moved, value: most });
+        because(Reason::Capped { resource, from: moved, value: most });
         moved = most;
     }
     moved

@@ -5,19 +5,13 @@ use crate::units::{Bytes, Cores, MIB};
 /// The next multiple, at or above `value`, of the largest of 1, 2, 5, 10, 20, 50 … that is at most 2 % of it.
 fn up(value: u64) -> u64 {
     let most = value / 50;
-    let mut step = 1_u64;
-    let mut factors = [2, 5, 10].into_iter();
-    let mut decade = 1_u64;
-    while let Some(next) = factors.next().map(|factor| decade.saturating_mul(factor)) {
-        if next > most {
-            break;
-        }
-        step = next;
-        if factors.len() == 0 {
-            decade = decade.saturating_mul(10);
-            factors = [2, 5, 10].into_iter();
-        }
-    }
+    let Some(digits) = most.checked_ilog10() else { return value };
+    let decade = 10_u64.pow(digits);
+    let step = match most / decade {
+        1 => 1,
+        2..=4 => 2,
+        _ => 5,
+    } * decade;
     value.div_ceil(step).saturating_mul(step)
 }
 

@@ -28,8 +28,8 @@ impl NamedArm {
     }
 }
 
-/// The names that [`peer`] knows, with what each is.
-pub const PEERS: [(&str, &str); 13] = [
+/// The names that [`named`] knows, with what each is.
+pub const NAMES: [(&str, &str); 13] = [
     ("plumb", "plumb's own model, policy and steps, objective Balanced"),
     ("plumb-economy", "the same, objective Economy"),
     ("plumb-critical", "the same, objective Critical"),
@@ -45,9 +45,9 @@ pub const PEERS: [(&str, &str); 13] = [
     ("fixed", "the request in the trace's table, else the first day's max x 1.3"),
 ];
 
-/// The peer of that name.
+/// The sizer of that name.
 #[must_use]
-pub fn peer(name: &str) -> Option<NamedArm> {
+pub fn named(name: &str) -> Option<NamedArm> {
     Some(match name {
         "plumb" => own(name, Objective::Balanced, true),
         "plumb-economy" => own(name, Objective::Economy, true),

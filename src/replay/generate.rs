@@ -9,7 +9,6 @@ mod shapes;
 mod tests;
 
 use chance::Chance;
-pub use shapes::Archetype;
 use shapes::Shape;
 
 use super::trace::{Allocation, Allocations, Series};
@@ -26,17 +25,6 @@ const DAY: i64 = 86_400;
 const CPU_GRAIN: f64 = 1e-4;
 const MEMORY_GRAIN: f64 = 65_536.0;
 
-/// A generated fleet: what a trace file and its table of allocations would hold.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fleet {
-    /// The containers, by name.
-    pub containers: Vec<Series>,
-    /// What each was given by its owner.
-    pub given: Allocations,
-    /// What each is, beside `containers`.
-    pub archetypes: Vec<Archetype>,
-}
-
 /// What one container of the fleet is made from.
 #[derive(Clone, Copy, Debug)]
 struct Spec {
@@ -50,18 +38,16 @@ struct Spec {
     request: (u64, u64),
 }
 
-/// `days` of the fleet, at most [`MAX_DAYS`], a sample each 5 minutes.
+/// `days` of the fleet, at most [`MAX_DAYS`], a sample each 5 minutes; and what each container was given by its owner.
 #[must_use]
-pub fn fleet(seed: u64, days: u32) -> Fleet {
-    let mut made = Fleet { containers: Vec::new(), given: Allocations::new(), archetypes: Vec::new() };
-    for (place, spec) in (0_u64..).zip(&fleet::SPECS) {
+pub fn fleet(seed: u64, days: u32) -> (Vec<Series>, Allocations) {
+    let made = (0_u64..).zip(&fleet::SPECS).map(|(place, spec)| {
         // Each container has chances of its own, so that adding one leaves the others as they are.
         let mut chance = Chance::new(seed ^ place.wrapping_mul(0x2545_f491_4f6c_dd1d));
-        made.containers.push(container(spec, days.min(MAX_DAYS), &mut chance));
-        made.given.insert(spec.name.to_owned(), allocation(spec));
-        made.archetypes.push(spec.shape.archetype());
-    }
-    made
+        container(spec, days.min(MAX_DAYS), &mut chance)
+    });
+    let given = fleet::SPECS.iter().map(|spec| (spec.name.to_owned(), allocation(spec)));
+    (made.collect(), given.collect())
 }
 
 fn allocation(spec: &Spec) -> Allocation {

@@ -188,6 +188,12 @@ impl Demo {
             None => format!("The trace {}: {containers}, {days}.", rows::shown(&self.trace)),
         }
     }
+
+    /// What the page begins with: what was replayed, and what that saves.
+    #[must_use]
+    pub fn lead(&self) -> String {
+        format!("{}\n{}", self.note(), savings(self))
+    }
 }
 
 /// All that the demo prints, for a terminal of so many columns.

@@ -115,7 +115,7 @@ async fn record_writes_a_trace(context: Context) -> Result<()> {
     ensure!(meta.lines().nth(1) == Some(format!("{namespace}/web/load,0.2,134217728").as_str()), "{meta}");
     // What is written is what `plumb backtest` reads; there is no day of warm-up in it yet.
     let table =
-        context.plumb(&["backtest", path, "--warmup", "0", "--arms", "vpa", "-o", "json"]).await?.ok()?;
+        context.plumb(&["backtest", path, "--warmup", "0s", "--arms", "vpa", "-o", "json"]).await?.ok()?;
     ensure!(serde_json::from_str::<Value>(&table)?.to_string().contains("vpa"), "{table}");
     Ok(())
 }

@@ -1,1 +1,83 @@
+use super::*;
+use crate::model::Confidence;
 
+const HOLD: HoldRule = HoldRule { grow: 0.03, shrink: 0.07, price: 300.0 };
+
+fn advice(cpu: f64, memory_mib: u64, limit_mib: u64) -> Recommendation {
+    let (cpu_request, memory_request) = (Some(Cores(cpu)), Some(Bytes::from_mib(memory_mib)));
+    let target = ContainerSize {
+        cpu_request,
+        memory_request,
+        cpu_limit: None,
+        memory_limit: Some(Bytes::from_mib(limit_mib)),
+    };
+    Recommendation {
+        target,
+        lower: target,
+        upper: target,
+        cpu_hold: Some(HOLD),
+        memory_hold: Some(HoldRule { price: 300.0 * 1e8, ..HOLD }),
+        confidence: Confidence::High,
+    }
+}
+
+fn running() -> Stepper {
+    Stepper::new(advice(1.0, 1000, 1600).target)
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp(seconds)
+}
+
+#[test]
+fn inside_the_bounds_nothing_changes() {
+    let mut stepper = running();
+    for i in 0..100 {
+        assert_eq!(stepper.step(&advice(0.98, 990, 1600), at(i * 300), false, &Pace::default()), None);
+    }
+}
+
+#[test]
+fn growth_is_taken_at_once_and_whole() {
+    let size = running().step(&advice(3.0, 4000, 5000), at(0), false, &Pace::default()).unwrap();
+    assert_eq!(size.cpu_request, Some(Cores(3.0)));
+    assert_eq!(size.memory_request, Some(Bytes::from_mib(4000)));
+    assert!(size.memory_limit > Some(Bytes::from_mib(5000)));
+}
+
+#[test]
+fn a_shrink_waits_and_goes_in_steps() {
+    let mut stepper = running();
+    let mut seen = vec![1.0];
+    for i in 0..40 {
+        if let Some(size) = stepper.step(&advice(0.2, 1000, 1600), at(i * 300), false, &Pace::default()) {
+            seen.push(size.cpu_request.unwrap().0);
+        }
+    }
+    assert!(seen.windows(2).all(|w| w[1] >= 0.69 * w[0] && w[1] < w[0]), "{seen:?}");
+    assert!((seen.last().unwrap() - 0.2).abs() < 0.05, "{seen:?}");
+}
+
+#[test]
+fn the_cooldown_holds_a_shrink_back() {
+    let mut stepper = running();
+    let pace = Pace { cooldown: 3600, ..Pace::default() };
+    assert!(stepper.step(&advice(2.0, 1000, 1600), at(0), false, &pace).is_some());
+    let changed: Vec<i64> =
+        (1..30).filter(|i| stepper.step(&advice(0.5, 1000, 1600), at(i * 300), false, &pace).is_some()).collect();
+    assert_eq!(changed.first(), Some(&12));
+}
+
+#[test]
+fn a_kill_raises_the_limit_at_once() {
+    let mut stepper = running();
+    let size = stepper.step(&advice(1.0, 1010, 2400), at(300), true, &Pace::default()).unwrap();
+    assert!(size.memory_limit >= Some(Bytes::from_mib(2400)));
+}
+
+#[test]
+fn a_tied_limit_follows_the_request() {
+    let mut stepper = Stepper::new(advice(1.0, 1000, 1000).target);
+    let size = stepper.step(&advice(1.0, 1300, 1300), at(300), false, &Pace::default()).unwrap();
+    assert_eq!((size.memory_request, size.memory_limit), (Some(Bytes::from_mib(1300)), Some(Bytes::from_mib(1300))));
+}

@@ -1,1 +1,73 @@
+use super::*;
 
+const PRICES: RequestPrices = RequestPrices { underrun: 28.0, change: 1.0 };
+
+fn fed(values: impl Iterator<Item = f32>) -> Demand {
+    let (mut demand, tuning) = (Demand::default(), Tuning::cpu());
+    for (i, value) in (0..).zip(values) {
+        demand.add(value, i * INTERVAL, &tuning);
+        demand.ask(&PRICES, &tuning);
+    }
+    demand
+}
+
+fn target(demand: &mut Demand) -> f32 {
+    demand.ask(&PRICES, &Tuning::cpu()).unwrap().target
+}
+
+#[test]
+fn a_steady_need_gets_a_small_margin() {
+    let mut demand = fed((0..2000).map(|i| 1.0 + 0.01 * (i % 7) as f32));
+    let target = target(&mut demand);
+    assert!((1.03..1.2).contains(&target), "{target}");
+}
+
+#[test]
+fn a_rare_spike_is_not_reserved_for_and_a_new_level_is() {
+    let mut demand = fed((0..2000).map(|i| if i % 288 == 5 { 8.0 } else { 1.0 }));
+    assert!(target(&mut demand) < 2.0);
+    let mut demand = fed((0..2000).map(|i| if i < 1980 { 1.0 } else { 4.0 }));
+    let target = target(&mut demand);
+    assert!((3.9..6.0).contains(&target), "{target}");
+}
+
+#[test]
+fn costs_add_up() {
+    let demand = fed((0..600).map(|i| 1.0 + (i % 13) as f32 / 10.0));
+    let (tuning, costs) = (Tuning::cpu(), &demand.costs);
+    for base in 0..BASES {
+        for (short, margin) in costs.short[base].iter().zip(tuning.margins) {
+            let unused = costs.reserved[base] * margin + short - costs.used;
+            assert!(*short >= 0.0 && unused > -1e-3 * costs.used, "{base} {margin}: {unused}");
+        }
+        assert!(costs.short[base].windows(2).all(|w| w[1] <= w[0]), "more margin, less short");
+    }
+}
+
+#[test]
+fn costs_are_forgotten_by_time() {
+    let mut demand = fed((0..2000).map(|_| 5.0));
+    let tuning = Tuning::cpu();
+    let long_after = 2000 * INTERVAL + 365 * 86_400;
+    for i in 0..300 {
+        demand.add(1.0, long_after + i * INTERVAL, &tuning);
+    }
+    let target = target(&mut demand);
+    assert!((1.0..1.4).contains(&target), "{target}");
+}
+
+#[test]
+fn a_daily_cycle_is_foreseen() {
+    // An hour of load each day, from nothing: only yesterday tells of it.
+    let (tuning, mut demand) = (Tuning::cpu(), Demand::default());
+    let load = |i: i64| if (100..112).contains(&(i % 288)) { 4.0 } else { 0.5 };
+    let mut ready = 0;
+    for i in 0..20 * 288 {
+        demand.add(load(i), i * INTERVAL, &tuning);
+        let asked = demand.ask(&RequestPrices { underrun: 200.0, change: 1.0 }, &tuning).unwrap();
+        if i > 15 * 288 && i % 288 == 99 {
+            ready += usize::from(asked.target >= 4.0);
+        }
+    }
+    assert!(ready >= 4, "ready on {ready} of 5 days");
+}

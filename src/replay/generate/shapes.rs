@@ -10,43 +10,26 @@ const DAY: f64 = 24.0 * HOUR;
 /// A kind of container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
+    /// Follows its users: busy by day, less at the weekend.
     Daily,
+    /// Works for an hour or two each night.
     Batch,
+    /// Quiet, with short bursts at any time.
     Spiky,
+    /// Memory grows until it is restarted.
     Leaking,
+    /// A burst at start, then the heap grows in steps to its plateau.
     Jvm,
+    /// Nobody calls it.
     Idle,
+    /// Needs a quarter more each week.
     Growing,
+    /// Crashes every few hours and starts afresh.
     Restarting,
+    /// Memory fills, then stays full.
     Caching,
+    /// A release makes it need half as much again.
     Shift,
-}
-
-/// What a generated container is, in words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Archetype {
-    /// In one or two words.
-    pub name: &'static str,
-    /// What is typical of it.
-    pub typical: &'static str,
-}
-
-impl Shape {
-    pub(super) fn archetype(self) -> Archetype {
-        let (name, typical) = match self {
-            Self::Daily => ("daily", "follows its users: busy by day, less at the weekend"),
-            Self::Batch => ("batch", "works for an hour or two each night"),
-            Self::Spiky => ("spiky", "quiet, with short bursts at any time"),
-            Self::Leaking => ("leaking", "memory grows until it is restarted"),
-            Self::Jvm => ("JVM", "a burst at start, then the heap grows in steps to its plateau"),
-            Self::Idle => ("idle", "nobody calls it"),
-            Self::Growing => ("growing", "needs a quarter more each week"),
-            Self::Restarting => ("restarting", "crashes every few hours and starts afresh"),
-            Self::Caching => ("caching", "memory fills, then stays full"),
-            Self::Shift => ("level shift", "a release makes it need half as much again"),
-        };
-        Archetype { name, typical }
-    }
 }
 
 /// The course of one container. To be asked at rising times.

@@ -3,13 +3,13 @@ use super::*;
 #[test]
 fn a_seed_repeats_and_another_differs() {
     assert_eq!(fleet(7, 3), fleet(7, 3));
-    assert_ne!(fleet(7, 3).containers, fleet(8, 3).containers);
+    assert_ne!(fleet(7, 3).0, fleet(8, 3).0);
 }
 
 #[test]
 fn a_longer_fleet_begins_as_a_shorter_one() {
-    let (short, long) = (fleet(1, 2), fleet(1, 4));
-    for (short, long) in short.containers.iter().zip(&long.containers) {
+    let ((short, _), (long, _)) = (fleet(1, 2), fleet(1, 4));
+    for (short, long) in short.iter().zip(&long) {
         assert_eq!(*short, long.until(START.plus(2 * DAY - 1)));
     }
 }
@@ -17,9 +17,7 @@ fn a_longer_fleet_begins_as_a_shorter_one() {
 #[test]
 fn samples_are_sane_and_as_a_trace_holds_them() {
     for seed in 0..8 {
-        let fleet = fleet(seed, 14);
-        assert_eq!(fleet.containers.len(), fleet.archetypes.len());
-        for series in &fleet.containers {
+        for series in &fleet(seed, 14).0 {
             assert_eq!(series.len(), 14 * 288);
             assert!(series.times().windows(2).all(|w| w[1] - w[0] == STEP));
             for (_, cpu, memory) in series.samples() {
@@ -33,10 +31,10 @@ fn samples_are_sane_and_as_a_trace_holds_them() {
 
 #[test]
 fn names_are_unique_and_each_has_a_request() {
-    let fleet = fleet(0, 1);
-    assert_eq!(fleet.given.len(), fleet.containers.len());
-    assert!(fleet.containers.iter().all(|series| fleet.given.contains_key(&series.id)));
-    assert!(fleet.containers.iter().all(|series| series.id.len() <= 19), "a table has 80 columns");
+    let (containers, given) = fleet(0, 1);
+    assert_eq!(given.len(), containers.len());
+    assert!(containers.iter().all(|series| given.contains_key(&series.id)));
+    assert!(containers.iter().all(|series| series.id.len() <= 19), "a table has 80 columns");
 }
 
 /// The mean of a week over whole days, of `value` of each sample.
@@ -48,8 +46,8 @@ fn mean(series: &Series, days: std::ops::Range<i64>, value: fn((i64, f64, f64)) 
 
 #[test]
 fn shapes_do_what_their_words_say() {
-    let fleet = fleet(3, 14);
-    let named = |name: &str| fleet.containers.iter().find(|s| s.id == name).unwrap();
+    let (containers, _) = fleet(3, 14);
+    let named = |name: &str| containers.iter().find(|s| s.id == name).unwrap();
     let cpu = |s: (i64, f64, f64)| s.1;
     let memory = |s: (i64, f64, f64)| s.2;
     let web = named("deployment-web");
@@ -67,10 +65,10 @@ fn shapes_do_what_their_words_say() {
 
 #[test]
 fn requests_are_mostly_too_large_and_here_and_there_too_small() {
-    let fleet = fleet(1, 14);
+    let (containers, given) = fleet(1, 14);
     let (mut generous, mut small) = (0, 0);
-    for series in &fleet.containers {
-        let request = fleet.given[&series.id].memory.unwrap().as_f64();
+    for series in &containers {
+        let request = given[&series.id].memory.unwrap().as_f64();
         generous += usize::from(mean(series, 0..14, |s| s.2) * 1.5 < request);
         small += usize::from(series.memory().iter().any(|&m| m > request));
     }

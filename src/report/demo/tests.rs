@@ -5,7 +5,7 @@ use crate::replay::{arms, generate, outcome};
 use crate::units::Timestamp;
 
 fn replayed(containers: Vec<Series>, given: &Allocations) -> Demo {
-    let sizers: Vec<_> = [OURS, TODAY].into_iter().filter_map(arms::peer).collect();
+    let sizers: Vec<_> = [OURS, TODAY].into_iter().filter_map(arms::named).collect();
     assert_eq!(sizers.len(), 2);
     let outcome =
         outcome::run("t", containers.into_iter().map(Ok), given, &sizers, &Rules::default()).unwrap();
@@ -75,10 +75,10 @@ fn what_is_unknown_is_a_dash() {
 
 #[test]
 fn progress_ends_with_the_score() {
-    let fleet = generate::fleet(2, 3);
-    let sizers: Vec<_> = [OURS, TODAY].into_iter().filter_map(arms::peer).collect();
+    let (fleet, given) = generate::fleet(2, 3);
+    let sizers: Vec<_> = [OURS, TODAY].into_iter().filter_map(arms::named).collect();
     let outcome =
-        outcome::run("t", fleet.containers.into_iter().map(Ok), &fleet.given, &sizers, &Rules::default())
+        outcome::run("t", fleet.into_iter().map(Ok), &given, &sizers, &Rules::default())
             .unwrap();
     let frames = progress(&outcome, 6);
     assert_eq!(frames.len(), 6);

@@ -25,7 +25,7 @@ export CGO_ENABLED=0
 
 # What a module pins, as one number.
 pins() {
-    { go version; echo "${KUBEBUILDER_ASSETS:-}"; cat "$1"/*; cat "$0"; } | sha256sum | cut -d' ' -f1
+    { go version; cat "$1"/*; cat "$0"; } | sha256sum | cut -d' ' -f1
 }
 
 # go_part NAME MODULE BIN LDFLAGS: builds every `tool` of the module, or its own main package when it names none.
@@ -128,13 +128,17 @@ deb() {
 # As root, apt would hand this to a user who may not write here.
 fetch() { apt-get download -qq -o APT::Sandbox::User=root "$1"; }
 
-mkdir -p "$out"
-# Two builds at once would do the same work twice.
-exec 9> "$out/build.lock"
-command -v flock > /dev/null && flock 9
+# Two builds of a part at once would do the same work twice; of different parts they may go on side by side.
+lock() {
+    mkdir -p "$out/stamps"
+    exec 9> "$out/stamps/$1.lock"
+    command -v flock > /dev/null || return 0
+    flock --nonblock 9 || { say "waiting for another build of $1"; flock 9; }
+}
 
 [ $# -gt 0 ] || set -- kubernetes load runtime deb metrics-server kwok
 for part in "$@"; do
+    if [ "$part" = kubernetes ]; then lock "$part-$KUBERNETES"; else lock "$part"; fi
     case $part in
     kubernetes | runtime | kwok | load | deb) "$part" ;;
     metrics-server) metrics_server ;;
