@@ -26,7 +26,8 @@ impl Usage {
 
     fn next(&mut self, step: i64) -> (Timestamp, Cores, Bytes) {
         self.at += step;
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random =
+            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let noise = (self.random >> 40) as f64 / (1_u64 << 24) as f64;
         let day = 1.0 + 0.5 * ((self.at % 86_400) as f64 / 86_400.0 * std::f64::consts::TAU).sin();
         let cores = Cores(0.3 * day * (0.7 + 0.6 * noise * noise));

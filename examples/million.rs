@@ -25,7 +25,9 @@ fn main() {
             let noise = f64::from((i ^ (round as u32).wrapping_mul(2_654_435_761)) % 1000) / 1000.0;
             let id = SeriesId(i);
             fleet.add_cpu(id, at, Cores(0.05 + f64::from(i % 97) * 0.01 * (1.0 + noise)), 0.0, None).ok();
-            fleet.add_memory(id, at, Bytes::from_mib(100 + u64::from(i % 977) + (noise * 40.0) as u64), None).ok();
+            fleet
+                .add_memory(id, at, Bytes::from_mib(100 + u64::from(i % 977) + (noise * 40.0) as u64), None)
+                .ok();
         }
         let taken = start.elapsed();
         let total = AtomicU64::new(0);
@@ -47,5 +49,8 @@ fn main() {
         );
     }
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status.lines().filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS")).for_each(|l| println!("{l}"));
+    status
+        .lines()
+        .filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS"))
+        .for_each(|l| println!("{l}"));
 }

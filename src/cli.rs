@@ -6,6 +6,7 @@ mod backtest;
 mod crds;
 mod demo;
 mod record;
+mod run;
 mod scan;
 
 use std::fmt;
@@ -33,6 +34,8 @@ enum Command {
     Demo(demo::Args),
     /// Write usage from a live cluster as a trace, for `plumb backtest`
     Record(record::Args),
+    /// Recommend sizes for the workloads that policies select, as Recommendation objects, until stopped
+    Run(run::Args),
     /// Show requests against usage, of every workload, right now
     Scan(scan::Args),
 }
@@ -69,6 +72,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Crds(args) => crds::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Record(args) => block_on(record::run(args)),
+        Command::Run(args) => block_on(run::run(args)),
         Command::Scan(args) => block_on(interruptible(scan::run(args))),
     }
 }

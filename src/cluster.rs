@@ -3,10 +3,15 @@
 //! May know Kubernetes and its API server. Decides nothing about sizes.
 
 pub mod connect;
+pub mod custom;
 pub mod error;
+pub mod index;
 pub mod owners;
 pub mod pods;
 pub mod resize;
+pub mod watch;
 
 pub use connect::{Connection, ConnectionOptions};
 pub use error::ClusterError;
+pub use index::Index;
+pub use watch::Live;

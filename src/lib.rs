@@ -9,6 +9,7 @@
 //! - [`api`]: the custom resources, as types
 //! - [`cluster`]: the cluster, reduced to the facts that plumb uses
 //! - [`sources`]: samples and events in
+//! - [`control`]: the loops that run in a cluster
 //! - [`report`]: what people read
 //! - [`cli`]: the command line, one file per verb
 //! - [`clock`]: the one place that reads a clock
@@ -18,6 +19,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
+pub mod control;
 pub mod model;
 pub mod policy;
 pub mod replay;

@@ -1,13 +1,25 @@
 //! Need + rules -> recommendation. Pure. Each step that changes a figure leaves a reason.
 
+mod bound;
+mod class;
+mod limit_range;
 mod objective;
+mod pod_total;
+mod quota;
 mod reason;
 mod recommend;
 mod round;
 mod rules;
 
+pub use bound::{Amounts, Bound, Explained};
+pub use class::{Class, keep_class};
+pub use limit_range::limit_range;
 pub use objective::{Objective, prices};
+pub use pod_total::pod_total;
+pub use quota::quota;
 pub use reason::{Reason, Resource};
 pub use recommend::{ContainerSize, Recommendation, explain, recommend};
 pub use round::{round_up_bytes, round_up_cores};
 pub use rules::{CpuLimitRule, MemoryLimitRule, Range, Rules};
+#[cfg(test)]
+mod tests;

@@ -20,9 +20,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sources", &["cluster", "api", "units"]),
     ("report", &["sources", "cluster", "api", "replay", "actuate", "policy", "model", "units"]),
     ("clock", &["units"]),
+    ("control", &["clock", "report", "sources", "cluster", "api", "actuate", "policy", "model", "units"]),
     (
         "cli",
-        &["clock", "report", "sources", "cluster", "api", "replay", "actuate", "policy", "model", "units"],
+        &[
+            "control", "clock", "report", "sources", "cluster", "api", "replay", "actuate", "policy",
+            "model", "units",
+        ],
     ),
 ];
 

@@ -152,7 +152,7 @@ pub struct Resources {
 }
 
 /// What kind of container it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ContainerKind {
     /// One of the pod's containers.
     #[default]

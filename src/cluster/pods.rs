@@ -39,6 +39,10 @@ pub struct LeanSpec {
     pub containers: Vec<LeanContainer>,
     /// What runs before them, or, with restart policy Always, beside them.
     pub init_containers: Vec<LeanContainer>,
+    /// What the pod as a whole asks for.
+    pub resources: LeanResources,
+    /// The node that it was given.
+    pub node_name: Option<String>,
 }
 
 /// A container's name and size.
@@ -69,6 +73,55 @@ pub struct LeanResources {
 pub struct LeanStatus {
     /// Pending, Running, Succeeded, Failed or Unknown.
     pub phase: String,
+    /// Why it is in that phase, such as Evicted.
+    pub reason: Option<String>,
+    /// The same in words.
+    pub message: Option<String>,
+    /// Guaranteed, Burstable or BestEffort.
+    pub qos_class: Option<String>,
+    /// When the kubelet took it, RFC 3339.
+    pub start_time: Option<String>,
+    /// How the containers fare.
+    pub container_statuses: Vec<LeanContainerStatus>,
+    /// How the init containers fare, sidecars among them.
+    pub init_container_statuses: Vec<LeanContainerStatus>,
+}
+
+/// How a container fares.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LeanContainerStatus {
+    /// Name of the container.
+    pub name: String,
+    /// How often it was started again.
+    pub restart_count: i32,
+    /// What it does now.
+    pub state: LeanState,
+    /// How it ended before it was started again.
+    pub last_state: LeanState,
+    /// What the kubelet has given it.
+    pub resources: LeanResources,
+}
+
+/// A container's state: only its end is of interest.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LeanState {
+    /// Its end.
+    pub terminated: Option<LeanTerminated>,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LeanTerminated {
+    /// Such as OOMKilled.
+    pub reason: Option<String>,
+    /// When, RFC 3339.
+    pub finished_at: Option<String>,
+    /// Which container, unique on its node.
+    #[serde(rename = "containerID")]
+    pub container_id: Option<String>,
 }
 
 impl LeanPod {
@@ -132,6 +185,7 @@ pub async fn list(
     }
 }
 
+/// Nobody reads these, and they are half of an object.
 fn forget_managed_fields(mut pod: LeanPod) -> LeanPod {
     pod.metadata.managed_fields = None;
     pod.metadata.annotations = None;

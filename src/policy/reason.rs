@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::bound::Bound;
 use crate::model::{Because, Confidence};
 use crate::units::{Bytes, Cores};
 
@@ -119,6 +120,19 @@ pub enum Reason {
         /// The result.
         value: f64,
     },
+    /// Moved to what something outside of the policy allows.
+    Bound {
+        /// Of what.
+        resource: Resource,
+        /// From what.
+        from: f64,
+        /// The result.
+        value: f64,
+        /// By what.
+        bound: Bound,
+    },
+    /// The pod is Guaranteed: other rules for limits than the policy's hold.
+    Guaranteed,
 }
 
 fn amount(resource: Resource, value: f64) -> String {
@@ -170,6 +184,11 @@ impl fmt::Display for Reason {
                 let (from, value) = (amount(resource, from), amount(resource, value));
                 write!(f, "{resource} stays at {value} instead of {from}: the policy does not shrink memory")
             }
+            Self::Bound { resource, from, value, bound } => {
+                let (from, value) = (amount(resource, from), amount(resource, value));
+                write!(f, "{resource} moved from {from} to {value}, {bound}")
+            }
+            Self::Guaranteed => f.write_str("limits equal requests, so that the pod stays Guaranteed"),
             Self::Rounded { resource, value } => {
                 write!(f, "{resource} rounded up to {}", amount(resource, value))
             }

@@ -137,7 +137,8 @@ fn legend(html: &mut Html, outcome: &Outcome) {
     }
     html.put(format_args!(
         "<li><svg width=\"34\" height=\"16\" aria-hidden=\"true\"><path class=\"peak\" d=\"M1 15V5L10 9L20 2L33 8V15Z\"/>\
-         <path class=\"usage\" d=\"M1 15V9L10 12L20 8L33 12V15Z\"/></svg> usage: least and most</li>\n</ul>\n"
+         <path class=\"usage\" d=\"M1 15V9L10 12L20 8L33 12V15Z\"/></svg> usage: least and most</li>\n\
+         <li><svg width=\"22\" height=\"16\" aria-hidden=\"true\"><path class=\"warm\" d=\"M0 0H22V16H0Z\"/></svg> warm-up</li>\n</ul>\n"
     ));
 }
 

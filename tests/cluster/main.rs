@@ -13,6 +13,8 @@ mod ending;
 mod fleet;
 mod metrics;
 mod oom_kill;
+mod recommender;
+mod recommender_on_node;
 mod resize;
 mod scan;
 mod support;
@@ -55,6 +57,8 @@ fn test() -> ExitCode {
         fleet::trials(&suite),
         metrics::trials(&suite),
         oom_kill::trials(&suite),
+        recommender::trials(&suite),
+        recommender_on_node::trials(&suite),
         resize::trials(&suite),
         scan::trials(&suite),
         webhook::trials(&suite),

@@ -14,6 +14,7 @@ pub mod leftovers;
 pub mod metrics_server;
 pub mod node;
 pub mod paths;
+pub mod plumb;
 pub mod pods;
 pub mod process;
 pub mod prometheus;

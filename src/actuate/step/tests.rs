@@ -63,8 +63,9 @@ fn the_cooldown_holds_a_shrink_back() {
     let mut stepper = running();
     let pace = Pace { cooldown: 3600, ..Pace::default() };
     assert!(stepper.step(&advice(2.0, 1000, 1600), at(0), false, &pace).is_some());
-    let changed: Vec<i64> =
-        (1..30).filter(|i| stepper.step(&advice(0.5, 1000, 1600), at(i * 300), false, &pace).is_some()).collect();
+    let changed: Vec<i64> = (1..30)
+        .filter(|i| stepper.step(&advice(0.5, 1000, 1600), at(i * 300), false, &pace).is_some())
+        .collect();
     assert_eq!(changed.first(), Some(&12));
 }
 
@@ -79,5 +80,8 @@ fn a_kill_raises_the_limit_at_once() {
 fn a_tied_limit_follows_the_request() {
     let mut stepper = Stepper::new(advice(1.0, 1000, 1000).target);
     let size = stepper.step(&advice(1.0, 1300, 1300), at(300), false, &Pace::default()).unwrap();
-    assert_eq!((size.memory_request, size.memory_limit), (Some(Bytes::from_mib(1300)), Some(Bytes::from_mib(1300))));
+    assert_eq!(
+        (size.memory_request, size.memory_limit),
+        (Some(Bytes::from_mib(1300)), Some(Bytes::from_mib(1300)))
+    );
 }

@@ -5,9 +5,12 @@ use crate::policy::Rules;
 
 fn refreshed(fleet: &mut Fleet) -> usize {
     let count = AtomicUsize::new(0);
-    fleet.refresh(|_| Rules::default().prices(), |_, _| {
-        count.fetch_add(1, Ordering::Relaxed);
-    });
+    fleet.refresh(
+        |_| Rules::default().prices(),
+        |_, _| {
+            count.fetch_add(1, Ordering::Relaxed);
+        },
+    );
     count.into_inner()
 }
 

@@ -65,7 +65,8 @@ fn a_series_with_all_candidates_takes_little() {
         // The sum of twelve uniform numbers is normal enough.
         (0..12)
             .map(|_| {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 (random >> 40) as f64 / (1_u64 << 24) as f64
             })
             .sum::<f64>()

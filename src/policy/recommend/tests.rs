@@ -71,8 +71,14 @@ fn least_and_most_and_no_shrink_leave_their_reasons() {
     assert_eq!(found.target.cpu_request, Some(Cores(0.5)));
     assert_eq!(found.target.memory_request, Some(Bytes::from_mib(100)));
     let words: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-    assert!(words.iter().any(|w| w.contains("raised from") && w.ends_with("500m, the least allowed")), "{words:#?}");
-    assert!(words.iter().any(|w| w.contains("lowered from") && w.ends_with("100Mi, the most allowed")), "{words:#?}");
+    assert!(
+        words.iter().any(|w| w.contains("raised from") && w.ends_with("500m, the least allowed")),
+        "{words:#?}"
+    );
+    assert!(
+        words.iter().any(|w| w.contains("lowered from") && w.ends_with("100Mi, the most allowed")),
+        "{words:#?}"
+    );
     let rules = Rules { shrink_memory: false, ..Rules::default() };
     let (found, reasons) = explain(&need(), &rules, &limited());
     assert_eq!(found.target.memory_request, Some(Bytes::from_mib(1000)));

@@ -20,7 +20,7 @@ fn stepped(max: f64, unit: f64) -> Vec<f64> {
     let max = if max.is_finite() { max.max(1e-9) } else { 1.0 };
     let wanted = max / 4.0 / unit;
     let magnitude = 10.0_f64.powf(wanted.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
+    let step = [1.0, 2.0, 2.5, 5.0, 10.0]
         .map(|m| m * magnitude)
         .into_iter()
         .find(|step| *step >= wanted * 0.999)
@@ -46,7 +46,8 @@ const DAY: i64 = 24 * HOUR;
 
 /// Places in time along `span` seconds, at most a dozen, with what is written there.
 pub(super) fn times(span: i64) -> Vec<(i64, String)> {
-    let spans = [HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 90 * DAY];
+    let spans =
+        [1, 3, 6, 12, 24, 2 * 24, 3 * 24, 7 * 24, 14 * 24, 30 * 24, 90 * 24].map(|hours| hours * HOUR);
     let every = spans.into_iter().find(|every| span / every <= 11).unwrap_or(span / 11 / DAY * DAY + DAY);
     let name = |at: i64| if every < DAY { format!("{} h", at / HOUR) } else { format!("day {}", at / DAY) };
     (0..=11).map(|i| i * every).take_while(|at| *at <= span).map(|at| (at, name(at))).collect()
@@ -99,7 +100,7 @@ mod tests {
     #[test]
     fn steps_are_round_and_few() {
         assert_eq!(steps(0.38), [0.0, 0.1, 0.2, 0.30000000000000004, 0.4]);
-        assert_eq!(steps(1.0), [0.0, 0.5, 1.0]);
+        assert_eq!(steps(0.96), [0.0, 0.25, 0.5, 0.75, 1.0]);
         let named: Vec<String> = byte_steps(1.4e9).into_iter().map(bytes).collect();
         assert_eq!(named, ["0", "500Mi", "1000Mi", "1500Mi"]);
         let named: Vec<String> = byte_steps(13.5e9).into_iter().map(bytes).collect();

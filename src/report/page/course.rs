@@ -222,7 +222,7 @@ fn description(picture: &Picture<'_>, used: f64, span: i64) -> String {
 fn grid(html: &mut Html, picture: &Picture<'_>, frame: &Frame) {
     if picture.warmup > 0 {
         html.put(format_args!(
-            "<rect class=\"warm\" width=\"{:.2}%\" height=\"{HEIGHT}\"/><text class=\"hint\" x=\"4\" y=\"12\">warm-up</text>\n",
+            "<rect class=\"warm\" width=\"{:.2}%\" height=\"{HEIGHT}\"/>\n",
             frame.x(frame.first.saturating_add(picture.warmup)) * 100.0
         ));
     }

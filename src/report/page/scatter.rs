@@ -9,11 +9,11 @@ use crate::replay::score::Figures;
 pub(super) const WIDTH: f64 = 340.0;
 pub(super) const HEIGHT: f64 = 270.0;
 const LEFT: f64 = 46.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 18.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 40.0;
 /// Width of a letter and height of a line, roughly.
-const LETTER: f64 = 7.2;
+const LETTER: f64 = 7.9;
 const LINE: f64 = 13.0;
 
 /// One arm's place, in the figures' own units.

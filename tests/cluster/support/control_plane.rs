@@ -31,6 +31,8 @@ pub struct ControlPlane {
     /// How long it took from nothing to ready.
     pub took: Duration,
     client: Client,
+    etcd: String,
+    port: u16,
 }
 
 /// Who talks to the API server: file name, user, groups. The token is made from the name: this server is for tests.
@@ -54,15 +56,7 @@ impl ControlPlane {
         write_credentials(&dir, &server)?;
         start_api_server(run, name, &dir, &etcd, port)?;
         let client = client(&dir.join("admin.kubeconfig")).await?;
-        wait_for("the API server to be ready", START, || async {
-            run.check_running(&format!("{name}-etcd"))?;
-            run.check_running(&format!("{name}-kube-apiserver"))?;
-            let ready = client.request_text(http_get("/readyz")?).await.context("/readyz")?;
-            anyhow::ensure!(ready == "ok", "it says {ready}");
-            Ok(())
-        })
-        .await
-        .with_context(|| run.log_tail(&format!("{name}-kube-apiserver")))?;
+        wait_api_server(run, name, &client).await?;
         start_controllers(run, name, &dir)?;
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
         wait_for("the controller manager to make service accounts", START, || async {
@@ -73,7 +67,25 @@ impl ControlPlane {
         })
         .await
         .with_context(|| run.log_tail(&format!("{name}-kube-controller-manager")))?;
-        Ok(Self { run: run.clone(), name: name.to_owned(), dir, server, took: begin.elapsed(), client })
+        Ok(Self {
+            run: run.clone(),
+            name: name.to_owned(),
+            dir,
+            server,
+            took: begin.elapsed(),
+            client,
+            etcd,
+            port,
+        })
+    }
+
+    /// Stops the API server, and starts it again on the same data after `pause`.
+    pub async fn restart_api_server(&self, pause: Duration) -> Result<()> {
+        let name = format!("{}-kube-apiserver", self.name);
+        tokio::task::block_in_place(|| self.run.stop(&name))?;
+        tokio::time::sleep(pause).await;
+        start_api_server(&self.run, &self.name, &self.dir, &self.etcd, self.port)?;
+        wait_api_server(&self.run, &self.name, &self.client).await
     }
 
     /// A client that may do everything.
@@ -90,6 +102,18 @@ impl ControlPlane {
     pub fn write_kubeconfig(&self, user: &str, token: &str) -> Result<PathBuf> {
         write_kubeconfig(&self.dir, &self.server, user, token)
     }
+}
+
+async fn wait_api_server(run: &Run, name: &str, client: &Client) -> Result<()> {
+    wait_for("the API server to be ready", START, || async {
+        run.check_running(&format!("{name}-etcd"))?;
+        run.check_running(&format!("{name}-kube-apiserver"))?;
+        let ready = client.request_text(http_get("/readyz")?).await.context("/readyz")?;
+        anyhow::ensure!(ready == "ok", "it says {ready}");
+        Ok(())
+    })
+    .await
+    .with_context(|| run.log_tail(&format!("{name}-kube-apiserver")))
 }
 
 /// A client by a kubeconfig. It asks once: a test wants to see what the server says, and when.

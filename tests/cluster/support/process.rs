@@ -120,6 +120,20 @@ impl Run {
         output
     }
 
+    /// Stops one process, which may then be started again under its name.
+    pub fn stop(&self, name: &str) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let place = state.running.iter().position(|running| running.name == name);
+        let mut running = state.running.remove(place.with_context(|| format!("{name} does not run"))?);
+        drop(state);
+        stop_child(&mut running.child)
+    }
+
+    /// All that a process has written so far.
+    pub fn log_text(&self, name: &str) -> String {
+        fs::read(self.log(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
     /// Fails with the log's tail when the process has ended.
     pub fn check_running(&self, name: &str) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

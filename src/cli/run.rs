@@ -1,0 +1,198 @@
+//! `plumb run`: the control loops, in a cluster or beside one.
+
+mod logs;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::logs::LogOptions;
+use crate::api::Span;
+use crate::clock;
+use crate::cluster::{Connection, ConnectionOptions, Live};
+use crate::control::book::Book;
+use crate::control::compose::Pricing;
+use crate::control::events::Events;
+use crate::control::http::{self, Pages};
+use crate::control::lease::{self, Candidate, Leadership};
+use crate::control::metrics::Metrics;
+use crate::control::publish::Publisher;
+use crate::control::recommender::{Options, Recommender};
+
+/// How long what has begun may take to finish when we are told to stop.
+const FINISH: Duration = Duration::from_secs(10);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    connection: ConnectionOptions,
+    #[command(flatten)]
+    pricing: Pricing,
+    #[command(flatten)]
+    logs: LogOptions,
+    /// How often usage is read. metrics-server has new figures every 15 s by default; every second one tells the body
+    /// of the usage as well, at half the cost, and OOM kills do not wait for it
+    #[arg(long, value_name = "SPAN", default_value = "30s", env = "PLUMB_INTERVAL")]
+    interval: Span,
+    /// Where /healthz, /readyz and /metrics are served
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:9797", env = "PLUMB_LISTEN")]
+    listen: SocketAddr,
+    /// Leave out the gauges of each container's targets, of which a large cluster has many
+    #[arg(long, env = "PLUMB_NO_CONTAINER_METRICS")]
+    no_container_metrics: bool,
+    /// Writes to the API server a second, at most
+    #[arg(long, value_name = "COUNT", default_value_t = 50, env = "PLUMB_WRITES_PER_SECOND")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    writes_per_second: u32,
+    /// Namespace of the Lease by which one of several plumbs leads [default: the pod's, or the kubeconfig's]
+    #[arg(long, value_name = "NAME", env = "PLUMB_LEASE_NAMESPACE")]
+    lease_namespace: Option<String>,
+    /// Name of that Lease
+    #[arg(long, value_name = "NAME", default_value = "plumb-recommender", env = "PLUMB_LEASE_NAME")]
+    lease_name: String,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    anyhow::ensure!(args.interval.seconds > 0, "--interval must be longer than 0");
+    args.logs.start();
+    let connection = Connection::open(&args.connection).await?;
+    let (listener, address) = http::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}; choose another with --listen", args.listen))?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        server = connection.server,
+        listen = address.to_string(),
+        interval = args.interval.to_string(),
+        "started"
+    );
+    Process::start(&args, connection, listener).run().await
+}
+
+/// All that runs.
+struct Process {
+    /// Stops the loops.
+    stop: CancellationToken,
+    /// Stops what must go on while the loops finish: pages and lease.
+    end: CancellationToken,
+    loops: TaskTracker,
+    rest: TaskTracker,
+    leadership: watch::Receiver<Leadership>,
+}
+
+impl Process {
+    fn start(args: &Args, connection: Connection, listener: tokio::net::TcpListener) -> Self {
+        let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+        let (loops, rest) = (TaskTracker::new(), TaskTracker::new());
+        let metrics = Arc::new(Metrics::default());
+        let (live, news) = Live::start(&connection, clock::now, &stop, &loops);
+        let identity = identity();
+        let (tell, leadership) = watch::channel(Leadership::Following(None));
+        let candidate = Candidate {
+            namespace: args.lease_namespace.clone().unwrap_or_else(|| connection.default_namespace.clone()),
+            name: args.lease_name.clone(),
+            identity: identity.clone(),
+        };
+        rest.spawn(lease::run(connection.clone(), candidate, clock::now, tell, end.clone()));
+        let pages = pages(&metrics, &live, &leadership, &stop);
+        rest.spawn({
+            let end = end.clone();
+            async move {
+                if let Err(error) = http::serve(listener, pages, end).await {
+                    tracing::error!(error = error.to_string(), "cannot serve /metrics any more");
+                }
+            }
+        });
+        let publisher = Publisher::new(connection.clone(), Arc::clone(&metrics), args.writes_per_second);
+        loops.spawn({
+            let (publisher, stop) = (Arc::clone(&publisher), stop.clone());
+            async move { publisher.run(&stop).await }
+        });
+        let recommender = Recommender {
+            events: Arc::new(Events::new(&connection, identity)),
+            connection,
+            live,
+            metrics,
+            publisher,
+            leadership: leadership.clone(),
+            options: Options {
+                interval: Duration::from_secs(args.interval.seconds),
+                pricing: args.pricing.clone(),
+                container_metrics: !args.no_container_metrics,
+            },
+            clock: clock::now,
+            book: Book::default(),
+        };
+        loops.spawn(recommender.run(news, stop.clone()));
+        loops.close();
+        rest.close();
+        Self { stop, end, loops, rest, leadership }
+    }
+
+    /// Until a signal comes, or until going on would be wrong.
+    async fn run(mut self) -> anyhow::Result<()> {
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let result = tokio::select! {
+            _ = interrupt.recv() => Ok(()),
+            _ = terminate.recv() => Ok(()),
+            lost = self.leadership.wait_for(|known| *known == Leadership::Lost) => {
+                drop(lost);
+                Err(anyhow::anyhow!("lost the leadership: another plumb may write now; start again to stand by"))
+            }
+            () = self.loops.wait() => Err(anyhow::anyhow!("a loop has ended by itself, which is a fault of plumb's")),
+        };
+        tracing::info!("stopping");
+        self.stop.cancel();
+        let finished = async {
+            self.loops.wait().await;
+            self.end.cancel();
+            self.rest.wait().await;
+        };
+        tokio::select! {
+            done = tokio::time::timeout(FINISH, finished) => if done.is_err() {
+                tracing::warn!("not everything was finished in time");
+            },
+            // A second signal: at once.
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        result
+    }
+}
+
+/// Ready: the cluster's state is known. Whether we lead does not matter: who stands by is ready to.
+fn pages(
+    metrics: &Arc<Metrics>,
+    live: &Arc<Live>,
+    leadership: &watch::Receiver<Leadership>,
+    stop: &CancellationToken,
+) -> Pages {
+    let (live, leadership, stop) = (Arc::clone(live), leadership.clone(), stop.clone());
+    let unready = move || {
+        let mut missing = live.unsynced();
+        let leads = leadership.borrow().clone();
+        if let Leadership::Following(Some(why)) = leads {
+            missing.push(why);
+        }
+        if stop.is_cancelled() {
+            missing.push("stopping".to_owned());
+        }
+        missing
+    };
+    Pages { metrics: Arc::clone(metrics), unready: Arc::new(unready) }
+}
+
+/// Unique to this process: the pod's name, or the machine's, and something that no other process has.
+fn identity() -> String {
+    let word = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let host = word("POD_NAME").or_else(|| word("HOSTNAME")).unwrap_or_else(|| "plumb".to_owned());
+    let unique = word("POD_UID").unwrap_or_else(|| format!("{}-{}", std::process::id(), clock::now().0));
+    format!("{host}_{unique}")
+}

@@ -1,0 +1,166 @@
+//! The watched cluster as an index of facts: each event of a watch is folded in, and whole objects are forgotten.
+//!
+//! Holds some 0.3 kB a pod. Computes only: the time is an argument, and the watches are elsewhere ([`super::watch`]).
+
+mod facts;
+mod fold;
+mod intern;
+mod resolve;
+mod shortages;
+mod table;
+#[cfg(test)]
+mod tests;
+mod written;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use kube::core::{Selector, SelectorExt};
+
+use self::intern::Interner;
+pub use facts::{
+    ContainerShape, ControllerFacts, Labels, Limits, MemoryEvent, MemoryShortage, NodeFacts, ObjectKey,
+    Origin, Owner, Phase, PodFacts, Qos, Quota, Shape, Size, Sizes, Uid, WorkloadKey, group,
+};
+pub use fold::Fold;
+pub use resolve::{CustomOwner, Resolution, WorkloadPods, Workloads};
+pub use table::Table;
+pub use written::{Written, spec_fingerprint, status_fingerprint};
+
+use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
+use crate::units::Timestamp;
+
+/// How long an owner that is gone is remembered: its pods, and news of them, may come after it.
+const REMEMBERED_SECONDS: i64 = 600;
+
+/// A policy, or why it cannot be read.
+pub type Readable<K> = Result<Arc<K>, Unreadable>;
+
+/// An object that the API server holds and that is none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unreadable {
+    /// Why.
+    pub error: String,
+    /// Generation of its spec.
+    pub generation: Option<i64>,
+    /// Unique id.
+    pub uid: Option<String>,
+}
+
+/// Everything that is known of the cluster.
+#[derive(Debug, Default)]
+pub struct Index {
+    /// Pods by namespace and name.
+    pub pods: Table<ObjectKey, PodFacts>,
+    /// ReplicaSets by uid.
+    pub replica_sets: Table<Uid, ControllerFacts>,
+    /// Jobs by uid.
+    pub jobs: Table<Uid, ControllerFacts>,
+    /// Deployments by uid.
+    pub deployments: Table<Uid, ControllerFacts>,
+    /// StatefulSets by uid.
+    pub stateful_sets: Table<Uid, ControllerFacts>,
+    /// DaemonSets by uid.
+    pub daemon_sets: Table<Uid, ControllerFacts>,
+    /// CronJobs by uid.
+    pub cron_jobs: Table<Uid, ControllerFacts>,
+    /// What was asked for of owners of other kinds.
+    pub custom: HashMap<Uid, CustomOwner>,
+    /// Labels of namespaces.
+    pub namespaces: Table<Arc<str>, Arc<Labels>>,
+    /// Nodes by name.
+    pub nodes: Table<Arc<str>, NodeFacts>,
+    /// LimitRanges.
+    pub limit_ranges: Table<ObjectKey, Limits>,
+    /// ResourceQuotas.
+    pub quotas: Table<ObjectKey, Quota>,
+    /// Policies of namespaces.
+    pub policies: Table<ObjectKey, Readable<VerticalScalingPolicy>>,
+    /// Policies of the cluster, by name.
+    pub cluster_policies: Table<ObjectKey, Readable<ClusterVerticalScalingPolicy>>,
+    /// The recommendations, as the API server holds them.
+    pub recommendations: Table<ObjectKey, Written>,
+    departed: HashMap<Uid, ControllerFacts>,
+    names: Interner<str>,
+    owners: Interner<Owner>,
+    shapes: Interner<Shape>,
+    labels: Interner<Labels>,
+}
+
+impl Index {
+    /// One copy of this text.
+    pub fn name(&mut self, text: &str) -> Arc<str> {
+        self.names.text(text)
+    }
+
+    /// Forgets owners that have been gone for long.
+    pub fn forget(&mut self, now: Timestamp) {
+        let lately = |gone: Timestamp| now.seconds_since(gone) < REMEMBERED_SECONDS;
+        self.departed.retain(|_, facts| facts.gone.is_some_and(lately));
+        if self.custom.is_empty() {
+            return;
+        }
+        let owners = self.pods.iter().filter_map(|(_, pod)| pod.origin.owner());
+        // What stands further up was asked for on the way, and is kept with what it stands above.
+        let above = self.custom.values().filter_map(|custom| custom.facts.owner.as_ref());
+        let tables =
+            [&self.replica_sets, &self.stateful_sets, &self.deployments, &self.jobs, &self.daemon_sets];
+        let built_in = tables.into_iter().flat_map(Table::iter).filter_map(|(_, facts)| facts.owner.as_ref());
+        let used: HashSet<Uid> = owners.chain(above).chain(built_in).map(|owner| owner.uid).collect();
+        self.custom.retain(|uid, _| used.contains(uid));
+    }
+
+    /// What pods can have of the largest node, each resource by itself; `None` where no node is known.
+    #[must_use]
+    pub fn largest_node(&self) -> Option<NodeFacts> {
+        self.nodes.iter().map(|(_, node)| *node).filter(|node| node.schedulable).reduce(|a, b| NodeFacts {
+            milli_cpu: a.milli_cpu.max(b.milli_cpu),
+            memory: a.memory.max(b.memory),
+            schedulable: true,
+        })
+    }
+
+    /// The bounds that a namespace's LimitRanges set together: the narrowest.
+    #[must_use]
+    pub fn limits(&self, namespace: &str) -> Limits {
+        let own = self.limit_ranges.iter().filter(|(key, _)| &*key.namespace == namespace);
+        own.fold(Limits::default(), |sum, (_, limits)| Limits {
+            container_min: merge(sum.container_min, limits.container_min, u64::max),
+            container_max: merge(sum.container_max, limits.container_max, u64::min),
+            pod_max: merge(sum.pod_max, limits.pod_max, u64::min),
+        })
+    }
+
+    /// What of a namespace's ResourceQuotas binds first.
+    #[must_use]
+    pub fn quota(&self, namespace: &str) -> Quota {
+        let tighter = |a: Option<(u64, u64)>, b: Option<(u64, u64)>| match (a, b) {
+            (Some(a), Some(b)) => {
+                Some(if a.0.saturating_sub(a.1) <= b.0.saturating_sub(b.1) { a } else { b })
+            }
+            (a, b) => a.or(b),
+        };
+        let own = self.quotas.iter().filter(|(key, _)| &*key.namespace == namespace);
+        own.fold(Quota::default(), |sum, (_, quota)| Quota {
+            cpu_requests: tighter(sum.cpu_requests, quota.cpu_requests),
+            memory_requests: tighter(sum.memory_requests, quota.memory_requests),
+        })
+    }
+
+    /// True where the namespace's labels match; false where the namespace is not known.
+    #[must_use]
+    pub fn namespace_matches(&self, namespace: &str, selector: &Selector) -> bool {
+        self.namespaces.get(namespace).is_some_and(|labels| selector.matches(labels))
+    }
+}
+
+fn merge(a: Size, b: Size, choose: fn(u64, u64) -> u64) -> Size {
+    let either = |a: Option<u64>, b: Option<u64>| match (a, b) {
+        (Some(a), Some(b)) => Some(choose(a, b)),
+        (a, b) => a.or(b),
+    };
+    Size {
+        milli_cpu: either(a.milli_cpu, b.milli_cpu),
+        memory: either(a.memory.map(|m| m.0), b.memory.map(|m| m.0)).map(crate::units::Bytes),
+    }
+}

@@ -1,0 +1,313 @@
+//! The facts themselves: what is kept of a pod, a workload, a node and the rules of a namespace.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
+use std::sync::Arc;
+
+use crate::api::ContainerKind;
+use crate::cluster::pods::{self, LeanResources};
+use crate::units::{Bytes, Cores, Timestamp};
+
+/// Labels of an object.
+pub type Labels = BTreeMap<String, String>;
+
+/// An object's unique id, in a sixth of the memory of its text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uid(pub(super) u128);
+
+impl From<&str> for Uid {
+    /// Exact for a UUID; the hash of anything else.
+    fn from(text: &str) -> Self {
+        let digits = text.bytes().filter(|b| *b != b'-').count();
+        let hex = text.bytes().filter(|b| *b != b'-').try_fold(0_u128, |value, byte| {
+            let digit = char::from(byte).to_digit(16)?;
+            Some((value << 4) | u128::from(digit))
+        });
+        match hex {
+            Some(value) if digits == 32 => Self(value),
+            _ => Self(u128::from(hash(&text)) << 64 | u128::from(hash(&(text, 1_u8)))),
+        }
+    }
+}
+
+/// FNV-1a: the same in every build, so that what is kept across restarts stays comparable.
+pub(super) fn stable_hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// The same in every process of this build.
+pub(super) fn hash(value: &impl Hash) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
+}
+
+/// Who controls an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// Group and version.
+    pub api_version: Arc<str>,
+    /// Kind.
+    pub kind: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// Unique id.
+    pub uid: Uid,
+}
+
+impl Owner {
+    /// The group alone: a new version of an API is no new workload.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        group(&self.api_version)
+    }
+}
+
+/// The group of a group and version; empty for the core group.
+#[must_use]
+pub fn group(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
+}
+
+/// A workload by its names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkloadKey {
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Kind, such as Deployment.
+    pub kind: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// Group and version, as the pods' owner references have it.
+    pub api_version: Arc<str>,
+}
+
+impl fmt::Display for WorkloadKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// Namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Namespace; empty where the kind has none.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Box<str>,
+}
+
+/// An amount of CPU and one of memory; `None` where none is stated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Size {
+    /// Thousandths of a core.
+    pub milli_cpu: Option<u64>,
+    /// Bytes.
+    pub memory: Option<Bytes>,
+}
+
+impl Size {
+    /// The CPU in cores.
+    #[must_use]
+    pub fn cpu(&self) -> Option<Cores> {
+        self.milli_cpu.map(Cores::from_milli)
+    }
+}
+
+/// Requests and limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Sizes {
+    /// What is reserved.
+    pub requests: Size,
+    /// What may not be passed.
+    pub limits: Size,
+}
+
+impl Sizes {
+    /// As stated.
+    #[must_use]
+    pub fn of(resources: &LeanResources) -> Self {
+        let size = |map| Size { milli_cpu: pods::cpu(map).map(Cores::to_milli), memory: pods::memory(map) };
+        Self { requests: size(&resources.requests), limits: size(&resources.limits) }
+    }
+
+    /// As the kubelet has given it, where it says so; else as stated. Kubernetes sets a request that is left out to
+    /// the limit.
+    #[must_use]
+    pub fn given(spec: &LeanResources, status: &LeanResources) -> Self {
+        let (spec, status) = (Self::of(spec), Self::of(status));
+        let either = |first: Size, second: Size| Size {
+            milli_cpu: first.milli_cpu.or(second.milli_cpu),
+            memory: first.memory.or(second.memory),
+        };
+        Self { requests: either(status.requests, spec.requests), limits: either(status.limits, spec.limits) }
+    }
+
+    /// True where nothing is stated.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Kubernetes' quality of service class of a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Qos {
+    /// Requests equal limits, in every container.
+    Guaranteed,
+    /// In between.
+    #[default]
+    Burstable,
+    /// Nothing is stated.
+    BestEffort,
+}
+
+/// What all pods of one template have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// The containers, sidecars and init containers.
+    pub containers: Box<[ContainerShape]>,
+    /// What the pod as a whole asks for.
+    pub pod: Sizes,
+    /// Its class.
+    pub qos: Qos,
+}
+
+/// One container of a shape.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ContainerShape {
+    /// Name.
+    pub name: Arc<str>,
+    /// Kind.
+    pub kind: ContainerKind,
+    /// What it runs with.
+    pub sizes: Sizes,
+}
+
+/// Where in its life a pod is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Not all of it runs yet.
+    #[default]
+    Pending,
+    /// It runs.
+    Running,
+    /// It has ended.
+    Ended,
+}
+
+/// What is kept of a pod.
+#[derive(Clone, Debug)]
+pub struct PodFacts {
+    /// Unique id.
+    pub uid: Uid,
+    /// Who made it.
+    pub origin: Origin,
+    /// What it consists of.
+    pub shape: Arc<Shape>,
+    /// Where it runs.
+    pub node: Option<Arc<str>>,
+    /// Where in its life it is.
+    pub phase: Phase,
+    /// When the kubelet took it.
+    pub started: Option<Timestamp>,
+    /// The kills and evictions that its status tells of, and that were therefore reported.
+    pub(super) told: Box<[u64]>,
+}
+
+/// Who made a pod: what its workload is found by, also when the pod is gone.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// This controls it.
+    Owner(Arc<Owner>),
+    /// Nothing controls it, or only its node: its labels and its name say what it is.
+    Labels(Arc<Labels>),
+}
+
+impl Origin {
+    /// What controls the pod.
+    #[must_use]
+    pub fn owner(&self) -> Option<&Arc<Owner>> {
+        match self {
+            Self::Owner(owner) => Some(owner),
+            Self::Labels(_) => None,
+        }
+    }
+}
+
+/// Memory was not enough: a container was killed, or evicted for its use of memory.
+#[derive(Clone, Debug)]
+pub struct MemoryEvent {
+    /// Tells this one from every other, also across restarts of plumb.
+    pub id: u64,
+    /// The pod.
+    pub pod: ObjectKey,
+    /// Who made the pod.
+    pub origin: Origin,
+    /// The container.
+    pub container: Arc<str>,
+    /// When.
+    pub at: Timestamp,
+    /// What happened.
+    pub what: MemoryShortage,
+}
+
+/// How memory was not enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryShortage {
+    /// The kernel killed it: at its limit, or, where it has none, because the node had no more.
+    OomKilled {
+        /// The limit in force.
+        limit: Option<Bytes>,
+    },
+    /// The kubelet evicted the pod because the node was low on memory.
+    Evicted {
+        /// What the container used, where the kubelet says so.
+        usage: Option<Bytes>,
+    },
+}
+
+/// What is kept of a workload, or of what stands between it and its pods.
+#[derive(Clone, Debug, Default)]
+pub struct ControllerFacts {
+    /// Its namespace and name.
+    pub key: Option<ObjectKey>,
+    /// Who controls it.
+    pub owner: Option<Arc<Owner>>,
+    /// Its labels; none are kept of what is never a selector's business.
+    pub labels: Arc<Labels>,
+    /// Since when it is gone: its pods, and news of them, may come after.
+    pub gone: Option<Timestamp>,
+}
+
+/// What is kept of a node: what pods can have of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// Thousandths of a core.
+    pub milli_cpu: u64,
+    /// Bytes.
+    pub memory: Bytes,
+    /// New pods may come to it.
+    pub schedulable: bool,
+}
+
+/// The bounds that a namespace's LimitRanges set, the narrowest of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Of a container: requests not below.
+    pub container_min: Size,
+    /// Of a container: limits, and requests, not above.
+    pub container_max: Size,
+    /// Of all containers of a pod together, not above.
+    pub pod_max: Size,
+}
+
+/// What of a namespace's ResourceQuotas is left, the least of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Hard limit and what is used of it, of CPU requests, in thousandths of a core.
+    pub cpu_requests: Option<(u64, u64)>,
+    /// The same of memory requests, in bytes.
+    pub memory_requests: Option<(u64, u64)>,
+}

@@ -1,0 +1,349 @@
+//! Folding what the watches tell into the index.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as RawQuantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::PartialObjectMeta;
+use kube::core::DeserializeGuard;
+use kube::{Resource, ResourceExt};
+
+use super::facts::{
+    ContainerShape, ControllerFacts, Limits, MemoryEvent, NodeFacts, ObjectKey, Origin, Owner, Phase,
+    PodFacts, Qos, Quota, Shape, Size, Sizes, Uid, stable_hash,
+};
+use super::shortages::{shortages, timestamp};
+use super::{Index, Readable, Table, Unreadable, Written};
+use crate::api::{ClusterVerticalScalingPolicy, ContainerKind, Recommendation, VerticalScalingPolicy};
+use crate::cluster::pods::{self, LeanContainer, LeanPod};
+use crate::units::Timestamp;
+
+/// What one kind's watch does to the index.
+pub trait Fold<K> {
+    /// The watch begins to list everything.
+    fn begin(&mut self);
+    /// An object is there. Answers what news it brings of memory.
+    fn apply(&mut self, object: K, now: Timestamp) -> Vec<MemoryEvent>;
+    /// An object is gone; this is what it was last. Answers what news it brings of memory.
+    fn delete(&mut self, object: K, now: Timestamp) -> Vec<MemoryEvent>;
+    /// Everything is listed: what was not is gone.
+    fn finish(&mut self, now: Timestamp);
+    /// True once everything was listed.
+    fn synced(&self) -> bool;
+}
+
+impl Fold<LeanPod> for Index {
+    fn begin(&mut self) {
+        self.pods.begin();
+    }
+
+    fn apply(&mut self, pod: LeanPod, now: Timestamp) -> Vec<MemoryEvent> {
+        let key = self.object_key(&pod.metadata);
+        let facts = self.pod_facts(&pod);
+        let events = self.news(&pod, &key, &facts, now);
+        self.pods.put(key, facts);
+        events
+    }
+
+    fn delete(&mut self, pod: LeanPod, now: Timestamp) -> Vec<MemoryEvent> {
+        let key = self.object_key(&pod.metadata);
+        let facts = self.pod_facts(&pod);
+        // The last thing that one hears of a pod may be how it was killed.
+        let events = self.news(&pod, &key, &facts, now);
+        if self.pods.get(&key).is_some_and(|known| known.uid == facts.uid) {
+            self.pods.remove(&key);
+        }
+        events
+    }
+
+    fn finish(&mut self, _: Timestamp) {
+        drop(self.pods.finish());
+    }
+
+    fn synced(&self) -> bool {
+        self.pods.synced()
+    }
+}
+
+impl Index {
+    fn object_key(&mut self, metadata: &ObjectMeta) -> ObjectKey {
+        ObjectKey {
+            namespace: self.names.text(metadata.namespace.as_deref().unwrap_or_default()),
+            name: metadata.name.as_deref().unwrap_or_default().into(),
+        }
+    }
+
+    fn owner(&mut self, metadata: &ObjectMeta) -> Option<Arc<Owner>> {
+        let owners = metadata.owner_references.as_deref()?;
+        let owner = owners.iter().find(|owner| owner.controller == Some(true))?;
+        let owner = Owner {
+            api_version: self.names.text(&owner.api_version),
+            kind: self.names.text(&owner.kind),
+            name: self.names.text(&owner.name),
+            uid: Uid::from(owner.uid.as_str()),
+        };
+        Some(self.owners.value(owner))
+    }
+
+    fn origin(&mut self, metadata: &ObjectMeta) -> Origin {
+        match self.owner(metadata) {
+            // A static pod is controlled by its node, which says nothing of what it is.
+            Some(owner) if !(owner.group().is_empty() && &*owner.kind == "Node") => Origin::Owner(owner),
+            _ => Origin::Labels(self.labels.value(metadata.labels.clone().unwrap_or_default())),
+        }
+    }
+
+    fn pod_facts(&mut self, pod: &LeanPod) -> PodFacts {
+        let status = &pod.status;
+        let qos = match status.qos_class.as_deref() {
+            Some("Guaranteed") => Qos::Guaranteed,
+            Some("BestEffort") => Qos::BestEffort,
+            _ => Qos::Burstable,
+        };
+        let mut containers = Vec::new();
+        for container in &pod.spec.containers {
+            containers.push(self.container(container, ContainerKind::Container, pod));
+        }
+        for container in &pod.spec.init_containers {
+            let sidecar = container.restart_policy.as_deref() == Some("Always");
+            let kind = if sidecar { ContainerKind::Sidecar } else { ContainerKind::Init };
+            containers.push(self.container(container, kind, pod));
+        }
+        let shape = Shape { containers: containers.into(), pod: Sizes::of(&pod.spec.resources), qos };
+        PodFacts {
+            uid: Uid::from(pod.metadata.uid.as_deref().unwrap_or_default()),
+            origin: self.origin(&pod.metadata),
+            shape: self.shapes.value(shape),
+            node: pod.spec.node_name.as_deref().map(|node| self.names.text(node)),
+            phase: match status.phase.as_str() {
+                "Running" => Phase::Running,
+                "Succeeded" | "Failed" => Phase::Ended,
+                _ => Phase::Pending,
+            },
+            started: status.start_time.as_deref().and_then(timestamp),
+            told: shortages(pod).iter().map(|shortage| shortage.key).collect(),
+        }
+    }
+
+    fn container(&mut self, container: &LeanContainer, kind: ContainerKind, pod: &LeanPod) -> ContainerShape {
+        let mut statuses = pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
+        let status = statuses.find(|status| status.name == container.name);
+        let sizes = match status {
+            Some(status) => Sizes::given(&container.resources, &status.resources),
+            None => Sizes::of(&container.resources),
+        };
+        ContainerShape { name: self.names.text(&container.name), kind, sizes }
+    }
+
+    /// What the pod's status tells of memory that it did not tell before.
+    fn news(&self, pod: &LeanPod, key: &ObjectKey, facts: &PodFacts, now: Timestamp) -> Vec<MemoryEvent> {
+        if facts.told.is_empty() {
+            return Vec::new();
+        }
+        let known = self.pods.get(key).filter(|known| known.uid == facts.uid);
+        let told = known.map(|known| &*known.told).unwrap_or_default();
+        let new = shortages(pod).into_iter().filter(|shortage| !told.contains(&shortage.key));
+        new.map(|shortage| MemoryEvent {
+            id: stable_hash(&format!("{:x}/{:x}", facts.uid.0, shortage.key)),
+            pod: key.clone(),
+            origin: facts.origin.clone(),
+            container: shortage.container,
+            // A kubelet's clock that is ahead must not date a kill into the future.
+            at: shortage.at.map_or(now, |at| at.min(now)),
+            what: shortage.what,
+        })
+        .collect()
+    }
+
+    fn controller_facts(&mut self, metadata: &ObjectMeta) -> ControllerFacts {
+        let owner = self.owner(metadata);
+        let labels = self.labels.value(metadata.labels.clone().unwrap_or_default());
+        let key = Some(self.object_key(metadata));
+        ControllerFacts { key, owner, labels, gone: None }
+    }
+
+    fn depart(&mut self, uid: Uid, facts: Option<ControllerFacts>, now: Timestamp) {
+        if let Some(facts) = facts {
+            self.departed.insert(uid, ControllerFacts { gone: Some(now), ..facts });
+        }
+    }
+
+    /// The same as the pods' owners would be, for an owner that was asked for.
+    pub fn custom_facts(&mut self, metadata: &ObjectMeta) -> ControllerFacts {
+        self.controller_facts(metadata)
+    }
+}
+
+/// Kinds that stand above pods: their metadata only.
+macro_rules! controllers {
+    ($($kind:ty => $table:ident),* $(,)?) => {$(
+        impl Fold<PartialObjectMeta<$kind>> for Index {
+            fn begin(&mut self) {
+                self.$table.begin();
+            }
+
+            fn apply(&mut self, object: PartialObjectMeta<$kind>, _: Timestamp) -> Vec<MemoryEvent> {
+                let facts = self.controller_facts(&object.metadata);
+                self.$table.put(Uid::from(object.metadata.uid.as_deref().unwrap_or_default()), facts);
+                Vec::new()
+            }
+
+            fn delete(&mut self, object: PartialObjectMeta<$kind>, now: Timestamp) -> Vec<MemoryEvent> {
+                let uid = Uid::from(object.metadata.uid.as_deref().unwrap_or_default());
+                let facts = self.$table.remove(&uid);
+                self.depart(uid, facts, now);
+                Vec::new()
+            }
+
+            fn finish(&mut self, now: Timestamp) {
+                for (uid, facts) in self.$table.finish() {
+                    self.depart(uid, Some(facts), now);
+                }
+            }
+
+            fn synced(&self) -> bool {
+                self.$table.synced()
+            }
+        }
+    )*};
+}
+
+controllers! {
+    ReplicaSet => replica_sets,
+    Job => jobs,
+    Deployment => deployments,
+    StatefulSet => stateful_sets,
+    DaemonSet => daemon_sets,
+    CronJob => cron_jobs,
+}
+
+/// Kinds of which each object becomes one entry of a table: how it becomes key and value.
+macro_rules! objects {
+    ($($kind:ty => $table:ident: |$index:ident, $object:ident| $key:expr => $value:expr),* $(,)?) => {$(
+        impl Fold<$kind> for Index {
+            fn begin(&mut self) {
+                self.$table.begin();
+            }
+
+            fn apply(&mut self, object: $kind, _: Timestamp) -> Vec<MemoryEvent> {
+                let ($index, $object) = (&mut *self, &object);
+                let key = $key;
+                let value = $value;
+                self.$table.put(key, value);
+                Vec::new()
+            }
+
+            fn delete(&mut self, object: $kind, _: Timestamp) -> Vec<MemoryEvent> {
+                let ($index, $object) = (&mut *self, &object);
+                let key = $key;
+                self.$table.remove(&key);
+                Vec::new()
+            }
+
+            fn finish(&mut self, _: Timestamp) {
+                drop(self.$table.finish());
+            }
+
+            fn synced(&self) -> bool {
+                self.$table.synced()
+            }
+        }
+    )*};
+}
+
+objects! {
+    PartialObjectMeta<Namespace> => namespaces: |index, object|
+        index.names.text(&object.name_any()) =>
+        index.labels.value(object.metadata.labels.clone().unwrap_or_default()),
+    Node => nodes: |index, object|
+        index.names.text(&object.name_any()) => node_facts(object),
+    LimitRange => limit_ranges: |index, object|
+        index.object_key(&object.metadata) => limits(object),
+    ResourceQuota => quotas: |index, object|
+        index.object_key(&object.metadata) => quota(object),
+    DeserializeGuard<VerticalScalingPolicy> => policies: |index, object|
+        index.object_key(object.meta()) => readable(object),
+    DeserializeGuard<ClusterVerticalScalingPolicy> => cluster_policies: |index, object|
+        index.object_key(object.meta()) => readable(object),
+    DeserializeGuard<Recommendation> => recommendations: |index, object|
+        index.object_key(object.meta()) => object.0.as_ref().map(Written::of).unwrap_or_default(),
+}
+
+fn readable<K: Clone + ResourceExt>(object: &DeserializeGuard<K>) -> Readable<K> {
+    match &object.0 {
+        Ok(object) => {
+            let mut object = object.clone();
+            object.managed_fields_mut().clear();
+            Ok(Arc::new(object))
+        }
+        Err(invalid) => Err(Unreadable {
+            error: invalid.error.clone(),
+            generation: invalid.metadata.generation,
+            uid: invalid.metadata.uid.clone(),
+        }),
+    }
+}
+
+type Quantities = std::collections::BTreeMap<String, RawQuantity>;
+
+fn size(quantities: Option<&Quantities>) -> Size {
+    quantities.map_or_else(Size::default, |quantities| Size {
+        milli_cpu: pods::cpu(quantities).map(crate::units::Cores::to_milli),
+        memory: pods::memory(quantities),
+    })
+}
+
+fn node_facts(node: &Node) -> NodeFacts {
+    let allocatable = size(node.status.as_ref().and_then(|status| status.allocatable.as_ref()));
+    let unschedulable = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false);
+    NodeFacts {
+        milli_cpu: allocatable.milli_cpu.unwrap_or(0),
+        memory: allocatable.memory.unwrap_or_default(),
+        schedulable: !unschedulable,
+    }
+}
+
+fn limits(object: &LimitRange) -> Limits {
+    let mut found = Limits::default();
+    for item in object.spec.iter().flat_map(|spec| &spec.limits) {
+        match item.type_.as_str() {
+            "Container" => {
+                found.container_min = super::merge(found.container_min, size(item.min.as_ref()), u64::max);
+                found.container_max = super::merge(found.container_max, size(item.max.as_ref()), u64::min);
+            }
+            "Pod" => found.pod_max = super::merge(found.pod_max, size(item.max.as_ref()), u64::min),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn quota(object: &ResourceQuota) -> Quota {
+    let empty = Quantities::new();
+    let status = object.status.clone().unwrap_or_default();
+    let (hard, used) = (status.hard.as_ref().unwrap_or(&empty), status.used.as_ref().unwrap_or(&empty));
+    // `cpu` and `requests.cpu` are two names of the same.
+    let find = |map: &Quantities, name: &str| {
+        let raw = map.get(&format!("requests.{name}")).or_else(|| map.get(name))?;
+        raw.0.parse::<crate::units::Quantity>().ok()
+    };
+    let pair = |name: &str, read: fn(crate::units::Quantity) -> Option<u64>| {
+        let hard = find(hard, name).and_then(read)?;
+        Some((hard, find(used, name).and_then(read).unwrap_or(0)))
+    };
+    Quota {
+        cpu_requests: pair("cpu", |q| Some(q.as_cores().to_milli())),
+        memory_requests: pair("memory", |q| q.as_bytes().map(|bytes| bytes.0)),
+    }
+}
+
+/// All tables with a listing of their own, for what waits for them.
+impl<K: std::hash::Hash + Eq, V> Table<K, V> {
+    /// `Some(name)` where nothing was listed yet.
+    pub fn missing(&self, name: &'static str) -> Option<&'static str> {
+        (!self.synced()).then_some(name)
+    }
+}

@@ -1,0 +1,215 @@
+#![allow(clippy::needless_pass_by_value, reason = "a json! that is made for the call")]
+
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use kube::api::PartialObjectMeta;
+use kube::core::DeserializeGuard;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::ContainerKind;
+use crate::cluster::pods::LeanPod;
+use crate::units::Bytes;
+
+const NOW: Timestamp = Timestamp(1_800_000_000);
+
+fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+fn pod(name: &str, uid: &str, status: Value) -> LeanPod {
+    read(json!({
+        "metadata": {"name": name, "namespace": "shop", "uid": uid, "ownerReferences": [{
+            "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "rs", "controller": true}]},
+        "spec": {"containers": [{"name": "app", "resources": {"limits": {"memory": "64Mi"}}}],
+                 "initContainers": [{"name": "side", "restartPolicy": "Always"}, {"name": "init"}]},
+        "status": status,
+    }))
+}
+
+fn killed(id: &str) -> Value {
+    json!({"terminated": {"reason": "OOMKilled", "finishedAt": "2026-11-23T04:00:00Z", "containerID": id}})
+}
+
+fn status(restarts: i32, state: Value, last: Value) -> Value {
+    json!({"phase": "Running", "containerStatuses": [
+        {"name": "app", "restartCount": restarts, "state": state, "lastState": last,
+         "resources": {"limits": {"memory": "96Mi"}}}]})
+}
+
+fn metadata<K>(name: &str, uid: &str, owner: Option<(&str, &str, &str)>) -> PartialObjectMeta<K> {
+    let owners: Vec<_> = owner
+        .into_iter()
+        .map(|(kind, name, uid)| {
+            json!({"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": true})
+        })
+        .collect();
+    let metadata = json!({"name": name, "namespace": "shop", "uid": uid, "labels": {"tier": "back"},
+                          "ownerReferences": owners});
+    PartialObjectMeta { metadata: read(metadata), types: None, _phantom: std::marker::PhantomData }
+}
+
+#[test]
+fn a_kill_is_told_once_however_often_its_status_comes() {
+    let mut index = Index::default();
+    let now = status(0, killed("c1"), json!({}));
+    let first = index.apply(pod("web", "u1", now.clone()), NOW);
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].what, MemoryShortage::OomKilled { limit: Some(Bytes::from_mib(96)) });
+    assert_eq!(&*first[0].container, "app");
+    assert_eq!(first[0].at, Timestamp(1_795_406_400));
+    // The same again, by update, then as the last state of the next container, then by a new listing.
+    assert!(index.apply(pod("web", "u1", now), NOW).is_empty());
+    let restarted = status(1, json!({"running": {}}), killed("c1"));
+    assert!(index.apply(pod("web", "u1", restarted.clone()), NOW).is_empty());
+    Fold::<LeanPod>::begin(&mut index);
+    assert!(index.apply(pod("web", "u1", restarted), NOW).is_empty());
+    Fold::<LeanPod>::finish(&mut index, NOW);
+    // The next one is another; both in one status are told as far as they are new.
+    assert_eq!(index.apply(pod("web", "u1", status(1, killed("c2"), killed("c1"))), NOW).len(), 1);
+    assert_eq!(index.apply(pod("web", "u1", status(3, killed("c4"), killed("c3"))), NOW).len(), 2);
+    // Another pod of the same name is another.
+    assert_eq!(index.apply(pod("web", "u2", status(0, killed("c1"), json!({}))), NOW).len(), 1);
+}
+
+#[test]
+fn without_a_container_id_the_start_is_what_tells_kills_apart() {
+    let mut index = Index::default();
+    let end = json!({"terminated": {"reason": "OOMKilled"}});
+    assert_eq!(index.apply(pod("web", "u", status(0, end.clone(), json!({}))), NOW).len(), 1);
+    assert!(index.apply(pod("web", "u", status(1, json!({}), end.clone())), NOW).is_empty());
+    let news = index.apply(pod("web", "u", status(1, end.clone(), end)), NOW);
+    assert_eq!((news.len(), news[0].at), (1, NOW));
+}
+
+#[test]
+fn a_kill_is_told_of_a_pod_that_is_gone_at_once_and_of_init_containers() {
+    let mut index = Index::default();
+    assert_eq!(index.delete(pod("web", "u", status(0, killed("c1"), json!({}))), NOW).len(), 1);
+    let init = json!({"phase": "Pending", "initContainerStatuses": [
+        {"name": "side", "restartCount": 0, "state": killed("s")},
+        {"name": "init", "restartCount": 1, "lastState": killed("i"), "state": {"running": {}}}]});
+    let news = index.apply(pod("web", "v", init), NOW);
+    assert_eq!(news.iter().map(|event| &*event.container).collect::<Vec<_>>(), ["side", "init"]);
+    assert!(
+        index
+            .apply(pod("x", "w", status(0, json!({"terminated": {"reason": "Error"}}), json!({}))), NOW)
+            .is_empty()
+    );
+}
+
+#[test]
+fn evictions_for_memory_are_told_and_others_are_not() {
+    let mut index = Index::default();
+    let evicted = |message: &str| json!({"phase": "Failed", "reason": "Evicted", "message": message});
+    let message = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 96152Ki. \
+                   Container app was using 512Mi, request is 32Mi, has larger consumption of memory. ";
+    let news = index.apply(pod("web", "u", evicted(message)), NOW);
+    assert_eq!(news.len(), 1);
+    assert_eq!(news[0].what, MemoryShortage::Evicted { usage: Some(Bytes::from_mib(512)) });
+    assert!(index.apply(pod("web", "u", evicted(message)), NOW).is_empty());
+    let disk = "The node was low on resource: ephemeral-storage. Container app was using 5Gi, request is 0.";
+    assert!(index.apply(pod("web", "v", evicted(disk)), NOW).is_empty());
+    let bare = index.apply(pod("web", "w", evicted("The node was low on resource: memory. ")), NOW);
+    assert_eq!(bare[0].what, MemoryShortage::Evicted { usage: None });
+}
+
+#[test]
+fn pods_are_found_under_their_top_workload_also_after_it_is_gone() {
+    let mut index = Index::default();
+    let known = index.apply(pod("web-1-a", "a", json!({"phase": "Running"})), NOW);
+    assert!(known.is_empty());
+    assert!(index.workloads().workloads.is_empty(), "its ReplicaSet is not known yet");
+    let replica_set = || metadata::<ReplicaSet>("web-1", "rs", Some(("Deployment", "web", "d")));
+    index.apply(replica_set(), NOW);
+    assert!(index.workloads().workloads.is_empty(), "nor is the Deployment");
+    index.apply(metadata::<Deployment>("web", "d", None), NOW);
+    let Workloads { workloads, unknown, .. } = index.workloads();
+    let (key, workload) = workloads.iter().next().unwrap();
+    assert_eq!(key.to_string(), "Deployment shop/web");
+    assert_eq!(workload.labels.get("tier").unwrap(), "back");
+    assert!(unknown.is_empty());
+    let kinds: Vec<_> = workload.pods[0].1.shape.containers.iter().map(|c| c.kind).collect();
+    assert_eq!(kinds, [ContainerKind::Container, ContainerKind::Sidecar, ContainerKind::Init]);
+    index.delete(replica_set(), NOW);
+    assert_eq!(index.workloads().workloads.len(), 1, "remembered for its pods");
+    index.forget(NOW.plus(601));
+    assert!(index.workloads().workloads.is_empty());
+}
+
+#[test]
+fn what_nothing_controls_is_pooled_by_its_labels() {
+    let mut index = Index::default();
+    for (name, uid, labels) in
+        [("a", "1", json!({"app": "web"})), ("b", "2", json!({"app": "web"})), ("lone", "3", json!({}))]
+    {
+        let value = json!({"metadata": {"name": name, "namespace": "shop", "uid": uid, "labels": labels},
+                           "status": {"phase": "Running"}});
+        index.apply(read::<LeanPod>(value), NOW);
+    }
+    let workloads = index.workloads().workloads;
+    let mut found: Vec<_> = workloads.iter().map(|(key, w)| (key.to_string(), w.pods.len())).collect();
+    found.sort();
+    assert_eq!(found, [("Pod shop/lone".to_owned(), 1), ("Pod shop/web".to_owned(), 2)]);
+}
+
+#[test]
+fn a_custom_owner_is_asked_for_once_and_then_known() {
+    let mut index = Index::default();
+    let value = json!({"metadata": {"name": "r", "namespace": "shop", "uid": "u", "ownerReferences": [{
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "roll", "uid": "ro", "controller": true}]},
+        "status": {"phase": "Running"}});
+    index.apply(read::<LeanPod>(value), NOW);
+    let unknown = index.workloads().unknown;
+    let owner = unknown[&Uid::from("ro")].clone();
+    assert_eq!(&*owner.1.name, "roll");
+    assert!(index.workloads().unresolved.contains("shop"));
+    let custom = CustomOwner { scales: true, facts: ControllerFacts::default(), owner, asked: NOW };
+    index.custom.insert(Uid::from("ro"), custom);
+    let found = index.workloads();
+    assert!(found.unknown.is_empty() && found.unresolved.is_empty());
+    assert_eq!(found.workloads.keys().next().unwrap().to_string(), "Rollout shop/roll");
+    index.forget(NOW);
+    assert_eq!(index.custom_before(NOW.plus(1)).count(), 1, "kept while it has a pod");
+    Fold::<LeanPod>::begin(&mut index);
+    Fold::<LeanPod>::finish(&mut index, NOW);
+    index.forget(NOW);
+    assert_eq!(index.custom_before(NOW.plus(1)).count(), 0);
+}
+
+#[test]
+fn rules_of_a_namespace_join_to_the_narrowest() {
+    let mut index = Index::default();
+    for (name, max, min) in [("a", "2", "10m"), ("b", "1", "5m")] {
+        let value = json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"limits": [
+            {"type": "Container", "max": {"cpu": max}, "min": {"cpu": min}}, {"type": "Pod", "max": {"memory": "1Gi"}}]}});
+        index.apply(read::<k8s_openapi::api::core::v1::LimitRange>(value), NOW);
+    }
+    let limits = index.limits("shop");
+    assert_eq!((limits.container_max.milli_cpu, limits.container_min.milli_cpu), (Some(1000), Some(10)));
+    assert_eq!(limits.pod_max.memory, Some(Bytes(1 << 30)));
+    assert_eq!(index.limits("other"), Limits::default());
+    let quota = json!({"metadata": {"name": "q", "namespace": "shop"},
+        "status": {"hard": {"requests.cpu": "4", "memory": "8Gi"}, "used": {"requests.cpu": "1500m"}}});
+    index.apply(read::<k8s_openapi::api::core::v1::ResourceQuota>(quota), NOW);
+    assert_eq!(index.quota("shop").cpu_requests, Some((4000, 1500)));
+    assert_eq!(index.quota("shop").memory_requests, Some((8 << 30, 0)));
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_is_kept_as_its_error() {
+    let mut index = Index::default();
+    let bad = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
+        "metadata": {"name": "bad", "namespace": "shop", "generation": 3}, "spec": {"mode": "Guess"}});
+    index.apply(read::<DeserializeGuard<crate::api::VerticalScalingPolicy>>(bad), NOW);
+    let (_, policy) = index.policies.iter().next().unwrap();
+    let error = policy.as_ref().unwrap_err();
+    assert!(error.error.contains("Guess") && error.generation == Some(3), "{error:?}");
+}
+
+#[test]
+fn uids_are_exact_where_they_are_uuids() {
+    let uid = Uid::from("6ba7b810-9dad-11d1-80b4-00c04fd430c8");
+    assert_eq!(uid, Uid::from("6BA7B8109DAD11D180B400C04FD430C8"));
+    assert_ne!(uid, Uid::from("6ba7b810-9dad-11d1-80b4-00c04fd430c9"));
+    assert_ne!(Uid::from("a"), Uid::from("b"));
+}

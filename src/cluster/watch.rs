@@ -1,0 +1,251 @@
+//! The watches: each event is folded into the index as it comes, and the object is forgotten.
+//!
+//! A watch that breaks (410 Gone, an API server that restarts, a right that is taken away) lists again by itself, with
+//! growing pauses up to 30 s, for as long as the process runs. What is wrong with it meanwhile is kept in words.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::{StreamExt, pin_mut};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota};
+use kube::api::PartialObjectMeta;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch_kind};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::error::Request;
+use super::index::{Fold, Index, MemoryEvent};
+use super::pods::LeanPod;
+use super::{ClusterError, Connection};
+use crate::api::{ClusterVerticalScalingPolicy, Recommendation, VerticalScalingPolicy};
+use crate::units::Timestamp;
+
+/// Without these no workload is known rightly, and so nothing may be written or removed. What is left out of the list
+/// (nodes, limit ranges, quotas) only bounds what is recommended.
+const NEEDED: [&str; 11] = [
+    "pods",
+    "replicasets.apps",
+    "jobs.batch",
+    "deployments.apps",
+    "statefulsets.apps",
+    "daemonsets.apps",
+    "cronjobs.batch",
+    "namespaces",
+    "verticalscalingpolicies.plumb.dev",
+    "clusterverticalscalingpolicies.plumb.dev",
+    "recommendations.plumb.dev",
+];
+
+/// What is answered before the next interval when it changes: what a person has written.
+const CHANGING: [&str; 2] = ["verticalscalingpolicies.plumb.dev", "clusterverticalscalingpolicies.plumb.dev"];
+
+/// The watched cluster.
+#[derive(Debug)]
+pub struct Live {
+    index: Mutex<Index>,
+    health: Mutex<BTreeMap<&'static str, Health>>,
+    /// Told when a policy changed, and when a listing is complete.
+    pub changed: Notify,
+    clock: fn() -> Timestamp,
+}
+
+/// How a watch fares.
+#[derive(Clone, Debug, Default)]
+struct Health {
+    synced: bool,
+    error: Option<String>,
+}
+
+/// The far end of what the watches tell of memory. Unbounded: what is told is small, told once, and bounded by the
+/// pods that there are; to lose a kill is worse.
+pub type News = mpsc::UnboundedReceiver<MemoryEvent>;
+
+impl Live {
+    /// Starts all watches. They end when `stop` is cancelled.
+    #[must_use]
+    pub fn start(
+        connection: &Connection,
+        clock: fn() -> Timestamp,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) -> (Arc<Self>, News) {
+        let (tell, news) = mpsc::unbounded_channel();
+        let live = Arc::new(Self {
+            index: Mutex::default(),
+            health: Mutex::default(),
+            changed: Notify::new(),
+            clock,
+        });
+        let start = Start { live: &live, connection, stop, tasks, tell: &tell };
+        start.follow::<LeanPod>("pods");
+        start.follow::<PartialObjectMeta<ReplicaSet>>("replicasets.apps");
+        start.follow::<PartialObjectMeta<Job>>("jobs.batch");
+        start.follow::<PartialObjectMeta<Deployment>>("deployments.apps");
+        start.follow::<PartialObjectMeta<StatefulSet>>("statefulsets.apps");
+        start.follow::<PartialObjectMeta<DaemonSet>>("daemonsets.apps");
+        start.follow::<PartialObjectMeta<CronJob>>("cronjobs.batch");
+        start.follow::<PartialObjectMeta<Namespace>>("namespaces");
+        start.follow::<Node>("nodes");
+        start.follow::<LimitRange>("limitranges");
+        start.follow::<ResourceQuota>("resourcequotas");
+        start.follow::<DeserializeGuard<VerticalScalingPolicy>>("verticalscalingpolicies.plumb.dev");
+        start.follow::<DeserializeGuard<ClusterVerticalScalingPolicy>>(
+            "clusterverticalscalingpolicies.plumb.dev",
+        );
+        start.follow::<DeserializeGuard<Recommendation>>("recommendations.plumb.dev");
+        (live, news)
+    }
+
+    /// The index. Hold it for as short as it takes: the watches wait.
+    pub fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn health(&self) -> MutexGuard<'_, BTreeMap<&'static str, Health>> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The needed watches that have told nothing yet, each with its trouble if it has one.
+    #[must_use]
+    pub fn unsynced(&self) -> Vec<String> {
+        let health = self.health();
+        let missing = NEEDED.iter().filter(|name| health.get(*name).is_none_or(|health| !health.synced));
+        let words = |name: &&'static str| match health.get(name).and_then(|health| health.error.as_ref()) {
+            Some(error) => error.clone(),
+            None => format!("{name} are still being listed"),
+        };
+        missing.map(words).collect()
+    }
+
+    /// What keeps a needed watch from telling anything, where something does.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let health = self.health();
+        let unsynced = NEEDED.iter().filter_map(|name| health.get(name)).filter(|health| !health.synced);
+        unsynced.filter_map(|health| health.error.clone()).next()
+    }
+
+    /// Each watch, and whether it has told everything at least once and has no trouble now.
+    #[must_use]
+    pub fn watches(&self) -> Vec<(&'static str, bool)> {
+        self.health().iter().map(|(name, health)| (*name, health.synced && health.error.is_none())).collect()
+    }
+
+    /// Notes how a watch fares; answers true where that is news.
+    fn note(&self, name: &'static str, synced: bool, error: Option<&str>) -> bool {
+        let mut health = self.health();
+        let known = health.entry(name).or_default();
+        known.synced |= synced;
+        let news = known.error.as_deref() != error;
+        known.error = error.map(str::to_owned);
+        news
+    }
+}
+
+/// What every watch is started with.
+struct Start<'a> {
+    live: &'a Arc<Live>,
+    connection: &'a Connection,
+    stop: &'a CancellationToken,
+    tasks: &'a TaskTracker,
+    tell: &'a mpsc::UnboundedSender<MemoryEvent>,
+}
+
+impl Start<'_> {
+    fn follow<K>(&self, name: &'static str)
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+        Index: Fold<K>,
+    {
+        let api: Api<K> = Api::all(self.connection.client.clone());
+        let (live, stop, tell) = (Arc::clone(self.live), self.stop.clone(), self.tell.clone());
+        let server = self.connection.server.clone();
+        live.health().entry(name).or_default();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = follow(&live, api, name, &server, &tell) => {}
+            }
+        });
+    }
+}
+
+async fn follow<K>(
+    live: &Live,
+    api: Api<K>,
+    name: &'static str,
+    server: &str,
+    tell: &mpsc::UnboundedSender<MemoryEvent>,
+) where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    Index: Fold<K>,
+{
+    // Lists by pages, so that a big cluster's pods are never in memory at once.
+    let events = watch_kind(api, watcher::Config::default()).default_backoff();
+    pin_mut!(events);
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                let done = matches!(event, Event::InitDone);
+                let changed = matches!(event, Event::Apply(_) | Event::Delete(_)) && CHANGING.contains(&name);
+                for news in fold(live, event) {
+                    // Nobody listens any more: we are stopping.
+                    drop(tell.send(news));
+                }
+                let synced = Fold::<K>::synced(&*live.index());
+                if live.note(name, synced, None) {
+                    tracing::info!(resource = name, "watching again");
+                }
+                if done || changed {
+                    live.changed.notify_one();
+                }
+            }
+            Err(error) => {
+                let text = explain(error, server, name);
+                if live.note(name, false, Some(&text)) {
+                    tracing::warn!(resource = name, error = text, "cannot watch; trying again");
+                    live.changed.notify_one();
+                }
+            }
+        }
+    }
+}
+
+fn fold<K>(live: &Live, event: Event<K>) -> Vec<MemoryEvent>
+where
+    Index: Fold<K>,
+{
+    let now = (live.clock)();
+    let mut index = live.index();
+    match event {
+        Event::Init => Fold::<K>::begin(&mut *index),
+        Event::InitDone => Fold::<K>::finish(&mut *index, now),
+        Event::InitApply(object) | Event::Apply(object) => return index.apply(object, now),
+        Event::Delete(object) => return index.delete(object, now),
+    }
+    Vec::new()
+}
+
+fn explain(error: watcher::Error, server: &str, resource: &'static str) -> String {
+    let asked = |verb| Request { verb, resource, namespace: None };
+    match error {
+        watcher::Error::InitialListFailed(error) => {
+            ClusterError::explain(error, server, asked("list")).to_string()
+        }
+        watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => {
+            ClusterError::explain(error, server, asked("watch")).to_string()
+        }
+        watcher::Error::WatchError(status) => {
+            ClusterError::explain(kube::Error::Api(status), server, asked("watch")).to_string()
+        }
+        error @ watcher::Error::NoResourceVersion => error.to_string(),
+    }
+}

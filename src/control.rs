@@ -1,0 +1,17 @@
+//! The loops that run in a cluster: short files that wire what decides to the world.
+//!
+//! May talk to the world. What decides in here ([`select`], [`naming`]) is pure.
+
+pub mod book;
+pub mod compose;
+pub mod events;
+pub mod http;
+pub mod lease;
+pub mod metrics;
+pub mod naming;
+pub mod plan;
+pub mod publish;
+pub mod recommender;
+pub mod rules;
+pub mod select;
+pub mod writer;

@@ -1,0 +1,294 @@
+//! What a Recommendation says: from what is known of a workload's containers to its status.
+//!
+//! Pure.
+
+mod pricing;
+mod words;
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff;
+
+pub use pricing::Pricing;
+
+use super::book::{Book, Known, SeriesKey};
+use super::rules::{self, ContainerRules};
+use super::select::Choice;
+use crate::api::{
+    self, Amount, ContainerKind, ContainerRecommendation, RecommendationStatus, ResourceAmounts, Resources,
+    Summary,
+};
+use crate::cluster::index::{
+    ContainerShape, Limits, NodeFacts, Phase, Quota, Shape, WorkloadKey, WorkloadPods,
+};
+use crate::model::{self, Estimate};
+use crate::policy::{self, Bound, ContainerSize, Explained, Reason};
+use crate::units::Timestamp;
+
+/// What around a workload bears on what it may be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Surroundings {
+    /// The namespace's LimitRanges.
+    pub limits: Limits,
+    /// The namespace's ResourceQuotas.
+    pub quota: Quota,
+    /// The node that its pods must fit.
+    pub node: Option<NodeFacts>,
+}
+
+/// What is the same for all workloads.
+#[derive(Clone, Copy, Debug)]
+pub struct Common<'a> {
+    /// What resources cost.
+    pub pricing: &'a Pricing,
+    /// What is wrong with the source of usage, where something is.
+    pub source_error: Option<&'a str>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// One container on its way.
+struct Part<'a> {
+    shape: &'a ContainerShape,
+    rules: ContainerRules,
+    known: Option<Known<'a>>,
+    current: ContainerSize,
+    need: Estimate,
+    found: Explained,
+}
+
+/// The shape that most of the pods have; of equals the newest pods'.
+fn shape<'a>(workload: &'a WorkloadPods<'a>) -> Option<&'a Arc<Shape>> {
+    let count =
+        |shape: &Arc<Shape>| workload.pods.iter().filter(|(_, pod)| Arc::ptr_eq(&pod.shape, shape)).count();
+    let newest = workload.pods.iter().max_by_key(|(_, pod)| (count(&pod.shape), pod.started));
+    newest.map(|(_, pod)| &pod.shape)
+}
+
+/// What to say of a workload. `before` are the conditions that stand.
+#[must_use]
+pub fn status(
+    key: &WorkloadKey,
+    workload: &WorkloadPods<'_>,
+    choice: &Choice,
+    book: &Book,
+    around: &Surroundings,
+    common: &Common<'_>,
+    before: &[Condition],
+) -> RecommendationStatus {
+    let Some(shape) = shape(workload) else { return RecommendationStatus::default() };
+    let running = workload.pods.iter().filter(|(_, pod)| pod.phase == Phase::Running).count();
+    let replicas = u32::try_from(running).unwrap_or(u32::MAX);
+    let mut parts: Vec<_> =
+        shape.containers.iter().map(|container| part(key, container, shape, choice, book, around)).collect();
+    fit_pod(&mut parts, replicas, around);
+    let containers: Vec<_> = parts.iter().map(|part| container(part, shape)).collect();
+    let pod = words::total(&containers, |container| &container.target);
+    let current = words::total(&containers, |container| &container.current);
+    let summary = Summary {
+        cpu: words::change(current.requests.cpu.as_ref(), pod.requests.cpu.as_ref()),
+        memory: words::change(current.requests.memory.as_ref(), pod.requests.memory.as_ref()),
+        oom_kills: containers.iter().map(|container| container.oom_kills).sum(),
+        saves: common.pricing.saves(&current.requests, &pod.requests, replicas),
+        confidence: confidence(&parts),
+        state: Some("Advised".to_owned()),
+        message: None,
+    };
+    let conditions = vec![history(&parts, common), limited(&parts)];
+    RecommendationStatus {
+        replicas,
+        summary,
+        pod,
+        containers,
+        conditions: conditions.into_iter().map(|made| dated(made, before, common.now)).collect(),
+    }
+}
+
+fn part<'a>(
+    key: &WorkloadKey,
+    shape: &'a ContainerShape,
+    pod: &Shape,
+    choice: &Choice,
+    book: &'a Book,
+    around: &Surroundings,
+) -> Part<'a> {
+    let known = book.known(&SeriesKey { workload: key.clone(), container: Arc::clone(&shape.name) });
+    let mut rules = rules::rules(choice, &shape.name);
+    let (kept, guaranteed) = policy::keep_class(&rules.rules, rules::class(pod.qos));
+    rules.rules = kept;
+    let sizes = &shape.sizes;
+    let current = ContainerSize {
+        cpu_request: sizes.requests.cpu(),
+        cpu_limit: sizes.limits.cpu(),
+        memory_request: sizes.requests.memory,
+        memory_limit: sizes.limits.memory,
+    };
+    let need = need(known.as_ref(), &rules);
+    let mut found = Explained::new(&need, &rules.rules, &current);
+    found.reasons.extend(guaranteed);
+    let least = rules::bounds(around.limits.container_min);
+    policy::limit_range(&mut found, &least, &rules::bounds(around.limits.container_max));
+    Part { shape, rules, known, current, need, found }
+}
+
+/// The estimate without what the policy does not size, and without what rests on nothing.
+fn need(known: Option<&Known<'_>>, rules: &ContainerRules) -> Estimate {
+    let nothing = Estimate {
+        cpu: None,
+        memory: None,
+        limit: None,
+        confidence: model::Confidence::Low,
+        samples: 0,
+        hours: 0.0,
+    };
+    let mut need = known.and_then(|known| known.estimate).copied().unwrap_or(nothing);
+    need.cpu = need.cpu.filter(|_| rules.cpu);
+    need.memory = need.memory.filter(|_| rules.memory);
+    // Without a sample of steady use only a kill says what the request should be.
+    need.limit = need.limit.filter(|tail| rules.memory && (need.memory.is_some() || tail.lesson > 0.0));
+    need
+}
+
+/// The containers that run side by side must fit a node and the namespace's rules together.
+fn fit_pod(parts: &mut [Part<'_>], replicas: u32, around: &Surroundings) {
+    let mut lasting: Vec<_> =
+        parts.iter_mut().filter(|part| part.shape.kind != ContainerKind::Init).collect();
+    let mut found: Vec<_> = lasting.iter_mut().map(|part| &mut part.found).collect();
+    if let Some(node) = around.node {
+        let most = policy::Amounts {
+            cpu: Some(crate::units::Cores::from_milli(node.milli_cpu)).filter(|_| node.milli_cpu > 0),
+            memory: Some(node.memory).filter(|memory| memory.0 > 0),
+        };
+        policy::pod_total(&mut found, &most, Bound::Node);
+    }
+    policy::pod_total(&mut found, &rules::bounds(around.limits.pod_max), Bound::LimitRangePod);
+    let left = rules::left(around.quota.cpu_requests, around.quota.memory_requests);
+    let mut pairs: Vec<_> = lasting.into_iter().map(|part| (&part.current, &mut part.found)).collect();
+    policy::quota(&mut pairs, replicas, &left);
+}
+
+fn container(part: &Part<'_>, pod: &Shape) -> ContainerRecommendation {
+    let Part { shape, rules, known, current, need, found } = part;
+    // What is not sized stays; what nothing is known of is left out.
+    let (cpu, memory) = (need.cpu.is_some() || !rules.cpu, need.limit.is_some() || !rules.memory);
+    let target = ContainerSize {
+        cpu_request: if rules.cpu { found.size.target.cpu_request } else { current.cpu_request }
+            .filter(|_| cpu),
+        cpu_limit: if rules.cpu { found.size.target.cpu_limit } else { current.cpu_limit }.filter(|_| cpu),
+        memory_request: if rules.memory { found.size.target.memory_request } else { current.memory_request }
+            .filter(|_| memory),
+        memory_limit: if rules.memory { found.size.target.memory_limit } else { current.memory_limit }
+            .filter(|_| memory),
+    };
+    let amounts = |size: &ContainerSize, up: bool| ResourceAmounts {
+        cpu: size
+            .cpu_request
+            .filter(|_| need.cpu.is_some())
+            .map(|cpu| Amount::from(words::step_cpu(cpu, up))),
+        memory: size
+            .memory_request
+            .filter(|_| need.limit.is_some())
+            .map(|memory| Amount::from(words::step_memory(memory, up))),
+    };
+    let last_kill = known.and_then(|known| known.last_kill);
+    ContainerRecommendation {
+        name: shape.name.to_string(),
+        kind: shape.kind,
+        current: resources(current),
+        target: resources(&target),
+        lower: amounts(&found.size.lower, false),
+        upper: amounts(&found.size.upper, true),
+        confidence: words::confidence(found.size.confidence),
+        reasons: words::reasons(found, shape.kind, (rules.cpu, rules.memory), pod, known.is_some()),
+        samples: known.map_or(0, |known| u64::from(known.series.samples())),
+        days: known.map_or(0, |known| words::days(known.series.hours())),
+        oom_kills: known.map_or(0, |known| known.series.kills()),
+        last_oom_kill: last_kill.and_then(|at| jiff::Timestamp::from_second(at.0).ok()).map(Time),
+    }
+}
+
+fn resources(size: &ContainerSize) -> Resources {
+    Resources {
+        requests: ResourceAmounts {
+            cpu: size.cpu_request.map(Amount::from),
+            memory: size.memory_request.map(Amount::from),
+        },
+        limits: ResourceAmounts {
+            cpu: size.cpu_limit.map(Amount::from),
+            memory: size.memory_limit.map(Amount::from),
+        },
+    }
+}
+
+/// The containers whose usage should be known: those that run on, and that the policy sizes.
+fn measured<'a>(parts: &'a [Part<'a>]) -> impl Iterator<Item = &'a Part<'a>> {
+    parts.iter().filter(|p| p.shape.kind != ContainerKind::Init && (p.rules.cpu || p.rules.memory))
+}
+
+fn confidence(parts: &[Part<'_>]) -> api::Confidence {
+    measured(parts).map(|part| words::confidence(part.found.size.confidence)).min().unwrap_or_default()
+}
+
+fn history(parts: &[Part<'_>], common: &Common<'_>) -> Condition {
+    /// A source may miss a few turns before what it said last is called stale.
+    const STALE_SECONDS: i64 = 600;
+    let unseen = measured(parts).find(|part| part.need.cpu.is_none() && part.need.limit.is_none());
+    let stale = |part: &&Part<'_>| {
+        let newest = part.known.and_then(|known| known.series.newest());
+        newest.is_some_and(|newest| common.now.seconds_since(newest) > STALE_SECONDS)
+    };
+    let old = measured(parts).find(stale).filter(|_| common.source_error.is_some());
+    let (status, reason, message) = if let (Some(_), Some(error)) = (unseen, common.source_error) {
+        (false, "SourceFailing", format!("usage cannot be read: {error}"))
+    } else if let Some(part) = unseen {
+        (false, "NoSamples", format!("no usage of container {} was seen yet", part.shape.name))
+    } else if let (Some(_), Some(error)) = (old, common.source_error) {
+        (false, "Stale", format!("the last figures stand, as usage cannot be read: {error}"))
+    } else if confidence(parts) == api::Confidence::Low {
+        (false, "Young", "less than a day of history: the figures may still change much".to_owned())
+    } else {
+        (true, "Enough", "a day of history or more".to_owned())
+    };
+    condition("HistoryReady", status, reason, &message)
+}
+
+fn limited(parts: &[Part<'_>]) -> Condition {
+    let mut binding = Vec::new();
+    for part in parts {
+        for reason in &part.found.reasons {
+            let word = match reason {
+                Reason::Bound { bound, .. } => bound.word(),
+                Reason::Capped { .. } => "MaxAllowed",
+                _ => continue,
+            };
+            binding.push((word, format!("container {}: {reason}", part.shape.name)));
+        }
+    }
+    match binding.first() {
+        None => condition("Limited", false, "NothingBinds", "nothing keeps the figures from the need"),
+        Some((word, _)) => {
+            let text: Vec<_> = binding.iter().map(|(_, text)| text.as_str()).collect();
+            condition("Limited", true, word, &text.join("; "))
+        }
+    }
+}
+
+fn condition(kind: &str, status: bool, reason: &str, message: &str) -> Condition {
+    Condition {
+        type_: kind.to_owned(),
+        status: if status { "True" } else { "False" }.to_owned(),
+        reason: reason.to_owned(),
+        message: message.chars().take(1024).collect(),
+        last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
+        observed_generation: None,
+    }
+}
+
+/// With the time since which its status is what it is.
+pub fn dated(made: Condition, before: &[Condition], now: Timestamp) -> Condition {
+    let same = before.iter().find(|known| known.type_ == made.type_ && known.status == made.status);
+    let now = jiff::Timestamp::from_second(now.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let since = same.map_or(Time(now), |known| known.last_transition_time.clone());
+    Condition { last_transition_time: since, ..made }
+}

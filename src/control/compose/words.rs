@@ -1,0 +1,129 @@
+//! Figures as a status shows them: in steps that stay the same while little changes.
+
+use crate::api::{Amount, Confidence, ContainerKind, ContainerRecommendation, ResourceAmounts, Resources};
+use crate::cluster::index::Shape;
+use crate::model;
+use crate::policy::Explained;
+use crate::units::{Bytes, Cores, MIB};
+
+/// Twelve steps a decade, each about a fifth above the one before: the preferred numbers of IEC 60063.
+const STEPS: [u64; 12] = [10, 12, 15, 18, 22, 27, 33, 39, 47, 56, 68, 82];
+
+/// The sum of what a pod's containers have, those that run to their end before the others start left out.
+pub(super) fn total(
+    containers: &[ContainerRecommendation],
+    of: impl Fn(&ContainerRecommendation) -> &Resources,
+) -> Resources {
+    let lasting = || containers.iter().filter(|container| container.kind != ContainerKind::Init).map(&of);
+    let sum = |of: fn(&Resources) -> &ResourceAmounts| ResourceAmounts {
+        cpu: lasting()
+            .filter_map(|resources| of(resources).cpu.as_ref())
+            .map(|cpu| cpu.value().as_cores().to_milli())
+            .reduce(u64::saturating_add)
+            .map(|milli| Amount::from(Cores::from_milli(milli))),
+        memory: lasting()
+            .filter_map(|resources| of(resources).memory.as_ref()?.value().as_bytes())
+            .reduce(|a, b| Bytes(a.0.saturating_add(b.0)))
+            .map(Amount::from),
+    };
+    Resources { requests: sum(|resources| &resources.requests), limits: sum(|resources| &resources.limits) }
+}
+
+/// `500m → 180m`.
+pub(super) fn change(from: Option<&Amount>, to: Option<&Amount>) -> Option<String> {
+    let text =
+        |amount: Option<&Amount>, none: &str| amount.map_or_else(|| none.to_owned(), Amount::to_string);
+    (from.is_some() || to.is_some()).then(|| format!("{} → {}", text(from, "none"), text(to, "?")))
+}
+
+pub(super) fn confidence(of: model::Confidence) -> Confidence {
+    match of {
+        model::Confidence::Low => Confidence::Low,
+        model::Confidence::Medium => Confidence::Medium,
+        model::Confidence::High => Confidence::High,
+    }
+}
+
+pub(super) fn days(hours: f32) -> u32 {
+    // Not negative, and far below what an integer holds.
+    (0..=3650).take_while(|days| *days as f32 * 24.0 <= hours).count().saturating_sub(1) as u32
+}
+
+/// Moved outwards to a step, so that a bound stays the same for days.
+pub(super) fn step_cpu(cores: Cores, up: bool) -> Cores {
+    Cores::from_milli(step(cores.to_milli(), up))
+}
+
+/// The same, in mebibytes.
+pub(super) fn step_memory(bytes: Bytes, up: bool) -> Bytes {
+    let mib = if up { bytes.0.div_ceil(MIB) } else { bytes.0 / MIB };
+    Bytes::from_mib(step(mib, up))
+}
+
+fn step(value: u64, up: bool) -> u64 {
+    let mut scale = 1_u64;
+    while value / scale >= 100 {
+        scale = scale.saturating_mul(10);
+    }
+    if value < 10 {
+        return value;
+    }
+    let steps = STEPS.iter().chain([&100]).map(|step| step.saturating_mul(scale));
+    if up {
+        steps.clone().find(|step| *step >= value).unwrap_or(value)
+    } else {
+        steps.rev().find(|step| *step <= value).unwrap_or(value)
+    }
+}
+
+/// The chain in words, with what the chain does not know.
+pub(super) fn reasons(
+    found: &Explained,
+    kind: ContainerKind,
+    (cpu, memory): (bool, bool),
+    pod: &Shape,
+    known: bool,
+) -> Vec<String> {
+    let mut words = Vec::new();
+    if known {
+        words.extend(found.reasons.iter().map(ToString::to_string));
+    } else if kind == ContainerKind::Init {
+        words.push("runs to its end before the others start: only its OOM kills are known".to_owned());
+    } else {
+        words.push("no usage was seen yet".to_owned());
+    }
+    match (cpu, memory) {
+        (false, false) => words.push("the policy leaves this container alone".to_owned()),
+        (false, true) => words.push("the policy does not size its CPU".to_owned()),
+        (true, false) => words.push("the policy does not size its memory".to_owned()),
+        (true, true) => {}
+    }
+    if !pod.pod.is_empty() {
+        words.push("the pod also has resources as a whole, which are not sized".to_owned());
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_move_outwards_to_steps() {
+        for (value, down, up) in
+            [(7, 7, 7), (10, 10, 10), (11, 10, 12), (95, 82, 100), (130, 120, 150), (8300, 8200, 10_000)]
+        {
+            assert_eq!((step(value, false), step(value, true)), (down, up), "{value}");
+        }
+        assert_eq!(step_memory(Bytes(65 * MIB + 1), true), Bytes::from_mib(68));
+    }
+
+    #[test]
+    fn changes_and_days_in_words() {
+        let amount = |milli| Amount::from(Cores::from_milli(milli));
+        assert_eq!(change(Some(&amount(500)), Some(&amount(180))).unwrap(), "500m → 180m");
+        assert_eq!(change(None, Some(&amount(180))).unwrap(), "none → 180m");
+        assert_eq!(change(Some(&amount(2000)), None).unwrap(), "2 → ?");
+        assert_eq!((days(0.0), days(23.9), days(24.0), days(50.0)), (0, 0, 1, 2));
+    }
+}

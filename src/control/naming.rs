@@ -1,0 +1,85 @@
+//! What a workload's Recommendation is called.
+
+use std::collections::HashMap;
+
+use crate::cluster::index::WorkloadKey;
+
+/// The longest name that Kubernetes takes.
+const LONGEST: usize = 253;
+/// Digits of the hash that makes a name unique where the plain one would not be.
+const DIGITS: usize = 10;
+
+/// `deployment-web`: kind and name in lower case. Where that is no name, too long, or taken by another workload of
+/// the namespace, its end is a hash of the whole.
+///
+/// `taken` holds the names of one round; the order of the calls must be the same in each.
+pub fn name(workload: &WorkloadKey, taken: &mut HashMap<(String, String), WorkloadKey>) -> String {
+    let plain = format!("{}-{}", workload.kind, workload.name).to_lowercase();
+    let namespace = workload.namespace.to_string();
+    let free = |name: &String, taken: &HashMap<(String, String), WorkloadKey>| {
+        taken.get(&(namespace.clone(), name.clone())).is_none_or(|holder| holder == workload)
+    };
+    let name = if is_name(&plain) && free(&plain, taken) { plain } else { hashed(&plain, workload) };
+    taken.entry((namespace, name.clone())).or_insert_with(|| workload.clone());
+    name
+}
+
+/// A DNS subdomain of at most 253 characters.
+fn is_name(text: &str) -> bool {
+    let part = |part: &str| {
+        let edges = part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.ends_with(|c: char| c.is_ascii_alphanumeric());
+        edges && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    text.len() <= LONGEST && text.split('.').all(part)
+}
+
+fn hashed(plain: &str, workload: &WorkloadKey) -> String {
+    let safe: String =
+        plain.chars().map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' }).collect();
+    let short: String = safe.chars().take(LONGEST - DIGITS - 1).collect();
+    let short = short.trim_matches('-');
+    // FNV-1a: the name of an object must be the same in every build, which std's hash does not promise.
+    let whole = format!("{}/{}/{}", workload.api_version, workload.kind, workload.name);
+    let hash = whole.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{short}-{:0width$x}", hash >> (64 - 4 * DIGITS), width = DIGITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workload(kind: &str, name: &str, api_version: &str) -> WorkloadKey {
+        WorkloadKey {
+            namespace: "shop".into(),
+            kind: kind.into(),
+            name: name.into(),
+            api_version: api_version.into(),
+        }
+    }
+
+    #[test]
+    fn names_are_plain_where_they_can_be() {
+        let mut taken = HashMap::new();
+        assert_eq!(name(&workload("Deployment", "web", "apps/v1"), &mut taken), "deployment-web");
+        assert_eq!(name(&workload("StatefulSet", "db.main", "apps/v1"), &mut taken), "statefulset-db.main");
+        // The same again is the same.
+        assert_eq!(name(&workload("Deployment", "web", "apps/v1"), &mut taken), "deployment-web");
+    }
+
+    #[test]
+    fn long_odd_and_taken_names_end_in_a_hash() {
+        let mut taken = HashMap::new();
+        let long = name(&workload("Deployment", &"x".repeat(250), "apps/v1"), &mut taken);
+        assert_eq!(long.len(), 253);
+        let other = name(&workload("Deployment", &format!("{}y", "x".repeat(249)), "apps/v1"), &mut taken);
+        assert!(is_name(&long) && is_name(&other) && long != other);
+        let odd = name(&workload("Pod", "My_App", "v1"), &mut taken);
+        assert!(is_name(&odd) && odd.starts_with("pod-my-app-"), "{odd}");
+        let first = name(&workload("Deployment", "web", "apps/v1"), &mut taken);
+        let second = name(&workload("Deployment", "web", "other.dev/v1"), &mut taken);
+        assert!(first == "deployment-web" && second.starts_with("deployment-web-"), "{second}");
+    }
+}

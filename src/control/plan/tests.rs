@@ -1,0 +1,243 @@
+#![allow(clippy::needless_pass_by_value, reason = "a json! that is made for the call")]
+
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{LimitRange, Node};
+use kube::api::PartialObjectMeta;
+use kube::core::DeserializeGuard;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::{Recommendation, VerticalScalingPolicy};
+use crate::cluster::index::{Fold, Written};
+use crate::cluster::pods::LeanPod;
+use crate::control::book::Taken;
+use crate::control::compose::Pricing;
+use crate::sources::metrics_server::PodUsage;
+
+const NOW: Timestamp = Timestamp(1_800_000_000);
+
+/// An index, a book and what plans are made with.
+struct Place {
+    index: Index,
+    book: Book,
+    pricing: Pricing,
+}
+
+impl Place {
+    fn new() -> Self {
+        let pricing = Pricing { price_core_hour: 0.03, price_gib_hour: 0.004, currency: "$".to_owned() };
+        Self { index: Index::default(), book: Book::default(), pricing }
+    }
+
+    fn add<T: DeserializeOwned>(&mut self, value: Value)
+    where
+        Index: Fold<T>,
+    {
+        self.index.apply(serde_json::from_value(value).unwrap(), NOW);
+    }
+
+    fn policy(&mut self, spec: Value) {
+        self.add::<DeserializeGuard<VerticalScalingPolicy>>(json!({
+            "apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
+            "metadata": {"name": "all", "namespace": "shop", "uid": "p", "generation": 1}, "spec": spec}));
+    }
+
+    fn pod(&mut self, name: &str, qos: &str, limits: Value) {
+        self.add::<LeanPod>(json!({
+            "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "app", "resources": {
+                "requests": {"cpu": "500m", "memory": "256Mi"}, "limits": limits}}]},
+            "status": {"phase": "Running", "qosClass": qos}}));
+    }
+
+    /// Usage of every pod, each minute for some hours.
+    fn use_for(&mut self, hours: i64, cpu: &str, memory: &str) -> Taken {
+        let mut taken = Taken::default();
+        let workloads = self.index.workloads();
+        for minute in 0..hours * 60 {
+            let at = NOW.plus((minute - hours * 60) * 60);
+            let time = chrono::DateTime::from_timestamp(at.0, 0).unwrap().to_rfc3339();
+            for (key, workload) in &workloads.workloads {
+                for (name, pod) in &workload.pods {
+                    let usage: PodUsage = serde_json::from_value(json!({
+                        "metadata": {"namespace": "shop", "name": name.name}, "timestamp": time,
+                        "containers": [{"name": "app", "usage": {"cpu": cpu, "memory": memory}}]}))
+                    .unwrap();
+                    self.book.take(key, pod, &usage, at, &mut taken);
+                    self.book.take(key, pod, &usage, at, &mut taken);
+                }
+            }
+        }
+        taken
+    }
+
+    fn plan(&mut self) -> Plan {
+        let common = Common { pricing: &self.pricing, source_error: None, now: NOW };
+        plan(&self.index, &mut self.book, &common)
+    }
+
+    /// What is planned is there from now on.
+    fn write(&mut self, plan: &Plan) {
+        for (key, write) in &plan.writes {
+            let mut object = Recommendation::new(&key.name, write.spec.clone());
+            object.metadata.namespace = Some(key.namespace.to_string());
+            object.metadata.owner_references = Some(vec![
+                serde_json::from_value(
+                    json!({"apiVersion": "v1", "kind": "x", "name": "x", "uid": write.owner}),
+                )
+                .unwrap(),
+            ]);
+            object.status = Some(write.status.clone());
+            // As the API server sends it back.
+            self.add::<DeserializeGuard<Recommendation>>(serde_json::to_value(object).unwrap());
+        }
+    }
+}
+
+fn only(plan: &Plan) -> &Write {
+    assert_eq!(plan.writes.len(), 1, "{plan:?}");
+    plan.writes.values().next().unwrap()
+}
+
+fn condition<'a>(write: &'a Write, kind: &str) -> &'a Condition {
+    write.status.conditions.iter().find(|condition| condition.type_ == kind).unwrap()
+}
+
+#[test]
+fn usage_becomes_a_row_that_is_written_once() {
+    let mut place = Place::new();
+    place.policy(json!({}));
+    place.pod("web-1", "Burstable", json!({"memory": "512Mi"}));
+    place.pod("web-2", "Burstable", json!({"memory": "512Mi"}));
+    let empty = place.plan();
+    assert_eq!(only(&empty).status.summary.cpu.as_deref(), Some("500m → ?"));
+    assert_eq!(condition(only(&empty), "HistoryReady").reason, "NoSamples");
+    let taken = place.use_for(30, "100m", "120Mi");
+    assert_eq!((taken.samples, taken.known), (30 * 60 * 2 * 2, 30 * 60 * 2), "each sample counts once");
+    let first = place.plan();
+    let write = only(&first);
+    let (key, status) = (first.writes.keys().next().unwrap(), &write.status);
+    assert_eq!((&*key.name, write.whole, status.replicas), ("pod-web", true, 2));
+    let requests = &status.containers[0].target.requests;
+    let cpu = requests.cpu.as_ref().unwrap().value().as_cores().to_milli();
+    let memory = requests.memory.as_ref().unwrap().value().as_bytes().unwrap().0 >> 20;
+    assert!((100..130).contains(&cpu) && (120..160).contains(&memory), "{cpu} {memory}");
+    assert!(status.summary.saves.as_ref().unwrap().starts_with('$'), "{:?}", status.summary);
+    assert_eq!(condition(write, "HistoryReady").status, "True");
+    assert_eq!(place.plan().policies.values().next().unwrap().workloads, 1);
+    place.write(&first);
+    let second = place.plan();
+    assert!(second.writes.is_empty() && second.standing.len() == 1, "{second:?}");
+    // A mode that changes is written, with what the object is about.
+    place.policy(json!({"mode": "Auto"}));
+    assert!(only(&place.plan()).whole);
+}
+
+#[test]
+fn a_kill_changes_the_row_at_once_and_counts_once() {
+    let mut place = Place::new();
+    place.policy(json!({}));
+    place.pod("web-1", "Burstable", json!({"memory": "512Mi"}));
+    let first = place.plan();
+    place.write(&first);
+    let workload = first.workloads.keys().next().unwrap().clone();
+    let key = SeriesKey { workload, container: "app".into() };
+    assert!(place.book.kill(&key, NOW, Some(Bytes::from_mib(512)), 7));
+    assert!(!place.book.kill(&key, NOW, Some(Bytes::from_mib(512)), 7));
+    let plan = place.plan();
+    let status = &only(&plan).status;
+    assert_eq!(status.summary.oom_kills, 1);
+    let limit = status.containers[0].target.limits.memory.as_ref().unwrap().value().as_bytes().unwrap();
+    assert!(limit > Bytes::from_mib(512), "{limit}");
+}
+
+#[test]
+fn what_binds_is_named_and_a_guaranteed_pod_stays_so() {
+    let mut place = Place::new();
+    place.policy(json!({}));
+    place.pod("web-1", "Guaranteed", json!({"cpu": "500m", "memory": "256Mi"}));
+    place.add::<Node>(json!({"metadata": {"name": "n"},
+        "status": {"allocatable": {"cpu": "2", "memory": "200Mi"}}}));
+    place.add::<LimitRange>(json!({"metadata": {"name": "l", "namespace": "shop"},
+        "spec": {"limits": [{"type": "Container", "max": {"cpu": "90m"}}]}}));
+    place.use_for(30, "150m", "300Mi");
+    let plan = place.plan();
+    let write = only(&plan);
+    let target = &write.status.containers[0].target;
+    assert_eq!(target.requests, target.limits, "{target:?}");
+    assert_eq!(target.requests.cpu.as_ref().unwrap().to_string(), "90m");
+    assert_eq!(target.requests.memory.as_ref().unwrap().to_string(), "200Mi");
+    let limited = condition(write, "Limited");
+    assert_eq!(limited.status, "True");
+    for word in ["LimitRange", "largest node"] {
+        assert!(limited.message.contains(word), "{}", limited.message);
+    }
+    assert!(write.status.containers[0].reasons.iter().any(|reason| reason.contains("stays Guaranteed")));
+}
+
+#[test]
+fn what_the_policy_does_not_size_stays() {
+    let mut place = Place::new();
+    place.policy(json!({"containers": [{"name": "*", "resources": ["memory"]}]}));
+    place.pod("web-1", "Burstable", json!({}));
+    place.use_for(2, "100m", "120Mi");
+    let plan = place.plan();
+    let container = &only(&plan).status.containers[0];
+    assert_eq!(container.target.requests.cpu, container.current.requests.cpu);
+    assert_ne!(container.target.requests.memory, container.current.requests.memory);
+    assert_eq!(only(&plan).status.summary.cpu.as_deref(), Some("500m → 500m"));
+}
+
+#[test]
+fn a_workload_at_rest_keeps_its_row_and_one_that_is_gone_does_not() {
+    let mut place = Place::new();
+    place.policy(json!({}));
+    let owned = |uid: &str, name: &str, by: Option<(&str, &str, &str)>| {
+        let owners: Vec<_> = by
+            .into_iter()
+            .map(|(kind, name, uid)| {
+                json!({"apiVersion": "batch/v1", "kind": kind, "name": name, "uid": uid,
+                                            "controller": true})
+            })
+            .collect();
+        json!({"metadata": {"namespace": "shop", "name": name, "uid": uid, "ownerReferences": owners}})
+    };
+    place.add::<PartialObjectMeta<CronJob>>(owned("c", "nightly", None));
+    place.add::<PartialObjectMeta<Job>>(owned("j", "nightly-1", Some(("CronJob", "nightly", "c"))));
+    let mut pod = owned("p", "nightly-1-x", Some(("Job", "nightly-1", "j")));
+    pod["spec"] = json!({"containers": [{"name": "app"}]});
+    pod["status"] = json!({"phase": "Running"});
+    place.add::<LeanPod>(pod.clone());
+    let first = place.plan();
+    assert_eq!(&*first.writes.keys().next().unwrap().name, "cronjob-nightly");
+    place.write(&first);
+    let pod: LeanPod = serde_json::from_value(pod).unwrap();
+    place.index.delete(pod.clone(), NOW);
+    let rest = place.plan();
+    assert!(rest.removals.is_empty() && rest.standing.len() == 1, "{rest:?}");
+    let cron: PartialObjectMeta<CronJob> = serde_json::from_value(owned("c", "nightly", None)).unwrap();
+    place.index.delete(cron, NOW);
+    assert_eq!(place.plan().removals.len(), 1);
+    // A pod whose owner is not known yet may be just this workload's.
+    let mut other = pod;
+    other.metadata.owner_references.as_mut().unwrap()[0].uid = "unknown".to_owned();
+    place.index.apply(other, NOW);
+    assert!(place.plan().removals.is_empty());
+}
+
+#[test]
+fn what_others_write_into_a_status_changes_nothing() {
+    let mut place = Place::new();
+    place.policy(json!({}));
+    place.pod("web-1", "Burstable", json!({}));
+    let mut plan = place.plan();
+    let applied = condition(only(&plan), "Limited").clone();
+    for write in plan.writes.values_mut() {
+        write.status.conditions.push(Condition { type_: "Applied".to_owned(), ..applied.clone() });
+        write.status.containers[0].reasons.clear();
+    }
+    place.write(&plan);
+    assert!(place.plan().writes.is_empty());
+    assert_eq!(Written::default().status, 0);
+}

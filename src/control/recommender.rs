@@ -1,0 +1,359 @@
+//! The recommender's loop: usage each interval, kills as they come, recommendations written where they change.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::book::{Book, SeriesKey, Taken};
+use super::compose::{Common, Pricing};
+use super::events::Events;
+use super::lease::Leadership;
+use super::metrics::{Container, Metrics, Namespace, Reason, Resource, Source};
+use super::plan::{self, Plan};
+use super::publish::Publisher;
+use crate::cluster::index::{MemoryEvent, MemoryShortage, ObjectKey, Owner, Resolution, Uid};
+use crate::cluster::watch::News;
+use crate::cluster::{ClusterError, Connection, Live, custom};
+use crate::sources::metrics_server::{self, PodUsage};
+use crate::units::{Bytes, Cores, Timestamp};
+
+/// What comes within this time of a kill is answered together with it.
+const GATHER: Duration = Duration::from_millis(100);
+/// A changed policy is answered within this time; what else changes meanwhile, with it.
+const SETTLE: Duration = Duration::from_millis(500);
+/// Kills whose owner is not known yet are tried again after this.
+const RETRY: Duration = Duration::from_millis(500);
+/// A kill that was longer ago than this is no news to a person: plumb was not there to see it.
+const NEWS_SECONDS: i64 = 600;
+/// How long a kill waits for its pod's owner to be known.
+const PATIENCE_SECONDS: i64 = 60;
+/// Owners asked for after one round.
+const ASKED_AT_ONCE: usize = 20;
+/// An owner that could not be asked for is asked for again after this.
+const ASK_AGAIN_SECONDS: i64 = 60;
+/// What nothing came for is forgotten after this, unless a policy wants it longer.
+const WINDOW_SECONDS: u64 = 14 * 86_400;
+
+type Reading = Result<Vec<PodUsage>, ClusterError>;
+
+/// What the loop is told by flags.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How often usage is read.
+    pub interval: Duration,
+    /// What resources cost.
+    pub pricing: Pricing,
+    /// Whether each container has gauges of its own.
+    pub container_metrics: bool,
+}
+
+/// The loop and what it knows.
+pub struct Recommender {
+    /// Where the cluster is.
+    pub connection: Connection,
+    /// The watched cluster.
+    pub live: Arc<Live>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Who writes.
+    pub publisher: Arc<Publisher>,
+    /// Who tells people.
+    pub events: Arc<Events>,
+    /// Whether we may write.
+    pub leadership: watch::Receiver<Leadership>,
+    /// Flags.
+    pub options: Options,
+    /// The time.
+    pub clock: fn() -> Timestamp,
+    /// What is known.
+    pub book: Book,
+}
+
+/// What changes from round to round.
+#[derive(Default)]
+struct State {
+    source_error: Option<String>,
+    /// Kills of pods whose workload is not known yet, and until when they wait.
+    waiting: Vec<(MemoryEvent, Timestamp)>,
+    /// When an owner was last asked for.
+    asked: HashMap<Uid, Timestamp>,
+    /// What is not in order, as it was last logged.
+    unsynced: Vec<String>,
+    last_forgotten: Option<Timestamp>,
+}
+
+impl Recommender {
+    /// Runs until `stop`.
+    pub async fn run(mut self, mut news: News, stop: CancellationToken) {
+        let (tell, mut readings) = mpsc::channel(1);
+        let reader = tokio::spawn(read(self.connection.clone(), self.options.interval, tell));
+        let mut state = State::default();
+        let mut leadership = self.leadership.clone();
+        loop {
+            let mut kills = Vec::new();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(event) = news.recv() => {
+                    kills.push(event);
+                    tokio::time::sleep(GATHER).await;
+                }
+                Some(reading) = readings.recv() => self.take(reading, &mut state),
+                () = self.live.changed.notified() => tokio::time::sleep(SETTLE).await,
+                changed = leadership.changed() => if changed.is_err() { break },
+                () = tokio::time::sleep(RETRY), if !state.waiting.is_empty() => {}
+            }
+            while let Ok(event) = news.try_recv() {
+                kills.push(event);
+            }
+            self.round(kills, &mut state);
+        }
+        reader.abort();
+    }
+
+    /// Takes in one reading of usage.
+    fn take(&mut self, reading: Reading, state: &mut State) {
+        let source = || Source { source: "metrics-api".to_owned() };
+        let usage = match reading {
+            Ok(usage) => usage,
+            Err(error) => {
+                let error = error.to_string();
+                if state.source_error.as_ref() != Some(&error) {
+                    tracing::warn!(error, "cannot read usage; trying again each interval");
+                }
+                state.source_error = Some(error);
+                self.metrics.source_errors.get_or_create(&source()).inc();
+                return;
+            }
+        };
+        if state.source_error.take().is_some() {
+            tracing::info!("usage can be read again");
+        }
+        let now = (self.clock)();
+        let mut taken = Taken::default();
+        let live = Arc::clone(&self.live);
+        let index = live.index();
+        let mut workloads = HashMap::new();
+        for sample in &usage {
+            let key = ObjectKey {
+                namespace: sample.metadata.namespace.as_str().into(),
+                name: sample.metadata.name.as_str().into(),
+            };
+            let Some(pod) = index.pods.get(&key) else { continue };
+            // Replicas have one owner: it is climbed once a reading.
+            let climbed = pod.origin.owner().map(|owner| owner.uid);
+            let known = climbed.and_then(|uid| workloads.get(&uid)).cloned();
+            let resolution = known.unwrap_or_else(|| index.resolve(&key, &pod.origin));
+            if let Resolution::Workload(workload, _) = &resolution {
+                self.book.take(workload, pod, sample, now, &mut taken);
+            }
+            if let Some(uid) = climbed {
+                workloads.entry(uid).or_insert(resolution);
+            }
+        }
+        self.metrics.samples.get_or_create(&source()).inc_by(taken.samples);
+        for (reason, count) in taken.refused {
+            self.metrics.refused.get_or_create(&Reason { reason: reason.to_owned() }).inc_by(count);
+        }
+    }
+
+    /// One round: kills in, recommendations out.
+    fn round(&mut self, kills: Vec<MemoryEvent>, state: &mut State) {
+        let begin = Instant::now();
+        let now = (self.clock)();
+        let live = Arc::clone(&self.live);
+        state.waiting.extend(kills.into_iter().map(|event| (event, now.plus(PATIENCE_SECONDS))));
+        let unsynced = live.unsynced();
+        if state.unsynced != unsynced {
+            if let Some(first) = unsynced.first() {
+                tracing::info!(count = unsynced.len(), first, "waiting for the cluster's state");
+            } else {
+                tracing::info!("the cluster's state is known");
+            }
+            state.unsynced = unsynced;
+        }
+        let leads = *self.leadership.borrow() == Leadership::Leading;
+        self.metrics.leader.set(i64::from(leads));
+        let mut index = live.index();
+        if !state.unsynced.is_empty() {
+            if let (true, Some(why)) = (leads, live.trouble()) {
+                self.publisher.publish_statuses(&plan::blocked(&index, &why, now), &index);
+            }
+            return;
+        }
+        index.forget(now);
+        let killed = self.take_kills(&index, now, state);
+        let common =
+            Common { pricing: &self.options.pricing, source_error: state.source_error.as_deref(), now };
+        let mut plan = plan::plan(&index, &mut self.book, &common);
+        if leads {
+            let urgent: Vec<_> =
+                killed.iter().filter_map(|(key, _)| plan.workloads.get(&key.workload)).cloned().collect();
+            self.publisher.publish(&mut plan, &index, &urgent);
+            self.tell(&plan, killed);
+        } else {
+            self.publisher.clear();
+        }
+        self.count(&plan, index.pods.len());
+        self.forget(&index, now, state);
+        let old = index.custom_before(now.plus(-custom::FRESH_SECONDS)).cloned();
+        let owners: Vec<_> = plan.unknown.into_values().chain(old).collect();
+        drop(index);
+        self.ask_owners(owners, now, state);
+        self.metrics.round.observe(begin.elapsed().as_secs_f64());
+    }
+
+    /// Books the kills whose workload is known. Answers the new ones, in words where they are recent.
+    fn take_kills(
+        &mut self,
+        index: &crate::cluster::Index,
+        now: Timestamp,
+        state: &mut State,
+    ) -> Vec<(SeriesKey, Option<String>)> {
+        let mut new = Vec::new();
+        let mut waiting = Vec::new();
+        for (event, until) in std::mem::take(&mut state.waiting) {
+            let workload = match index.resolve(&event.pod, &event.origin) {
+                Resolution::Workload(workload, _) => workload,
+                _ if now < until => {
+                    waiting.push((event, until));
+                    continue;
+                }
+                _ => {
+                    let pod = format!("{}/{}", event.pod.namespace, event.pod.name);
+                    tracing::warn!(pod, "dropped an OOM kill: nothing is known of the pod's owner");
+                    continue;
+                }
+            };
+            let key = SeriesKey { workload, container: Arc::clone(&event.container) };
+            let namespace = Namespace { namespace: event.pod.namespace.to_string() };
+            match event.what {
+                MemoryShortage::OomKilled { limit } => {
+                    if self.book.kill(&key, event.at, limit, event.id) {
+                        let at = limit
+                            .map_or_else(|| "without a limit".to_owned(), |l| format!("at its limit of {l}"));
+                        let pod = &event.pod.name;
+                        let note = format!("container {} of pod {pod} was OOM killed {at}", event.container);
+                        self.metrics.oom_kills.get_or_create(&namespace).inc();
+                        tracing::info!(workload = key.workload.to_string(), note, "OOM kill");
+                        new.push((key, Some(note).filter(|_| now.seconds_since(event.at) < NEWS_SECONDS)));
+                    }
+                }
+                MemoryShortage::Evicted { usage } => {
+                    self.metrics.evictions.get_or_create(&namespace).inc();
+                    if let Some(usage) = usage {
+                        self.book.evicted(&key, event.at, usage);
+                    }
+                }
+            }
+        }
+        state.waiting = waiting;
+        new
+    }
+
+    fn tell(&self, plan: &Plan, killed: Vec<(SeriesKey, Option<String>)>) {
+        for (key, note) in killed {
+            let (Some(name), Some(note)) = (plan.workloads.get(&key.workload).cloned(), note) else {
+                continue;
+            };
+            let events = Arc::clone(&self.events);
+            tokio::spawn(async move { events.oom_killed(&name, note).await });
+        }
+    }
+
+    fn count(&self, plan: &Plan, pods: usize) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.pods.set(number(pods));
+        self.metrics.series.set(number(self.book.len()));
+        for (resource, synced) in self.live.watches() {
+            let resource = Resource { resource: resource.to_owned() };
+            self.metrics.watch_synced.get_or_create(&resource).set(i64::from(synced));
+        }
+        self.metrics.replace(|metrics| {
+            for name in plan.workloads.values() {
+                let namespace = Namespace { namespace: name.namespace.to_string() };
+                metrics.recommendations.get_or_create(&namespace).inc();
+            }
+            if self.options.container_metrics {
+                plan.targets.iter().for_each(|target| gauges(metrics, target));
+            }
+        });
+    }
+
+    /// Once an hour.
+    fn forget(&mut self, index: &crate::cluster::Index, now: Timestamp, state: &mut State) {
+        if state.last_forgotten.is_some_and(|last| now.seconds_since(last) < 3600) {
+            return;
+        }
+        state.last_forgotten = Some(now);
+        let own =
+            index.policies.iter().filter_map(|(_, p)| Some(p.as_ref().ok()?.spec.history.window.seconds));
+        let all = index
+            .cluster_policies
+            .iter()
+            .filter_map(|(_, policy)| Some(policy.as_ref().ok()?.spec.history.window.seconds));
+        let window = own.chain(all).fold(WINDOW_SECONDS, u64::max);
+        let window = i64::try_from(window).unwrap_or(i64::MAX);
+        self.book.forget(now.plus(window.saturating_neg()), index.pods.iter());
+        state.asked.retain(|_, at| now.seconds_since(*at) < custom::FRESH_SECONDS);
+    }
+
+    /// Asks for owners of kinds that are not built in, beside the loop.
+    fn ask_owners(&self, owners: Vec<(ObjectKey, Arc<Owner>)>, now: Timestamp, state: &mut State) {
+        let due = |owner: &Owner| {
+            let asked = state.asked.get(&owner.uid);
+            asked.is_none_or(|at| now.seconds_since(*at) >= ASK_AGAIN_SECONDS)
+        };
+        let owners: Vec<_> = owners.into_iter().filter(|(_, owner)| due(owner)).take(ASKED_AT_ONCE).collect();
+        if owners.is_empty() {
+            return;
+        }
+        state.asked.extend(owners.iter().map(|(_, owner)| (owner.uid, now)));
+        let (connection, live) = (self.connection.clone(), Arc::clone(&self.live));
+        tokio::spawn(async move {
+            for (pod, owner) in owners {
+                match custom::ask(&connection, &pod, &owner).await {
+                    Ok(answer) => live.index().learn(&pod, &owner, &answer, now),
+                    Err(error) => {
+                        let owner = format!("{} {}/{}", owner.kind, pod.namespace, owner.name);
+                        tracing::warn!(owner, error = error.to_string(), "cannot ask for the owner of a pod");
+                    }
+                }
+            }
+            live.changed.notify_one();
+        });
+    }
+}
+
+/// What a container should have, in its gauges.
+fn gauges(metrics: &Metrics, (key, cpu, memory): &(SeriesKey, Option<Cores>, Option<Bytes>)) {
+    let container = Container {
+        namespace: key.workload.namespace.to_string(),
+        kind: key.workload.kind.to_string(),
+        workload: key.workload.name.to_string(),
+        container: key.container.to_string(),
+    };
+    if let Some(cpu) = cpu {
+        metrics.target_cpu.get_or_create(&container).set(cpu.0);
+    }
+    if let Some(memory) = memory {
+        metrics.target_memory.get_or_create(&container).set(memory.as_f64());
+    }
+}
+
+/// Reads usage each interval and hands it over. A reading that takes longer than the interval is followed by the next
+/// at once, never overtaken by it.
+async fn read(connection: Connection, interval: Duration, tell: mpsc::Sender<Reading>) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let reading = metrics_server::read(&connection, None, None).await;
+        if tell.send(reading).await.is_err() {
+            return;
+        }
+    }
+}

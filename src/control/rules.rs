@@ -1,0 +1,128 @@
+//! From the rules as a policy writes them to the rules as they are applied.
+//!
+//! Pure.
+
+use super::select::{Choice, Policy};
+use crate::api::{self, ResourceAmounts, ResourceName};
+use crate::cluster::index::{Qos, Size};
+use crate::policy::{Amounts, Class, CpuLimitRule, MemoryLimitRule, Objective, Rules};
+use crate::units::{Bytes, Cores};
+
+/// The rules for one container.
+#[derive(Clone, Debug)]
+pub struct ContainerRules {
+    /// How it is sized.
+    pub rules: Rules,
+    /// Whether its CPU is sized.
+    pub cpu: bool,
+    /// Whether its memory is.
+    pub memory: bool,
+}
+
+/// The rules of the policy that was chosen, within the walls of the cluster's.
+#[must_use]
+pub fn rules(choice: &Choice, container: &str) -> ContainerRules {
+    let mut found = own(&choice.policy, container);
+    if let Some(walls) = &choice.walls {
+        let outer = own(walls, container).rules.range;
+        let stated = walls.container(container).and_then(|container| container.min_allowed.as_ref());
+        let range = &mut found.rules.range;
+        // A floor that nobody wrote down is no wall.
+        if stated.is_some_and(|least| least.cpu.is_some()) && outer.min_cpu > range.min_cpu {
+            range.min_cpu = outer.min_cpu;
+        }
+        if stated.is_some_and(|least| least.memory.is_some()) {
+            range.min_memory = range.min_memory.max(outer.min_memory);
+        }
+        range.max_cpu = least(range.max_cpu, outer.max_cpu);
+        range.max_memory = least(range.max_memory, outer.max_memory);
+    }
+    found
+}
+
+fn own(policy: &Policy, container: &str) -> ContainerRules {
+    let objective = objective(policy.objective);
+    let mut rules = Rules { cpu_objective: objective, memory_objective: objective, ..Rules::default() };
+    let Some(stated) = policy.container(container) else {
+        return ContainerRules { rules, cpu: true, memory: true };
+    };
+    let least = amounts(stated.min_allowed.as_ref());
+    let most = amounts(stated.max_allowed.as_ref());
+    rules.range.min_cpu = least.cpu.unwrap_or(rules.range.min_cpu);
+    rules.range.min_memory = least.memory.unwrap_or(rules.range.min_memory);
+    rules.range.max_cpu = most.cpu;
+    rules.range.max_memory = most.memory;
+    rules.cpu_objective = stated.cpu.objective.map_or(objective, self::objective);
+    rules.memory_objective = stated.memory.objective.map_or(objective, self::objective);
+    rules.max_shortfall_percent = stated.cpu.max_shortfall_percent.as_ref().map(number);
+    rules.max_oom_kills_per_year = stated.memory.max_oom_kills_per_year.as_ref().map(number);
+    rules.cpu_limit = match stated.cpu.limit {
+        api::CpuLimitRule::Keep => CpuLimitRule::Keep,
+        api::CpuLimitRule::Ratio => CpuLimitRule::Ratio,
+        api::CpuLimitRule::Remove => CpuLimitRule::Remove,
+        api::CpuLimitRule::Equal => CpuLimitRule::Equal,
+    };
+    rules.memory_limit = match stated.memory.limit {
+        api::MemoryLimitRule::Tail => MemoryLimitRule::Tail,
+        api::MemoryLimitRule::Equal => MemoryLimitRule::Equal,
+        api::MemoryLimitRule::Ratio => MemoryLimitRule::Ratio,
+        api::MemoryLimitRule::Keep => MemoryLimitRule::Keep,
+        api::MemoryLimitRule::Remove => MemoryLimitRule::Remove,
+    };
+    rules.add_limit = stated.memory.add_limit;
+    rules.shrink_memory = stated.memory.shrink;
+    let sized = |resource| stated.resources.contains(&resource);
+    ContainerRules { rules, cpu: sized(ResourceName::Cpu), memory: sized(ResourceName::Memory) }
+}
+
+fn objective(objective: api::Objective) -> Objective {
+    match objective {
+        api::Objective::Economy => Objective::Economy,
+        api::Objective::Balanced => Objective::Balanced,
+        api::Objective::Critical => Objective::Critical,
+    }
+}
+
+fn amounts(stated: Option<&ResourceAmounts>) -> Amounts {
+    let Some(stated) = stated else { return Amounts::default() };
+    Amounts {
+        cpu: stated.cpu.as_ref().map(|cpu| cpu.value().as_cores()),
+        memory: stated.memory.as_ref().and_then(|memory| memory.value().as_bytes()),
+    }
+}
+
+fn number(amount: &api::Amount) -> f32 {
+    amount.value().as_cores().0 as f32
+}
+
+fn least<T: PartialOrd>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if b < a { b } else { a }),
+        (a, b) => a.or(b),
+    }
+}
+
+/// As the policy's steps take it.
+#[must_use]
+pub fn bounds(size: Size) -> Amounts {
+    Amounts { cpu: size.cpu(), memory: size.memory }
+}
+
+/// What is left of hard limits, given what is used of each.
+#[must_use]
+pub fn left(cpu: Option<(u64, u64)>, memory: Option<(u64, u64)>) -> Amounts {
+    Amounts {
+        cpu: cpu.map(|(hard, used)| Cores::from_milli(hard.saturating_sub(used))),
+        memory: memory.map(|(hard, used)| Bytes(hard.saturating_sub(used))),
+    }
+}
+
+/// As the policy's steps take it.
+#[must_use]
+pub fn class(qos: Qos) -> Class {
+    match qos {
+        Qos::Guaranteed => Class::Guaranteed,
+        Qos::Burstable => Class::Burstable,
+        Qos::BestEffort => Class::BestEffort,
+    }
+}

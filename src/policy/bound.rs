@@ -1,0 +1,125 @@
+//! What outside of the policy bounds a figure, and moving figures there.
+
+use std::fmt;
+
+use super::reason::{Reason, Resource};
+use super::recommend::{ContainerSize, Recommendation, explain};
+use super::rules::Rules;
+use crate::model::Estimate;
+use crate::units::{Bytes, Cores};
+
+/// An amount of CPU and one of memory; `None`: no bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Amounts {
+    /// CPU.
+    pub cpu: Option<Cores>,
+    /// Memory.
+    pub memory: Option<Bytes>,
+}
+
+/// A recommendation with the chain of its reasons, which further steps change and lengthen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explained {
+    /// The figures.
+    pub size: Recommendation,
+    /// Why, in the order of the steps.
+    pub reasons: Vec<Reason>,
+}
+
+impl Explained {
+    /// What `need` comes to under `rules`, before the cluster has its say.
+    #[must_use]
+    pub fn new(need: &Estimate, rules: &Rules, current: &ContainerSize) -> Self {
+        let (size, reasons) = explain(need, rules, current);
+        Self { size, reasons }
+    }
+}
+
+/// What outside of the policy bounds a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bound {
+    /// A LimitRange's least for a container.
+    LimitRangeMin,
+    /// A LimitRange's most for a container.
+    LimitRangeMax,
+    /// A LimitRange's most for a pod.
+    LimitRangePod,
+    /// What the largest node can give to a pod.
+    Node,
+    /// What is left of a ResourceQuota.
+    Quota,
+}
+
+impl Bound {
+    /// One word for machines.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::LimitRangeMin | Self::LimitRangeMax | Self::LimitRangePod => "LimitRange",
+            Self::Node => "LargestNode",
+            Self::Quota => "ResourceQuota",
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::LimitRangeMin => "the least that the namespace's LimitRange allows a container",
+            Self::LimitRangeMax => "the most that the namespace's LimitRange allows a container",
+            Self::LimitRangePod => "the pod's part of the most that the namespace's LimitRange allows a pod",
+            Self::Node => "the pod's part of what the largest node can give",
+            Self::Quota => "what the namespace's ResourceQuota leaves",
+        })
+    }
+}
+
+/// One figure of a recommendation, in cores or bytes.
+fn figure(found: &Explained, resource: Resource) -> Option<f64> {
+    match resource {
+        Resource::Cpu => found.size.target.cpu_request.map(|cpu| cpu.0),
+        Resource::CpuLimit => found.size.target.cpu_limit.map(|cpu| cpu.0),
+        Resource::Memory => found.size.target.memory_request.map(Bytes::as_f64),
+        Resource::MemoryLimit => found.size.target.memory_limit.map(Bytes::as_f64),
+    }
+}
+
+/// Sets one figure, with the reason; the bounds of a request follow it. Down to whole thousandths of a core and bytes.
+pub(super) fn set(found: &mut Explained, resource: Resource, value: f64, bound: Bound) {
+    let Some(from) = figure(found, resource) else { return };
+    let cpu = Cores((value * 1000.0 + 1e-6).floor().max(0.0) / 1000.0);
+    let memory = Bytes::from_f64(value.floor());
+    let value = match resource {
+        Resource::Cpu => {
+            found.size.target.cpu_request = Some(cpu);
+            found.size.lower.cpu_request = found.size.lower.cpu_request.map(|low| Cores(low.0.min(cpu.0)));
+            found.size.upper.cpu_request = found.size.upper.cpu_request.map(|high| Cores(high.0.max(cpu.0)));
+            cpu.0
+        }
+        Resource::CpuLimit => {
+            found.size.target.cpu_limit = Some(cpu);
+            cpu.0
+        }
+        Resource::Memory => {
+            found.size.target.memory_request = Some(memory);
+            found.size.lower.memory_request = found.size.lower.memory_request.map(|low| low.min(memory));
+            found.size.upper.memory_request = found.size.upper.memory_request.map(|high| high.max(memory));
+            memory.as_f64()
+        }
+        Resource::MemoryLimit => {
+            found.size.target.memory_limit = Some(memory);
+            memory.as_f64()
+        }
+    };
+    found.reasons.push(Reason::Bound { resource, from, value, bound });
+}
+
+/// Lowers a request, and a limit that equals it with it: what is tied stays tied.
+pub(super) fn lower_request(found: &mut Explained, resource: Resource, value: f64, bound: Bound) {
+    let limit = if resource == Resource::Cpu { Resource::CpuLimit } else { Resource::MemoryLimit };
+    let tied = figure(found, limit).is_some() && figure(found, limit) == figure(found, resource);
+    set(found, resource, value, bound);
+    if tied {
+        set(found, limit, value, bound);
+    }
+}

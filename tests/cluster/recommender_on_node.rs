@@ -1,0 +1,99 @@
+//! On a real node: what containers use and how the kernel kills them is in the Recommendations, with real parts only.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::PostParams;
+use libtest_mimic::Trial;
+use plumb::api::{Recommendation, VerticalScalingPolicy};
+use serde_json::json;
+
+use crate::support::plumb::{Plumb, account};
+use crate::support::{Context, Load, Need, Suite, pods, wait_for};
+
+pub fn trials(suite: &Suite) -> Vec<Trial> {
+    let needs = &[Need::Node, Need::MetricsServer, Need::Crds];
+    vec![suite.trial("usage_and_oom_kills_of_a_node_are_recommended_from", needs, recommend)]
+}
+
+async fn recommend(context: Context) -> Result<()> {
+    let rights = account(&context, "plumb", None).await?;
+    let plane = &context.cluster.plane;
+    let plumb = Plumb::start(plane, &rights.kubeconfig, &context.namespace, &["--interval", "5s"])?;
+    plumb.wait_ready().await?;
+    let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
+                        "metadata": {"name": "all"}, "spec": {}});
+    let policy: VerticalScalingPolicy = serde_json::from_value(policy)?;
+    context.api().create(&PostParams::default(), &policy).await?;
+    let steady = Load::named("steady").uses("memory", "60Mi").uses("cpu", "60m").requests("300m", "256Mi");
+    context.create_pod(&steady).await?;
+    let result = async {
+        kills_are_told_within_two_seconds(&context).await?;
+        rows_are_near_the_need(&context).await
+    };
+    result.await.with_context(|| plumb.log().lines().rev().take(30).collect::<Vec<_>>().join("\n"))?;
+    plumb.stop()?;
+    Ok(())
+}
+
+async fn kills_are_told_within_two_seconds(context: &Context) -> Result<()> {
+    let load = Load::named("leak").uses("memory", "20Mi").uses("grow", "16Mi/s").memory_limit("64Mi");
+    context.create_pod(&load).await?;
+    let pods = context.api::<Pod>();
+    wait_for("the pod to be killed", Duration::from_secs(90), || async {
+        let pod = pods.get("leak").await?;
+        ensure!(pods::last_end(&pod).as_deref() == Some("OOMKilled"), "{}", pods::describe(&pod));
+        Ok(())
+    })
+    .await?;
+    let begin = Instant::now();
+    let found = wait_for("the kill in the recommendation", Duration::from_secs(20), || async {
+        let found = context.api::<Recommendation>().get("pod-leak").await?;
+        let status = found.status.context("no status yet")?;
+        ensure!(status.summary.oom_kills >= 1, "{status:?}");
+        Ok(status)
+    })
+    .await?;
+    println!(
+        "an OOM kill is in the recommendation {} ms after it is in the pod's status",
+        begin.elapsed().as_millis()
+    );
+    ensure!(begin.elapsed() < Duration::from_secs(2), "it took {:?}", begin.elapsed());
+    let target = found.containers[0].target.requests.memory.as_ref().context("no memory target")?;
+    let bytes = target.value().as_bytes().context("no amount")?.0;
+    ensure!(bytes > 64 << 20, "it was killed at 64Mi, and {target} is recommended");
+    Ok(())
+}
+
+async fn rows_are_near_the_need(context: &Context) -> Result<()> {
+    wait_for("figures of the steady pod", Duration::from_secs(120), || async {
+        let found = context.api::<Recommendation>().get("pod-steady").await?;
+        let status = found.status.context("no status yet")?;
+        let container = status.containers.first().context("no container")?;
+        let requests = &container.target.requests;
+        let cpu = requests.cpu.as_ref().context("no CPU target yet")?.value().as_cores().to_milli();
+        let memory = requests.memory.as_ref().context("no memory target yet")?.value().as_bytes();
+        let memory = memory.context("no amount")?.0 >> 20;
+        ensure!(container.samples >= 4, "{} samples", container.samples);
+        ensure!(
+            (50..=150).contains(&cpu),
+            "it uses 60m, and {cpu}m are recommended: {:?}",
+            container.reasons
+        );
+        ensure!(
+            (60..=110).contains(&memory),
+            "it uses 60Mi, and {memory}Mi are recommended: {:?}",
+            container.reasons
+        );
+        Ok(())
+    })
+    .await?;
+    let table = context.kubectl(&["get", "recommendations"]).await?.ok()?;
+    println!("{table}");
+    let row = table.lines().find(|line| line.starts_with("pod-steady")).context("no row")?;
+    for word in ["Recommend", "300m → ", "256Mi → ", "low", "Advised", "/mo"] {
+        ensure!(row.contains(word), "{word} is not in {row}");
+    }
+    Ok(())
+}

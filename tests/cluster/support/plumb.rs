@@ -1,0 +1,108 @@
+//! A `plumb run` beside the cluster, under the rights that are shipped.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::rbac::v1::{ClusterRole, Role};
+use serde_json::{Value, json};
+
+use super::cluster::{Account, Context};
+use super::control_plane::ControlPlane;
+use super::process::free_port;
+use super::wait_for;
+
+/// One that runs.
+pub struct Plumb<'a> {
+    plane: &'a ControlPlane,
+    name: String,
+    url: String,
+}
+
+impl<'a> Plumb<'a> {
+    /// Starts one as somebody, and does not wait for it. Its lease is in that namespace.
+    pub fn start(plane: &'a ControlPlane, kubeconfig: &Path, namespace: &str, more: &[&str]) -> Result<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("{}-plumb-{}", plane.name, NUMBER.fetch_add(1, Ordering::Relaxed));
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plumb"));
+        command.args(["run", "--listen", &address, "--lease-namespace", namespace, "--log", "debug"]);
+        command.arg("--kubeconfig").arg(kubeconfig).args(more);
+        plane.run.spawn(&name, &mut command)?;
+        Ok(Self { plane, name, url: format!("http://{address}") })
+    }
+
+    /// Waits until it knows the cluster's state.
+    pub async fn wait_ready(&self) -> Result<()> {
+        wait_for("plumb to be ready", Duration::from_secs(60), || async {
+            self.plane.run.check_running(&self.name)?;
+            let (status, text) = self.page("/readyz").await?;
+            ensure!(status == 200, "{text}");
+            Ok(())
+        })
+        .await
+        .with_context(|| self.plane.run.log_tail(&self.name))
+    }
+
+    /// One of its pages: status and text.
+    pub async fn page(&self, path: &str) -> Result<(u16, String)> {
+        let answer = reqwest::get(format!("{}{path}", self.url)).await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    }
+
+    /// Whether it writes.
+    pub async fn leads(&self) -> Result<bool> {
+        Ok(self.page("/metrics").await?.1.contains("plumb_leader 1"))
+    }
+
+    /// Fails where it has ended.
+    pub fn check_running(&self) -> Result<()> {
+        self.plane.run.check_running(&self.name)
+    }
+
+    /// All that it has logged.
+    pub fn log(&self) -> String {
+        self.plane.run.log_text(&self.name)
+    }
+
+    /// Asks it to stop, and waits for that.
+    pub fn stop(self) -> Result<String> {
+        tokio::task::block_in_place(|| self.plane.run.stop(&self.name))?;
+        Ok(self.log())
+    }
+}
+
+/// Somebody with the rights of deploy/rbac-recommender.yaml, but for those on `without` ("deployments").
+pub async fn account(context: &Context, name: &str, without: Option<&str>) -> Result<Account> {
+    let file = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rbac-recommender.yaml"))?;
+    let mut everywhere = Vec::new();
+    let mut own = Vec::new();
+    for document in file.split("\n---\n") {
+        if document.contains("kind: ClusterRole\n") {
+            let role: ClusterRole = serde_saphyr::from_str(document)?;
+            everywhere.extend(role.rules.unwrap_or_default());
+        } else if document.contains("kind: Role\n") {
+            let role: Role = serde_saphyr::from_str(document)?;
+            own.extend(role.rules.unwrap_or_default());
+        }
+    }
+    ensure!(!everywhere.is_empty() && !own.is_empty(), "the shipped rights were not found");
+    for rule in &mut everywhere {
+        if let Some(resources) = &mut rule.resources {
+            resources.retain(|resource| Some(resource.as_str()) != without);
+        }
+    }
+    let account = context.account(name, true, json!(everywhere)).await?;
+    let role = format!("{name}-lease");
+    let rbac = "rbac.authorization.k8s.io";
+    let objects: Value = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": format!("{rbac}/v1"), "kind": "Role", "metadata": {"name": role}, "rules": own},
+        {"apiVersion": format!("{rbac}/v1"), "kind": "RoleBinding", "metadata": {"name": role},
+         "roleRef": {"apiGroup": rbac, "kind": "Role", "name": role},
+         "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": context.namespace}]},
+    ]});
+    context.apply(&objects).await?;
+    Ok(account)
+}
