@@ -65,28 +65,11 @@ impl Saved {
         Some(Self { cores_before, cores_after, gib_before, gib_after, dollars_per_month, prices })
     }
 
-    /// `21 cores` (saved).
-    #[must_use]
-    pub fn cores_text(&self) -> String {
-        format!("{} cores", one_decimal(self.cores_before - self.cores_after))
-    }
-
-    /// `34.1 GiB` (saved).
-    #[must_use]
-    pub fn gib_text(&self) -> String {
-        format!("{} GiB", one_decimal(self.gib_before - self.gib_after))
-    }
-
     /// `$512`, or `-$12` where more was needed.
     #[must_use]
     pub fn dollars_text(&self) -> String {
         dollars(self.dollars_per_month)
     }
-}
-
-fn one_decimal(value: f64) -> String {
-    // Adding 0 turns -0.0 into 0.0.
-    format!("{:.1}", (value * 10.0).round() / 10.0 + 0.0)
 }
 
 /// Whole dollars: `$11`, `-$1`.

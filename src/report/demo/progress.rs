@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::replay::outcome::{ArmOutcome, Outcome};
 use crate::replay::score::{Sums, score};
+use crate::replay::trace::Series;
 use crate::units::Timestamp;
 
 const DAY: i64 = 86_400;
@@ -26,7 +27,7 @@ pub fn progress(outcome: &Outcome, moments: usize) -> Vec<Progress> {
         outcome.containers.iter().filter(|c| !c.is_empty()).map(|c| c.start().0).min().unwrap_or_default();
     let last = outcome.containers.iter().filter_map(|c| c.times().last()).max().copied().unwrap_or_default();
     let span = last.saturating_sub(first).max(1);
-    let samples: usize = outcome.containers.iter().map(|c| c.len()).sum();
+    let samples: usize = outcome.containers.iter().map(Series::len).sum();
     let most = MOST_SCORED / (samples * outcome.arms.len()).max(1);
     let moments = i64::try_from(moments.min(most).max(2)).unwrap_or(2);
     (1..=moments)

@@ -77,9 +77,7 @@ fn what_is_unknown_is_a_dash() {
 fn progress_ends_with_the_score() {
     let (fleet, given) = generate::fleet(2, 3);
     let sizers: Vec<_> = [OURS, TODAY].into_iter().filter_map(arms::named).collect();
-    let outcome =
-        outcome::run("t", fleet.into_iter().map(Ok), &given, &sizers, &Rules::default())
-            .unwrap();
+    let outcome = outcome::run("t", fleet.into_iter().map(Ok), &given, &sizers, &Rules::default()).unwrap();
     let frames = progress(&outcome, 6);
     assert_eq!(frames.len(), 6);
     let figures = &outcome.arms[0].figures;
