@@ -14,6 +14,7 @@ use super::{Output, backtest, note};
 use crate::replay::engine::Rules;
 use crate::replay::generate;
 use crate::replay::outcome::{self, Outcome};
+use crate::replay::trace::Allocations;
 use crate::report::demo::{self as report, Demo};
 use crate::report::page;
 use crate::report::saved::Prices;
@@ -51,11 +52,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     for (flag, price) in [("--price-cpu", prices.core_hour), ("--price-memory", prices.gib_hour)] {
         ensure!(price.is_finite() && price >= 0.0, "{flag} must be a number from 0 up, not {price}");
     }
-    let outcome = replayed(args)?;
+    let (outcome, given) = replayed(args)?;
     live::show(&outcome);
     let path = args.report.clone().unwrap_or_else(|| std::env::temp_dir().join("plumb-demo.html"));
     let seed = args.trace.is_none().then_some(args.seed);
-    let demo = Demo::of(&outcome, seed, prices, path.display().to_string());
+    let demo = Demo::of(&outcome, &given, seed, prices, path.display().to_string());
     write_page(&path, &outcome, &demo)?;
 
     let mut stdout = std::io::stdout().lock();
@@ -69,16 +70,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The fleet or the trace, through all arms.
-fn replayed(args: &Args) -> anyhow::Result<Outcome> {
+/// The fleet or the trace, through all arms; and what the owners asked for.
+fn replayed(args: &Args) -> anyhow::Result<(Outcome, Allocations)> {
     let sizers = backtest::sizers(ARMS)?;
     let rules = Rules::default();
     if let Some(trace) = &args.trace {
         note(format_args!("replaying {}; the first day of each container is only watched", trace.display()));
         let bar = backtest::progress(std::slice::from_ref(trace));
-        let (outcome, _) = backtest::replay_file(trace, &sizers, &rules, &bar)?;
+        let replayed = backtest::replay_file(trace, &sizers, &rules, &bar)?;
         bar.finish_and_clear();
-        return Ok(outcome);
+        return Ok(replayed);
     }
     let (fleet, given) = generate::fleet(args.seed, args.days);
     note(format_args!(
@@ -88,7 +89,8 @@ fn replayed(args: &Args) -> anyhow::Result<Outcome> {
         args.seed
     ));
     let containers = fleet.into_iter().map(Ok);
-    Ok(outcome::run(report::GENERATED, containers, &given, &sizers, &rules)?)
+    let outcome = outcome::run(report::GENERATED, containers, &given, &sizers, &rules)?;
+    Ok((outcome, given))
 }
 
 fn write_page(path: &Path, outcome: &Outcome, demo: &Demo) -> anyhow::Result<()> {

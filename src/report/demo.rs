@@ -15,7 +15,7 @@ use crate::api::{Confidence, Mode};
 use crate::replay::engine::{InForce, limit_of};
 use crate::replay::outcome::{ArmOutcome, ContainerOutcome, Outcome};
 use crate::replay::score::Figures;
-use crate::replay::trace::Series;
+use crate::replay::trace::{Allocations, Series};
 use crate::units::{Bytes, Cores, GIB};
 
 pub use progress::{Progress, progress};
@@ -42,6 +42,8 @@ pub struct Demo {
     pub seed: Option<u64>,
     /// From the first sample to the last, in whole days, of the container that lasted longest.
     pub days: u64,
+    /// Containers of which it is not known what their owners asked for: the first day's maximum x 1.3 stands for it.
+    pub guessed: usize,
     /// One per container, as they stand at the trace's end.
     pub recommendations: Vec<Row>,
     /// Against today's requests, on average over the scored time.
@@ -100,7 +102,13 @@ pub struct Change<T> {
 impl Demo {
     /// What the outcome of a replay says.
     #[must_use]
-    pub fn of(outcome: &Outcome, seed: Option<u64>, prices: Prices, report: String) -> Self {
+    pub fn of(
+        outcome: &Outcome,
+        given: &Allocations,
+        seed: Option<u64>,
+        prices: Prices,
+        report: String,
+    ) -> Self {
         let arm = |name: &str| outcome.arms.iter().find(|arm| arm.name == name);
         let recommendations = match (arm(OURS), arm(TODAY)) {
             (Some(ours), Some(today)) => rows(outcome, ours, today, prices),
@@ -111,6 +119,7 @@ impl Demo {
             trace: outcome.trace.clone(),
             seed,
             days: outcome.containers.iter().map(days).max().unwrap_or_default().unsigned_abs(),
+            guessed: outcome.containers.iter().filter(|series| !given.contains_key(&series.id)).count(),
             recommendations,
             saved: Saved::between(outcome, TODAY, OURS, prices),
             arms: arms.collect(),
@@ -209,16 +218,24 @@ pub fn whole(demo: &Demo, columns: usize) -> String {
     )
 }
 
-/// What was saved, in at most two lines; empty where that is not known.
+/// What was saved, in two or three lines; empty where that is not known.
 fn savings(demo: &Demo) -> String {
     let Some(saved) = &demo.saved else { return String::new() };
+    let mut amounts = Vec::new();
+    if saved.cores_before > 0.0 {
+        amounts.push(format!("{:.1} → {:.1} cores", saved.cores_before, saved.cores_after));
+    }
+    if saved.gib_before > 0.0 {
+        amounts.push(format!("{:.1} → {:.1} GiB", saved.gib_before, saved.gib_after));
+    }
+    let guessed = match demo.guessed {
+        0 => String::new(),
+        n => format!("(No request is known of {n}; today's is taken as the first day's maximum x 1.3.)\n"),
+    };
     format!(
-        "Requested on average, today → plumb: {:.1} → {:.1} cores, {:.1} → {:.1} GiB.\n\
-         That saves {} a month, at ${} a core-hour and ${} a GiB-hour.\n",
-        saved.cores_before,
-        saved.cores_after,
-        saved.gib_before,
-        saved.gib_after,
+        "Requested on average, today → plumb: {}.\n\
+         That saves {} a month, at ${} a core-hour and ${} a GiB-hour.\n{guessed}",
+        if amounts.is_empty() { "nothing".to_owned() } else { amounts.join(", ") },
         saved.dollars_text(),
         saved.prices.core_hour,
         saved.prices.gib_hour,

@@ -27,7 +27,7 @@ impl Row {
             },
             change(self.cpu.current, self.cpu.target),
             change(self.memory.current, self.memory.target),
-            self.oom_kills.to_string(),
+            self.memory.target.map_or_else(|| "-".to_owned(), |_| self.oom_kills.to_string()),
             monthly(self.saves_per_month),
             confidence.to_owned(),
             self.state.to_owned(),

@@ -9,7 +9,7 @@ fn replayed(containers: Vec<Series>, given: &Allocations) -> Demo {
     assert_eq!(sizers.len(), 2);
     let outcome =
         outcome::run("t", containers.into_iter().map(Ok), given, &sizers, &Rules::default()).unwrap();
-    Demo::of(&outcome, None, Prices::default(), "r.html".to_owned())
+    Demo::of(&outcome, given, None, Prices::default(), "r.html".to_owned())
 }
 
 fn steady(name: &str, days: i64) -> Series {
@@ -70,7 +70,8 @@ fn what_is_unknown_is_a_dash() {
     }
     let demo = replayed(vec![series, Series::new("none".to_owned())], &Allocations::new());
     let text = whole(&demo, 80);
-    assert!(text.contains("- → -") && !text.contains("NaN"), "{text}");
+    assert!(text.contains("- → -") && !text.contains("NaN") && !text.contains("GiB,"), "{text}");
+    assert!(text.contains("(No request is known of 2; today's"), "{text}");
 }
 
 #[test]
