@@ -1,7 +1,7 @@
 //! What the model costs: one sample, one estimate, one recommendation, one step of a backtest.
 //! For a million containers see `cargo run --release --example million`.
 
-#![allow(missing_docs, reason = "criterion's macros write an item")]
+#![allow(missing_docs, clippy::print_stdout, reason = "criterion's macros write an item; a bench prints")]
 
 use std::hint::black_box;
 

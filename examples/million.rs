@@ -18,15 +18,20 @@ fn main() {
     }
     let rules = Rules { add_limit: true, ..Rules::default() };
     let prices = rules.prices();
-    for round in 0..12 {
+    for round in 0..12_u32 {
         let start = Instant::now();
         for i in 0..count {
-            let at = Timestamp(1_700_000_000 + round * 300 + i64::from(i % 300));
-            let noise = f64::from((i ^ (round as u32).wrapping_mul(2_654_435_761)) % 1000) / 1000.0;
+            let at = Timestamp(1_700_000_000 + i64::from(round) * 300 + i64::from(i % 300));
+            let noise = f64::from((i ^ round.wrapping_mul(2_654_435_761)) % 1000) / 1000.0;
             let id = SeriesId(i);
             fleet.add_cpu(id, at, Cores(0.05 + f64::from(i % 97) * 0.01 * (1.0 + noise)), 0.0, None).ok();
             fleet
-                .add_memory(id, at, Bytes::from_mib(100 + u64::from(i % 977) + (noise * 40.0) as u64), None)
+                .add_memory(
+                    id,
+                    at,
+                    Bytes::from_f64((100.0 + f64::from(i % 977) + noise * 40.0) * 1_048_576.0),
+                    None,
+                )
                 .ok();
         }
         let taken = start.elapsed();

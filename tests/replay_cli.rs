@@ -74,7 +74,7 @@ fn json_has_all_figures_and_gzip_threads_and_order_change_nothing() {
     assert_eq!(json, stdout(&backtest(&packed, &["-o", "json", "--threads", "3"]).success()));
     let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
     let row = &rows.as_array().unwrap()[0];
-    assert_eq!((row["trace"].as_str(), row["arm"].as_str()), (Some("t"), Some("vpa")));
+    assert_eq!((row["trace"].as_str(), row["arm"].as_str()), (Some("t"), Some("plumb")));
     for name in
         ["cpuSlack", "cpuShortfall", "memorySlack", "memoryExposure", "oomFreeDays", "cpuChangesPerDay"]
     {

@@ -60,6 +60,12 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     anyhow::ensure!(args.interval.seconds > 0, "--interval must be longer than 0");
+    for (flag, price) in [
+        ("--price-core-hour", args.pricing.price_core_hour),
+        ("--price-gib-hour", args.pricing.price_gib_hour),
+    ] {
+        anyhow::ensure!(price.is_finite() && price >= 0.0, "{flag} must be a price, and not below 0");
+    }
     args.logs.start();
     let connection = Connection::open(&args.connection).await?;
     let (listener, address) = http::bind(args.listen)

@@ -105,11 +105,17 @@ impl Book {
         Some(id)
     }
 
-    fn id(&mut self, key: &SeriesKey) -> Option<SeriesId> {
+    /// The series of that name, which is begun where there is none; `None` where no more can be held.
+    pub fn id(&mut self, key: &SeriesKey) -> Option<SeriesId> {
         match self.ids.get(key) {
             Some(id) => Some(*id),
             None => self.place(key, Series::default()),
         }
+    }
+
+    /// The series themselves, for what takes in more than a pod's usage at a time.
+    pub fn fleet(&mut self) -> &mut Fleet {
+        &mut self.fleet
     }
 
     /// Takes in what the metrics API says of one pod. What it said before counts once.
@@ -132,13 +138,15 @@ impl Book {
             return;
         }
         self.latest.insert(pod.uid, at);
+        // What runs to its end is always starting up: that is its need.
+        let ends = matches!(&*workload.kind, "Job" | "CronJob");
         for container in &usage.containers {
             let Some(shape) = pod.shape.containers.iter().find(|shape| *shape.name == *container.name) else {
                 continue;
             };
             let key = SeriesKey { workload: workload.clone(), container: Arc::clone(&shape.name) };
             let Some(id) = self.id(&key) else { continue };
-            let old = self.fleet.get(id).is_some_and(|series| series.hours() >= YOUNG_HOURS);
+            let old = !ends && self.fleet.get(id).is_some_and(|series| series.hours() >= YOUNG_HOURS);
             let age = pod.started.filter(|_| old).map(|started| at.seconds_since(started));
             let cpu = container.cpu().map(|cpu| self.fleet.add_cpu(id, at, cpu, 0.0, age));
             // A working set of 0 is a container that is not there yet, not one that needs nothing.

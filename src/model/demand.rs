@@ -289,7 +289,7 @@ impl Costs {
     /// The weight of what comes in at `at`; scales what is stored down where that has grown large.
     fn weight(&mut self, at: i64, half_life: i64) -> f32 {
         let age = number::seconds(self.reference, at) / half_life.max(1) as f32;
-        if age <= HEADROOM && age >= 0.0 {
+        if (0.0..=HEADROOM).contains(&age) {
             return number::exp2(age);
         }
         let scale = number::exp2(-age);

@@ -38,7 +38,8 @@ pub struct Histogram {
 
 /// The bucket of a value, clamped to the range; not a number counts as the least.
 fn code(value: f32) -> u16 {
-    (value.max(LEAST).min(MOST).to_bits() >> SHIFT) as u16
+    let value = if value.is_nan() { LEAST } else { value.clamp(LEAST, MOST) };
+    (value.to_bits() >> SHIFT) as u16
 }
 
 /// The lower edge of a bucket.

@@ -18,7 +18,6 @@ pub(crate) fn weight(value: f32) -> u16 {
 }
 
 /// The remainder of a slot number in a ring of `size`, as an index.
-#[expect(clippy::cast_sign_loss, reason = "a Euclidean remainder is never negative")]
 pub(crate) fn ring(slot: i64, size: i64) -> usize {
     slot.rem_euclid(size.max(1)) as usize
 }

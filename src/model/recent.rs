@@ -8,10 +8,14 @@ use super::number;
 const FIVE: i64 = 300;
 /// Short slots kept: one hour.
 const FIVES: usize = 12;
+/// The same, as a count of slots.
+const FIVE_SLOTS: i64 = 12;
 /// Seconds of a long slot.
 const HALF: i64 = 1800;
 /// Long slots kept: one day.
 const HALVES: usize = 48;
+/// The same, as a count of slots.
+const HALF_SLOTS: i64 = 48;
 
 /// The maxima of the recent past.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,12 +52,12 @@ impl Recent {
         }
         let code = pack(value);
         let age = self.newest.saturating_sub(slot);
-        if age < FIVES as i64 {
-            keep(&mut self.five, number::ring(slot, FIVES as i64), code);
+        if age < FIVE_SLOTS {
+            keep(&mut self.five, number::ring(slot, FIVE_SLOTS), code);
         }
         let (long, newest) = (long_of(slot), long_of(self.newest));
-        if newest - long < HALVES as i64 {
-            keep(&mut self.half, number::ring(long, HALVES as i64), code);
+        if newest - long < HALF_SLOTS {
+            keep(&mut self.half, number::ring(long, HALF_SLOTS), code);
         }
     }
 
@@ -62,16 +66,16 @@ impl Recent {
             self.newest = slot;
             return;
         }
-        for gone in 0..slot.saturating_sub(self.newest).min(FIVES as i64) {
-            clear(&mut self.five, number::ring(slot - gone, FIVES as i64));
+        for gone in 0..slot.saturating_sub(self.newest).min(FIVE_SLOTS) {
+            clear(&mut self.five, number::ring(slot - gone, FIVE_SLOTS));
         }
         let (from, to) = (long_of(self.newest), long_of(slot));
         let moved = to.saturating_sub(from);
         if moved > 0 {
-            let place = number::ring(to, HALVES as i64);
-            self.before = if moved <= HALVES as i64 { self.half.get(place).copied().unwrap_or(0) } else { 0 };
-            for gone in 0..moved.min(HALVES as i64) {
-                clear(&mut self.half, number::ring(to - gone, HALVES as i64));
+            let place = number::ring(to, HALF_SLOTS);
+            self.before = if moved <= HALF_SLOTS { self.half.get(place).copied().unwrap_or(0) } else { 0 };
+            for gone in 0..moved.min(HALF_SLOTS) {
+                clear(&mut self.half, number::ring(to - gone, HALF_SLOTS));
             }
         }
         self.newest = slot;
@@ -83,7 +87,7 @@ impl Recent {
         if slots >= FIVES {
             return unpack(highest(&self.five));
         }
-        let newest = number::ring(self.newest, FIVES as i64);
+        let newest = number::ring(self.newest, FIVE_SLOTS);
         let best = (0..slots).filter_map(|back| self.five.get((newest + FIVES - back) % FIVES)).max();
         unpack(best.copied().unwrap_or(0))
     }
@@ -91,7 +95,7 @@ impl Recent {
     /// The maximum of the newest `slots` half hours, at most a day; 0 if unknown.
     #[must_use]
     pub fn halves(&self, slots: usize) -> f32 {
-        let newest = number::ring(long_of(self.newest), HALVES as i64);
+        let newest = number::ring(long_of(self.newest), HALF_SLOTS);
         let slots = slots.min(HALVES);
         // The ring in two runs: up to the newest slot, and from the end for what lies before the ring's start.
         let (head, tail) = ((newest + 1).saturating_sub(slots), (slots.saturating_sub(newest + 1)));
@@ -103,7 +107,7 @@ impl Recent {
     /// The maximum of this half hour and the next `ahead` ones, as they were a day ago; `None` if one is unknown.
     #[must_use]
     pub fn yesterday(&self, ahead: usize) -> Option<f32> {
-        let now = number::ring(long_of(self.newest), HALVES as i64);
+        let now = number::ring(long_of(self.newest), HALF_SLOTS);
         let mut best = self.before;
         for next in (1..=ahead).filter_map(|next| self.half.get((now + next) % HALVES)) {
             if *next == 0 {

@@ -24,6 +24,8 @@ const PRIOR_DEVIATION: f32 = 0.3;
 const SHORT_DAYS: usize = 2;
 /// Days whose peaks are kept.
 pub(crate) const DAYS: usize = 8;
+/// The same, as a count of slots.
+const DAY_SLOTS: i64 = 8;
 
 /// The tail of one series' memory, in mebibytes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,7 +66,7 @@ impl Tail {
         }
         self.open = self.open.max(value.max(f32::MIN_POSITIVE));
         self.peak = self.peak.max(value);
-        let day = number::ring(at.div_euclid(86_400), DAYS as i64);
+        let day = number::ring(at.div_euclid(86_400), DAY_SLOTS);
         if let Some(top) = self.days.get_mut(day) {
             *top = top.max(value);
         }
@@ -75,7 +77,7 @@ impl Tail {
         self.decay(at, half_life);
         self.lesson = self.lesson.max(limit * bump);
         self.kills += 1.0;
-        if let Some(day) = self.lessons.get_mut(number::ring(at.div_euclid(86_400), DAYS as i64)) {
+        if let Some(day) = self.lessons.get_mut(number::ring(at.div_euclid(86_400), DAY_SLOTS)) {
             *day = day.max(limit * bump);
         }
     }
@@ -105,11 +107,11 @@ impl Tail {
         }
         let (from, to) = (self.slot.div_euclid(4), slot.div_euclid(4));
         let moved = if self.open > 0.0 { to.saturating_sub(from) } else { 0 };
-        for gone in 0..moved.min(DAYS as i64) {
-            if let Some(day) = self.days.get_mut(number::ring(to - gone, DAYS as i64)) {
+        for gone in 0..moved.min(DAY_SLOTS) {
+            if let Some(day) = self.days.get_mut(number::ring(to - gone, DAY_SLOTS)) {
                 *day = 0.0;
             }
-            if let Some(day) = self.lessons.get_mut(number::ring(to - gone, DAYS as i64)) {
+            if let Some(day) = self.lessons.get_mut(number::ring(to - gone, DAY_SLOTS)) {
                 *day = 0.0;
             }
         }
@@ -179,7 +181,7 @@ impl Tail {
 
     /// The highest entry of a ring for the last `days` days, today included.
     fn highest_of(&self, ring: &[f32; DAYS], days: usize) -> f32 {
-        let today = number::ring(self.at.div_euclid(86_400), DAYS as i64);
+        let today = number::ring(self.at.div_euclid(86_400), DAY_SLOTS);
         (0..days.min(DAYS))
             .filter_map(|back| ring.get((today + DAYS - back) % DAYS))
             .fold(0.0, |a, b| b.max(a))

@@ -46,7 +46,7 @@ async fn follow(context: Context) -> Result<()> {
         what_nothing_selects_goes(&context).await?;
         let (status, metrics) = plumb.page("/metrics").await?;
         ensure!(status == 200 && metrics.contains("plumb_oom_kills_total"), "{metrics}");
-        ensure!(metrics.contains("plumb_leader 1"), "{metrics}");
+        ensure!(plumb.leads().await?, "{metrics}");
         plumb.check_running()
     };
     steps.await.with_context(|| context.cluster.plane.run.log_tail("live-plumb-1"))?;
@@ -267,7 +267,8 @@ async fn another_takes_over(context: &Context, kubeconfig: &Path, first: Plumb<'
     let second = Plumb::start(&context.cluster.plane, kubeconfig, &context.namespace, &["--interval", "2s"])?;
     second.wait_ready().await?;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    ensure!(first.leads().await? && !second.leads().await?, "two lead, or none");
+    let (one, two) = (first.leads().await?, second.leads().await?);
+    ensure!(one && !two, "of two plumbs the first leads: {one}, and the second: {two}");
     let log = first.stop()?;
     let begin = Instant::now();
     wait_for("the second to lead", Duration::from_secs(20), || async {

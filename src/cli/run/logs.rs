@@ -29,18 +29,22 @@ impl LogOptions {
     pub(crate) fn start(&self) {
         let terminal = std::io::stderr().is_terminal();
         let format = self.log_format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
-        // Without a directive of its own another crate only warns.
+        // Other crates only warn, and kube not at all: what it would say of a failed request, we say.
         let filter = match self.log.as_str() {
-            level @ ("error" | "warn" | "info" | "debug" | "trace") => format!("warn,plumb={level}"),
+            level @ ("error" | "warn" | "info" | "debug" | "trace") => {
+                format!("warn,kube_client=off,kube_runtime=off,plumb={level}")
+            }
             filter => filter.to_owned(),
         };
         let logs = tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::new(filter))
             .with_writer(std::io::stderr)
             .with_target(false);
-        match format {
-            LogFormat::Text => logs.with_ansi(terminal).init(),
-            LogFormat::Json => logs.json().flatten_event(true).init(),
-        }
+        let begun = match format {
+            LogFormat::Text => logs.with_ansi(terminal).try_init(),
+            LogFormat::Json => logs.json().flatten_event(true).try_init(),
+        };
+        // Somebody logs already: then so do we, there.
+        drop(begun);
     }
 }

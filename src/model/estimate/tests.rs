@@ -7,7 +7,7 @@ fn estimate(samples: i64) -> Estimate {
     for i in 0..samples {
         let at = Timestamp(i * 300);
         series.add_cpu(at, Cores(0.2 + 0.001 * (i % 10) as f64), 0.0, None, &model).unwrap();
-        series.add_memory(at, Bytes::from_mib(200 + (i % 4) as u64), None, &model).unwrap();
+        series.add_memory(at, Bytes::from_mib(200 + i.unsigned_abs() % 4), None, &model).unwrap();
     }
     series.estimate(&Rules::default().prices(), &model)
 }

@@ -30,7 +30,7 @@ fn quantiles_of_time_and_of_load() {
     let [by_load] = histogram.quantiles([0.9], true);
     assert!((by_time - 1.0).abs() < 0.05, "{by_time}");
     assert!((by_load - 10.0).abs() < 0.5, "{by_load}");
-    assert_eq!(Histogram::default().quantiles([0.5], false), [0.0]);
+    assert!(Histogram::default().quantiles([0.5], false)[0].abs() < f32::EPSILON);
 }
 
 #[test]

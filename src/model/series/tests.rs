@@ -79,5 +79,4 @@ fn a_series_with_all_candidates_takes_little() {
     }
     let size = series.size_bytes();
     assert!(size <= 1700, "{size}");
-    println!("fixed {} B, with histograms {size} B", size_of::<Series>());
 }

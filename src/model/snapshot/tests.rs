@@ -12,7 +12,7 @@ pub(super) fn lived(days: i64, seed: u64) -> Series {
         let day = 1.0 + 0.5 * ((i % 288) as f64 / 288.0 * std::f64::consts::TAU).sin();
         let at = Timestamp(1_700_000_000 + i * 300);
         series.add_cpu(at, Cores(0.2 * day * (0.8 + 0.4 * noise)), 0.0, None, &model).unwrap();
-        series.add_memory(at, Bytes::from_mib(300 + (noise * 40.0) as u64), None, &model).unwrap();
+        series.add_memory(at, Bytes::from_f64((300.0 + noise * 40.0) * 1_048_576.0), None, &model).unwrap();
         if i % 12 == 0 {
             series.estimate(&crate::policy::Rules::default().prices(), &model);
         }
@@ -52,13 +52,11 @@ fn what_is_read_back_writes_the_same_bytes_and_estimates_the_same() {
 fn a_pack_takes_few_bytes_a_series() {
     let series: Vec<Series> = (0..50).map(|seed| lived(15, seed * 2 + 1)).collect();
     let bytes = write(&series.iter().collect::<Vec<_>>());
-    println!("{} B a series", bytes.len() / series.len());
     assert!(bytes.len() / series.len() <= 400, "{}", bytes.len() / series.len());
 }
 
 #[test]
 fn what_is_damaged_names_the_byte() {
-    let model = Model::default();
     let bytes = write(&[&lived(1, 3)]);
     assert_eq!(read(b""), Err(SnapshotError::NotASnapshot { at: 0 }));
     assert_eq!(read(b"PLxB"), Err(SnapshotError::NotASnapshot { at: 2 }));

@@ -32,7 +32,7 @@ fn the_more_the_peaks_vary_the_further_it_reaches() {
 fn the_limit_lies_within_its_margins() {
     let mut steady = days(&[100.0; 60]);
     let need = steady.need(&LIMIT);
-    assert!(need >= 149.0 && need <= 301.0, "{need}");
+    assert!((149.0..=301.0).contains(&need), "{need}");
 }
 
 #[test]

@@ -30,9 +30,9 @@ fn stepped(max: f64, unit: f64) -> Vec<f64> {
     (0..=count).map(|i| f64::from(i) * step).collect()
 }
 
-/// Whole powers of ten from 0 and 1 up to `max`.
+/// Whole powers of ten up to `max`, after 0 and, where there is room between, 1.
 pub(super) fn powers(max: f64) -> Vec<f64> {
-    let mut ticks = vec![0.0, 1.0];
+    let mut ticks = if max < 1000.0 { vec![0.0, 1.0] } else { vec![0.0] };
     let mut power = 10.0;
     while power <= max {
         ticks.push(power);
@@ -62,7 +62,12 @@ pub(super) fn share(value: f64) -> String {
         p if p >= 0.1 => 2,
         _ => 3,
     };
-    format!("{} %", trimmed(percent, decimals))
+    let least = 0.001;
+    if percent > 0.0 && percent < least {
+        format!("under {least} %")
+    } else {
+        format!("{} %", trimmed(percent, decimals))
+    }
 }
 
 /// Cores as Kubernetes writes them, but finer below ten thousandths.
@@ -125,6 +130,7 @@ mod tests {
             [share(0.2), share(0.0123), share(0.00004), share(0.0)],
             ["20 %", "1.2 %", "0.004 %", "0 %"]
         );
+        assert_eq!(share(1e-6), "under 0.001 %");
         assert_eq!([cores(1.5), cores(0.25), cores(0.0005), cores(0.0)], ["1.5", "250m", "0.5m", "0"]);
     }
 }

@@ -187,19 +187,22 @@ fn caption(html: &mut Html, picture: &Picture<'_>, top: f64) {
     html.put(format_args!(
         "{}",
         if picture.lines.iter().any(|l| !l.limit.is_empty()) {
-            "Lines: requests; dotted: limits; marks: OOM kills."
+            "Lines: requests; dotted: limits; marks: OOM kills, those close together as one."
         } else {
             "Lines: requests."
         }
     ));
-    let above: Vec<String> = picture
-        .lines
-        .iter()
-        .filter(|line| most(line.request) > top)
-        .map(|line| format!("{} up to {}", line.name, (picture.label)(most(line.request))))
+    let above = |what: &str, stretches: &[Stretch], name: &str| {
+        let most = most(stretches);
+        (most > top).then(|| format!("{name}'s {what} up to {}", (picture.label)(most)))
+    };
+    let lines = picture.lines.iter();
+    let above: Vec<String> = lines
+        .flat_map(|line| [above("request", line.request, line.name), above("limit", line.limit, line.name)])
+        .flatten()
         .collect();
     if !above.is_empty() {
-        html.text(&format!(" Requests above the picture: {}.", above.join(", ")));
+        html.text(&format!(" Above the picture: {}.", above.join(", ")));
     }
     html.put(format_args!("</small></figcaption>\n"));
 }
@@ -271,15 +274,16 @@ fn curves(html: &mut Html, picture: &Picture<'_>, frame: &Frame) {
     html.put(format_args!("</svg>\n"));
 }
 
-/// OOM kills; marks that would cover each other stand one above the other.
+/// OOM kills; marks of different arms that would cover each other stand one above the other.
 fn marks(html: &mut Html, picture: &Picture<'_>, frame: &Frame) {
     let mut taken: Vec<(f64, f64)> = Vec::new();
     for (arm, line) in picture.lines.iter().enumerate().filter(|(_, line)| !line.kills.is_empty()) {
-        html.put(format_args!("<g class=\"arm a{0}\">", look(arm)));
+        html.put(format_args!("<g class=\"arm a{}\">", look(arm)));
+        let others = taken.len();
         for (at, usage) in line.kills {
             let (x, mut y) = (frame.x(*at) * 100.0, frame.y(*usage) * HEIGHT);
             let step = if y < HEIGHT / 2.0 { MARK } else { -MARK };
-            while taken.iter().any(|(tx, ty)| (tx - x).abs() < 0.8 && (ty - y).abs() < MARK) {
+            while taken[..others].iter().any(|(tx, ty)| (tx - x).abs() < 0.8 && (ty - y).abs() < MARK) {
                 y += step;
             }
             taken.push((x, y));

@@ -54,7 +54,7 @@ impl<'a> Plumb<'a> {
 
     /// Whether it writes.
     pub async fn leads(&self) -> Result<bool> {
-        Ok(self.page("/metrics").await?.1.contains("plumb_leader 1"))
+        Ok(self.page("/metrics").await?.1.lines().any(|line| line == "plumb_leader 1"))
     }
 
     /// Fails where it has ended.
