@@ -5,6 +5,7 @@
 mod backtest;
 mod crds;
 mod demo;
+mod doctor;
 mod record;
 mod run;
 mod scan;
@@ -32,6 +33,8 @@ enum Command {
     Crds(crds::Args),
     /// See plumb at work on a generated fleet or a trace of your own; needs no cluster
     Demo(demo::Args),
+    /// Check that all is there that plumb needs, and say what to do where it is not
+    Doctor(doctor::Args),
     /// Write usage from a live cluster as a trace, for `plumb backtest`
     Record(record::Args),
     /// Recommend sizes for the workloads that policies select, as Recommendation objects, until stopped
@@ -71,6 +74,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Backtest(args) => backtest::run(&args),
         Command::Crds(args) => crds::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Doctor(args) => block_on(interruptible(doctor::run(args))),
         Command::Record(args) => block_on(record::run(args)),
         Command::Run(args) => block_on(run::run(args)),
         Command::Scan(args) => block_on(interruptible(scan::run(args))),

@@ -2,9 +2,11 @@
 //!
 //! May know Kubernetes and its API server. Decides nothing about sizes.
 
+pub mod checks;
 pub mod connect;
 pub mod custom;
 pub mod error;
+pub mod finding;
 pub mod index;
 pub mod owners;
 pub mod pods;

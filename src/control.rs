@@ -5,6 +5,7 @@
 pub mod book;
 pub mod compose;
 pub mod events;
+pub mod history;
 pub mod http;
 pub mod lease;
 pub mod metrics;

@@ -4,9 +4,11 @@
 
 pub mod backtest;
 pub mod demo;
+pub mod findings;
 pub mod page;
 pub mod saved;
 pub mod scan;
+pub mod sizes;
 mod table;
 
 pub use table::Table;

@@ -3,7 +3,7 @@
 mod axis;
 mod bars;
 mod course;
-mod html;
+pub(super) mod html;
 mod look;
 mod path;
 mod sample;

@@ -1,99 +1,80 @@
-//! Usage from Prometheus, or what speaks its API: cAdvisor's series of CPU and memory.
+//! Usage from Prometheus, or what speaks its API: cAdvisor's series of CPU and memory, and kube-state-metrics'.
 //!
 //! Every answer is bounded in time and size; a range is asked for in pieces that hold at most
-//! [`MAX_SAMPLES`] samples, so that neither side has to hold more.
+//! [`MAX_SAMPLES`] samples, so that neither side has to hold more. What may pass (a server that restarts, a timeout)
+//! is asked again, with growing pauses.
 
 mod answer;
+pub mod checks;
+mod error;
+pub mod history;
+mod options;
+pub mod owners;
+mod queries;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use backon::{ExponentialBuilder, Retryable};
+use reqwest::Url;
 
 use crate::units::Timestamp;
 
 pub use answer::Series;
+pub use error::PrometheusError;
+pub use options::{Header, LabelNames, PrometheusOptions};
+pub use queries::Queries;
 
-/// How many samples one range query may answer with.
+/// How many samples one range query may answer with, unless a flag says otherwise.
 pub const MAX_SAMPLES: u64 = 1_000_000;
 /// Prometheus itself refuses more points of one series.
 const MAX_POINTS: i64 = 11_000;
-/// The largest body that is read; a million samples are about 30 MB.
+/// The largest body that is read; two million samples are about 60 MB.
 const MAX_BODY: usize = 256 << 20;
+/// How often what may pass is asked again.
+const RETRIES: usize = 3;
+/// The first pause before that; each next one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// How many different warnings are kept.
+const MOST_WARNINGS: usize = 20;
 
-/// Where Prometheus is and how to ask it.
-#[derive(Clone, Debug, clap::Args)]
-pub struct PrometheusOptions {
-    /// Read from this Prometheus, or what speaks its API (Thanos, Mimir, VictoriaMetrics)
-    #[arg(long, value_name = "URL")]
-    pub prometheus: Option<String>,
-    /// File with a bearer token for Prometheus
-    #[arg(long, value_name = "FILE", requires = "prometheus")]
-    pub prometheus_token_file: Option<PathBuf>,
-    /// How long Prometheus may take for one query, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub prometheus_timeout: u64,
-}
-
-/// What can go wrong between us and Prometheus.
-#[derive(Debug, thiserror::Error)]
-pub enum PrometheusError {
-    /// The address is none.
-    #[error("{url:?} is no address of Prometheus: {detail}; write it like http://prometheus.monitoring:9090")]
-    BadUrl {
-        /// What was given.
-        url: String,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// The token cannot be read.
-    #[error("cannot read the Prometheus token from {path}: {detail}")]
-    BadToken {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// No answer.
-    #[error("no answer from Prometheus at {url}: {detail}; check that it runs and its address")]
-    Unreachable {
-        /// The address.
-        url: String,
-        /// What the network said.
-        detail: String,
-    },
-    /// An error for an answer.
-    #[error("Prometheus at {url} answered HTTP {status} to {query:?}: {detail}")]
-    Refused {
-        /// The address.
-        url: String,
-        /// The query.
-        query: String,
-        /// HTTP status.
-        status: u16,
-        /// What it said.
-        detail: String,
-    },
-    /// An answer that is none.
-    #[error("Prometheus at {url} answered {query:?} with something else than it should: {detail}")]
-    Garbled {
-        /// The address.
-        url: String,
-        /// The query.
-        query: String,
-        /// What is wrong with it.
-        detail: String,
-    },
-}
-
-/// A Prometheus to ask.
+/// A Prometheus to ask. Copies share what they count and what they were warned of.
 #[derive(Clone, Debug)]
 pub struct Prometheus {
     http: reqwest::Client,
-    url: String,
+    url: Url,
+    /// Without user and password.
+    shown: String,
+    user: Option<(String, Option<String>)>,
+    labels: LabelNames,
+    exported: bool,
+    matcher: Option<String>,
+    max_samples: u64,
+    timeout: u64,
+    said: Arc<Said>,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    warnings: Mutex<BTreeSet<String>>,
+    queries: AtomicU64,
+    samples: AtomicU64,
+    largest: AtomicU64,
+}
+
+/// How much was asked for so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Queries that were answered.
+    pub queries: u64,
+    /// Samples in the answers.
+    pub samples: u64,
+    /// Samples in the largest answer.
+    pub largest: u64,
 }
 
 /// A span of time in equal steps, both ends included.
@@ -108,21 +89,33 @@ pub struct Range {
 }
 
 impl Range {
-    /// This span in pieces so short that `series` series have at most [`MAX_SAMPLES`] points together.
-    pub fn pieces(self, series: u64) -> impl Iterator<Item = Self> {
+    /// The last `span` seconds before `now`, on the step's own grid, so that whoever asks again asks for the same
+    /// times.
+    #[must_use]
+    pub fn last(span: u64, step: u64, now: Timestamp) -> Self {
+        let step = i64::try_from(step).unwrap_or(i64::MAX).max(1);
+        let align = |t: Timestamp| Timestamp(t.0.div_euclid(step).saturating_mul(step));
+        let since = now.plus(-i64::try_from(span).unwrap_or(i64::MAX));
+        Self { start: align(since), end: align(now), step }
+    }
+
+    /// How many points there are.
+    #[must_use]
+    pub fn points(self) -> i64 {
+        if self.start > self.end { 0 } else { self.end.seconds_since(self.start) / self.step.max(1) + 1 }
+    }
+
+    /// From the start so far that `series` series have at most `max_samples` points together; `None` where nothing
+    /// is left. At least one point.
+    #[must_use]
+    pub fn first_piece(self, series: u64, max_samples: u64) -> Option<Self> {
+        if self.start > self.end {
+            return None;
+        }
         let step = self.step.max(1);
-        let points = i64::try_from(MAX_SAMPLES / series.max(1)).unwrap_or(MAX_POINTS).clamp(1, MAX_POINTS);
-        let length = points.saturating_mul(step);
-        let mut start = self.start;
-        std::iter::from_fn(move || {
-            if start > self.end {
-                return None;
-            }
-            let end = start.plus(length - step).min(self.end);
-            let piece = Self { start, end, step };
-            start = end.plus(step);
-            Some(piece)
-        })
+        let points = i64::try_from(max_samples / series.max(1)).unwrap_or(MAX_POINTS).clamp(1, MAX_POINTS);
+        let end = self.start.plus((points - 1).saturating_mul(step)).min(self.end);
+        Some(Self { start: self.start, end, step })
     }
 }
 
@@ -130,30 +123,68 @@ impl Prometheus {
     /// Prepares to ask; does not talk to it yet. `None` where no address is given.
     ///
     /// # Errors
-    /// When the address or the token cannot be used.
+    /// When an address, a file or a flag cannot be used.
     pub fn open(options: &PrometheusOptions) -> Result<Option<Self>, PrometheusError> {
         let Some(url) = &options.prometheus else { return Ok(None) };
-        let bad_url = |detail: String| PrometheusError::BadUrl { url: url.clone(), detail };
-        let parsed = reqwest::Url::parse(url).map_err(|e| bad_url(e.to_string()))?;
-        if !matches!(parsed.scheme(), "http" | "https") || parsed.host().is_none() {
-            return Err(bad_url("it must begin with http:// or https:// and name a host".to_owned()));
+        let address = options::address(url)?;
+        Ok(Some(Self {
+            http: options::client(options)?,
+            url: address.url,
+            shown: address.shown,
+            user: options::user(options)?.or(address.user),
+            labels: options.prometheus_labels.clone(),
+            exported: options.prometheus_exported_labels,
+            matcher: options.prometheus_matcher.clone().filter(|matcher| !matcher.trim().is_empty()),
+            max_samples: options.prometheus_max_samples.clamp(1, options::MOST_SAMPLES),
+            timeout: options.prometheus_timeout.max(1),
+            said: Arc::default(),
+        }))
+    }
+
+    /// The address, without user and password.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.shown
+    }
+
+    /// How many samples a query may answer with.
+    #[must_use]
+    pub fn max_samples(&self) -> u64 {
+        self.max_samples
+    }
+
+    /// The questions about one namespace or all, for how the series are labelled here.
+    #[must_use]
+    pub fn queries(&self, namespace: Option<&str>) -> Queries {
+        Queries::new(&self.labels, self.exported, self.matcher.as_deref(), namespace)
+    }
+
+    /// What the answers since the last call warned of: parts that are missing, functions that do not fit.
+    #[must_use]
+    pub fn take_warnings(&self) -> Vec<String> {
+        let mut warnings = self.said.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *warnings).into_iter().collect()
+    }
+
+    /// How much was asked for so far.
+    #[must_use]
+    pub fn asked(&self) -> Asked {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Asked {
+            queries: read(&self.said.queries),
+            samples: read(&self.said.samples),
+            largest: read(&self.said.largest),
         }
-        let mut headers = HeaderMap::new();
-        if let Some(path) = &options.prometheus_token_file {
-            let bad = |detail: String| PrometheusError::BadToken { path: path.display().to_string(), detail };
-            let token = fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
-                .map_err(|_| bad("it holds characters that no token has".to_owned()))?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
-        let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(options.prometheus_timeout.max(1)))
-            .connect_timeout(Duration::from_secs(5))
-            .default_headers(headers)
-            .build()
-            .map_err(|e| bad_url(e.to_string()))?;
-        Ok(Some(Self { http, url: url.trim_end_matches('/').to_owned() }))
+    }
+
+    /// What time it is there, to the second; `None` where it does not say.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that makes sense.
+    pub async fn server_time(&self) -> Result<Option<Timestamp>, PrometheusError> {
+        // A scalar, which is no list of series: as a vector it is.
+        let answer = self.ask("query", "vector(time())", &[]).await?;
+        Ok(answer.first().and_then(|series| series.points().next()).map(|(at, _)| at))
     }
 
     /// What `query` answers at one time.
@@ -177,7 +208,38 @@ impl Prometheus {
         self.ask("query_range", query, &times).await
     }
 
+    /// The largest number of containers at a point of the span, by a look at some of its points.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that makes sense.
+    pub async fn busiest(&self, queries: &Queries, span: Range) -> Result<u64, PrometheusError> {
+        let length = span.end.seconds_since(span.start).max(0);
+        let mut most = 0.0_f64;
+        for eighth in 0..=8 {
+            for series in self.instant(&queries.count(), span.start.plus(length / 8 * eighth)).await? {
+                most = series.points().map(|(_, value)| value).fold(most, f64::max);
+            }
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "0 or more; the cast saturates"
+        )]
+        Ok(most as u64)
+    }
+
     async fn ask(
+        &self,
+        path: &str,
+        query: &str,
+        times: &[(&str, String)],
+    ) -> Result<Vec<Series>, PrometheusError> {
+        let pauses =
+            ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_max_times(RETRIES).with_jitter();
+        (|| self.ask_once(path, query, times)).retry(pauses).when(PrometheusError::passes).await
+    }
+
+    async fn ask_once(
         &self,
         path: &str,
         query: &str,
@@ -185,25 +247,45 @@ impl Prometheus {
     ) -> Result<Vec<Series>, PrometheusError> {
         let mut form = vec![("query", query.to_owned())];
         form.extend(times.iter().cloned());
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}/api/v1/{path}", url.path().trim_end_matches('/')));
         // POST: a query may be longer than an address is allowed to be.
-        let request = self.http.post(format!("{}/api/v1/{path}", self.url)).form(&form);
-        let response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        let mut request = self.http.post(url).form(&form);
+        if let Some((user, password)) = &self.user {
+            request = request.basic_auth(user, password.as_ref());
+        }
+        let response = request.send().await.map_err(|e| self.no_answer(query, &e))?;
         let status = response.status();
         let body = self.body(query, response).await?;
         if !status.is_success() {
             return Err(PrometheusError::Refused {
-                url: self.url.clone(),
+                url: self.shown.clone(),
                 query: query.to_owned(),
                 status: status.as_u16(),
                 detail: answer::error_text(&body),
             });
         }
-        answer::parse(&body).map_err(|detail| self.garbled(query, detail))
+        let (series, warnings) = answer::parse(&body).map_err(|detail| self.garbled(query, detail))?;
+        self.count(&series, warnings);
+        Ok(series)
+    }
+
+    fn count(&self, series: &[Series], warnings: Vec<String>) {
+        let samples = series.iter().map(|series| series.len() as u64).sum();
+        self.said.queries.fetch_add(1, Ordering::Relaxed);
+        self.said.samples.fetch_add(samples, Ordering::Relaxed);
+        self.said.largest.fetch_max(samples, Ordering::Relaxed);
+        let mut kept = self.said.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in warnings {
+            if kept.len() < MOST_WARNINGS {
+                kept.insert(answer::shortened(&warning));
+            }
+        }
     }
 
     async fn body(&self, query: &str, mut response: reqwest::Response) -> Result<Vec<u8>, PrometheusError> {
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.no_answer(query, &e))? {
             if body.len() + chunk.len() > MAX_BODY {
                 return Err(self.garbled(query, format!("more than {} MiB", MAX_BODY >> 20)));
             }
@@ -212,16 +294,16 @@ impl Prometheus {
         Ok(body)
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> PrometheusError {
-        let detail = if error.is_timeout() {
-            "it took too long".to_owned()
-        } else {
-            crate::cluster::error::root_cause(error)
-        };
-        PrometheusError::Unreachable { url: self.url.clone(), detail }
+    fn no_answer(&self, query: &str, error: &reqwest::Error) -> PrometheusError {
+        let url = self.shown.clone();
+        // A connection that does not come about within its own, shorter time is no slow query.
+        if error.is_timeout() && !error.is_connect() {
+            return PrometheusError::TimedOut { url, query: query.to_owned(), seconds: self.timeout };
+        }
+        PrometheusError::Unreachable { url, detail: crate::cluster::error::root_cause(error) }
     }
 
     fn garbled(&self, query: &str, detail: String) -> PrometheusError {
-        PrometheusError::Garbled { url: self.url.clone(), query: query.to_owned(), detail }
+        PrometheusError::Garbled { url: self.shown.clone(), query: query.to_owned(), detail }
     }
 }

@@ -3,14 +3,14 @@
 use std::fmt::{Arguments, Write};
 
 /// A page in the making.
-pub(super) struct Html {
+pub(in crate::report) struct Html {
     text: String,
     pictures: usize,
 }
 
 impl Html {
     /// Begins a page. Nothing but the style sheet inside it is ever loaded; the empty icon keeps browsers from asking for one.
-    pub(super) fn page(title: &str) -> Self {
+    pub(in crate::report) fn page(title: &str) -> Self {
         let mut html = Self { text: String::new(), pictures: 0 };
         html.put(format_args!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -25,13 +25,13 @@ impl Html {
     }
 
     /// Ends it.
-    pub(super) fn end(mut self) -> String {
+    pub(in crate::report) fn end(mut self) -> String {
         self.text.push_str("</body>\n</html>\n");
         self.text
     }
 
     /// Our own markup.
-    pub(super) fn put(&mut self, markup: Arguments<'_>) {
+    pub(in crate::report) fn put(&mut self, markup: Arguments<'_>) {
         // A string takes all that is written to it, and our own numbers and texts can be written.
         if self.text.write_fmt(markup).is_err() {
             self.text.push('\u{fffd}');
@@ -39,7 +39,7 @@ impl Html {
     }
 
     /// Text from anywhere.
-    pub(super) fn text(&mut self, text: &str) {
+    pub(in crate::report) fn text(&mut self, text: &str) {
         for c in text.chars() {
             match c {
                 '&' => self.text.push_str("&amp;"),

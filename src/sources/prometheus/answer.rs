@@ -1,19 +1,21 @@
 //! The JSON that Prometheus answers with, read into series of finite values.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
+use super::options::LabelNames;
 use crate::sources::ContainerName;
 use crate::units::Timestamp;
 
 /// One series of an answer.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Series {
-    /// Which container it is about; labels that an aggregation dropped are empty.
+    /// What it is about.
     #[serde(rename = "metric")]
-    labels: Labels,
+    labels: BTreeMap<String, String>,
     /// Points of a range, in time order.
     #[serde(default)]
     values: Vec<Point>,
@@ -21,15 +23,7 @@ pub struct Series {
     value: Option<Point>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-struct Labels {
-    namespace: String,
-    pod: String,
-    container: String,
-    resource: String,
-}
-
+/// A value at a time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Point {
     at: Timestamp,
@@ -37,27 +31,38 @@ struct Point {
 }
 
 impl Series {
-    /// The container that the series is about; `None` where a label is missing.
+    /// The container that the series is about, by labels of these names; `None` where one is missing.
     #[must_use]
-    pub fn container(&self) -> Option<ContainerName> {
-        let Labels { namespace, pod, container, .. } = &self.labels;
+    pub fn container(&self, names: &LabelNames) -> Option<ContainerName> {
+        let (namespace, pod) = (self.label(&names.namespace), self.label(&names.pod));
+        let container = self.label(&names.container);
         let complete = !(namespace.is_empty() || pod.is_empty() || container.is_empty());
         complete.then(|| ContainerName {
-            namespace: namespace.clone(),
-            pod: pod.clone(),
-            container: container.clone(),
+            namespace: namespace.to_owned(),
+            pod: pod.to_owned(),
+            container: container.to_owned(),
         })
     }
 
-    /// The resource that the series is about, where it is labelled with one; else empty.
+    /// The value of a label; empty where there is none, which is the same to Prometheus.
     #[must_use]
-    pub fn resource(&self) -> &str {
-        &self.labels.resource
+    pub fn label(&self, name: &str) -> &str {
+        self.labels.get(name).map_or("", String::as_str)
+    }
+
+    /// The names of its labels.
+    pub(super) fn label_names(&self) -> impl Iterator<Item = &str> {
+        self.labels.keys().map(String::as_str)
     }
 
     /// The points whose values are finite, in time order.
     pub fn points(&self) -> impl Iterator<Item = (Timestamp, f64)> + '_ {
         self.values.iter().chain(&self.value).filter(|p| p.value.is_finite()).map(|p| (p.at, p.value))
+    }
+
+    /// How many points there are, finite or not.
+    pub(super) fn len(&self) -> usize {
+        self.values.len() + usize::from(self.value.is_some())
     }
 }
 
@@ -93,6 +98,8 @@ struct Answer {
     #[serde(default)]
     error: String,
     data: Option<Data>,
+    #[serde(default)]
+    warnings: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -100,20 +107,34 @@ struct Data {
     result: Vec<Series>,
 }
 
-/// Reads an answer; the error says what is wrong with it.
-pub(super) fn parse(body: &[u8]) -> Result<Vec<Series>, String> {
+/// Reads an answer, and what it warns of; the error says what is wrong with it.
+pub(super) fn parse(body: &[u8]) -> Result<(Vec<Series>, Vec<String>), String> {
     let answer: Answer = serde_json::from_slice(body).map_err(|e| e.to_string())?;
     match answer {
-        Answer { status, data: Some(data), .. } if status == "success" => Ok(data.result),
-        Answer { error, .. } if !error.is_empty() => Err(error),
-        Answer { status, .. } => Err(format!("status {status:?} without data")),
+        Answer { status, data: Some(data), warnings, .. } if status == "success" => {
+            Ok((data.result, warnings))
+        }
+        Answer { error, .. } if !error.is_empty() => Err(shortened(&error)),
+        Answer { status, .. } => Err(format!("status {:?} without data", shortened(&status))),
     }
 }
 
 /// What an error answer says, shortened; a proxy's may be a whole page.
 pub(super) fn error_text(body: &[u8]) -> String {
-    match serde_json::from_slice::<Answer>(body) {
-        Ok(answer) if !answer.error.is_empty() => answer.error,
-        _ => String::from_utf8_lossy(body).split_whitespace().take(30).collect::<Vec<_>>().join(" "),
+    /// Data of an error answer may be anything.
+    #[derive(Deserialize)]
+    struct Failure {
+        #[serde(default)]
+        error: String,
     }
+    match serde_json::from_slice::<Failure>(body) {
+        Ok(failure) if !failure.error.is_empty() => shortened(&failure.error),
+        _ => shortened(&String::from_utf8_lossy(body)),
+    }
+}
+
+/// The first words, fit for one line.
+pub(super) fn shortened(text: &str) -> String {
+    let words: String = text.split_whitespace().take(40).collect::<Vec<_>>().join(" ");
+    words.chars().filter(|c| !c.is_control()).take(400).collect()
 }

@@ -1,0 +1,250 @@
+//! From a piece of the past to the fleet: the samples of each series, its replicas' together, in the order of time.
+//!
+//! Pure: the piece is read already.
+
+use std::collections::BTreeMap;
+
+use crate::cluster::index::stable_hash;
+use crate::model::{Fleet, SeriesId};
+use crate::sources::ContainerName;
+use crate::sources::prometheus::history::{Kills, Piece, Point};
+use crate::units::{Bytes, Cores, Timestamp};
+
+/// Below so many hours of history start-up is not kept apart: a new workload has nothing else to go by.
+const YOUNG_HOURS: f32 = 1.0;
+
+/// Where the samples of a container belong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its series.
+    pub series: SeriesId,
+    /// It runs to its end, as Jobs do: its start-up is a part of its need.
+    pub ends: bool,
+}
+
+/// What became of a piece.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fed {
+    /// Samples taken in.
+    pub samples: u64,
+    /// Samples refused: absurd, or too old.
+    pub refused: u64,
+    /// OOM kills taken in that were new.
+    pub kills: u64,
+}
+
+impl std::ops::AddAssign for Fed {
+    fn add_assign(&mut self, more: Self) {
+        self.samples += more.samples;
+        self.refused += more.refused;
+        self.kills += more.kills;
+    }
+}
+
+/// Takes a piece in. `place` says which series a container belongs to; what belongs to none is left out.
+pub fn feed(fleet: &mut Fleet, piece: &Piece, mut place: impl FnMut(&ContainerName) -> Option<Place>) -> Fed {
+    let mut fed = Fed::default();
+    for (place, replicas) in by_series(&piece.cpu, &mut place) {
+        feed_cpu(fleet, piece, place, &replicas, &mut fed);
+    }
+    // Memory and kills in one order: what a kill taught decays from its own time.
+    let mut kills = kills_by_series(&piece.kills, &mut place);
+    for (place, replicas) in by_series(&piece.memory, &mut place) {
+        let kills = kills.remove(&place.series).unwrap_or_default();
+        feed_memory(fleet, piece, place, &replicas, &kills, &mut fed);
+    }
+    for (series, kills) in kills {
+        kills.into_iter().for_each(|kill| feed_kill(fleet, series, kill, &mut fed));
+    }
+    fed
+}
+
+type Replicas<'a> = Vec<&'a (ContainerName, Vec<Point>)>;
+
+fn by_series<'a>(
+    list: &'a [(ContainerName, Vec<Point>)],
+    place: &mut impl FnMut(&ContainerName) -> Option<Place>,
+) -> Vec<(Place, Replicas<'a>)> {
+    let mut groups: BTreeMap<SeriesId, (Place, Replicas<'a>)> = BTreeMap::new();
+    for entry in list {
+        if let Some(place) = place(&entry.0) {
+            groups.entry(place.series).or_insert_with(|| (place, Vec::new())).1.push(entry);
+        }
+    }
+    groups.into_values().collect()
+}
+
+/// The points of all replicas in the order of time, each with its replica.
+fn in_time(replicas: &Replicas<'_>) -> Vec<(Timestamp, f64, usize)> {
+    let points = replicas
+        .iter()
+        .enumerate()
+        .flat_map(|(replica, (_, points))| points.iter().map(move |(at, value)| (*at, *value, replica)));
+    let mut points: Vec<_> = points.collect();
+    // Stable, and fast on runs that are sorted already.
+    points.sort_by_key(|(at, _, _)| *at);
+    points
+}
+
+/// Whether start-up is kept apart for this series now.
+fn keeps_startup_apart(fleet: &Fleet, place: Place) -> bool {
+    !place.ends && fleet.get(place.series).is_some_and(|series| series.hours() >= YOUNG_HOURS)
+}
+
+/// Seconds from the container's start to the beginning of the step that ends at `at`, where that is known to be short.
+fn age(piece: &Piece, container: &ContainerName, at: Timestamp) -> Option<i64> {
+    let age = Piece::at(piece.young.get(container), at)?;
+    #[expect(clippy::cast_possible_truncation, reason = "a few hundred seconds")]
+    Some(age as i64 - piece.step)
+}
+
+fn feed_cpu(fleet: &mut Fleet, piece: &Piece, place: Place, replicas: &Replicas<'_>, fed: &mut Fed) {
+    for (at, value, replica) in in_time(replicas) {
+        let Some((name, _)) = replicas.get(replica) else { continue };
+        let throttled = Piece::at(piece.throttled.get(name), at).unwrap_or(0.0).clamp(0.0, 1.0) as f32;
+        let age = keeps_startup_apart(fleet, place).then(|| age(piece, name, at)).flatten();
+        count(fleet.add_cpu(place.series, at, Cores(value), throttled, age).is_ok(), fed);
+    }
+}
+
+fn feed_memory(
+    fleet: &mut Fleet,
+    piece: &Piece,
+    place: Place,
+    replicas: &Replicas<'_>,
+    kills: &[&Kills],
+    fed: &mut Fed,
+) {
+    let mut kills = kills.iter().peekable();
+    for (at, value, replica) in in_time(replicas) {
+        while let Some(kill) = kills.next_if(|kill| kill.at <= at) {
+            feed_kill(fleet, place.series, kill, fed);
+        }
+        let Some((name, _)) = replicas.get(replica) else { continue };
+        // A working set of 0 is a container that is not there yet, not one that needs nothing.
+        if value > 0.0 {
+            let age = keeps_startup_apart(fleet, place).then(|| age(piece, name, at)).flatten();
+            count(fleet.add_memory(place.series, at, Bytes::from_f64(value), age).is_ok(), fed);
+        }
+    }
+    kills.for_each(|kill| feed_kill(fleet, place.series, kill, fed));
+}
+
+fn count(taken: bool, fed: &mut Fed) {
+    if taken {
+        fed.samples += 1;
+    } else {
+        fed.refused += 1;
+    }
+}
+
+fn kills_by_series<'a>(
+    kills: &'a [Kills],
+    place: &mut impl FnMut(&ContainerName) -> Option<Place>,
+) -> BTreeMap<SeriesId, Vec<&'a Kills>> {
+    let mut groups: BTreeMap<SeriesId, Vec<&Kills>> = BTreeMap::new();
+    for kill in kills {
+        if let Some(place) = place(&kill.container) {
+            groups.entry(place.series).or_default().push(kill);
+        }
+    }
+    groups.values_mut().for_each(|kills| kills.sort_by_key(|kill| kill.at));
+    groups
+}
+
+/// Each kill counts. Where the limit is not known it was at what the series had used at most.
+fn feed_kill(fleet: &mut Fleet, series: SeriesId, kill: &Kills, fed: &mut Fed) {
+    let most = fleet.get(series).map_or(0.0, |known| f64::from(known.tail().peak()));
+    let limit = kill.limit.unwrap_or_else(|| Bytes::from_f64(most * crate::units::MIB as f64));
+    if limit.0 == 0 {
+        return;
+    }
+    for number in 0..kill.count {
+        fed.kills += u64::from(fleet.add_oom(series, kill.at, limit, kill_id(kill, number)));
+    }
+}
+
+/// The same kill read twice has the same id.
+fn kill_id(kill: &Kills, number: u32) -> u64 {
+    let name = &kill.container;
+    let texts = [name.namespace.as_bytes(), name.pod.as_bytes(), name.container.as_bytes()];
+    let numbers = [kill.at.0.to_le_bytes(), u64::from(number).to_le_bytes()];
+    let bytes = texts.into_iter().flat_map(|text| text.iter().copied().chain([0]));
+    stable_hash(bytes.chain(numbers.into_iter().flatten()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Model, Series};
+    use crate::policy::Rules;
+
+    const STEP: i64 = 300;
+
+    fn name(pod: &str) -> ContainerName {
+        ContainerName { namespace: "shop".into(), pod: pod.into(), container: "app".into() }
+    }
+
+    fn points(from: i64, count: i64, value: f64) -> Vec<Point> {
+        (0..count).map(|i| (Timestamp(from + i * STEP), value)).collect()
+    }
+
+    fn fleet() -> (Fleet, Place) {
+        let mut fleet = Fleet::new(Model::default());
+        let series = fleet.add(Series::default()).unwrap();
+        (fleet, Place { series, ends: false })
+    }
+
+    #[test]
+    fn replicas_are_pooled_in_the_order_of_time() {
+        let (mut fleet, place) = fleet();
+        let cpu = vec![(name("a"), points(0, 2000, 0.1)), (name("b"), points(0, 2000, 0.3))];
+        let memory = vec![(name("a"), points(0, 2000, 1e8)), (name("b"), points(0, 2000, 2e8))];
+        let piece = Piece { step: STEP, end: Timestamp(1999 * STEP), cpu, memory, ..Piece::default() };
+        let fed = feed(&mut fleet, &piece, |_| Some(place));
+        // Days later than the first samples of the one the other's are not too old.
+        assert_eq!(fed, Fed { samples: 8000, refused: 0, kills: 0 });
+        let series = fleet.get(place.series).unwrap();
+        assert!((series.hours() - 1999.0 * 300.0 / 3600.0).abs() < 1.0, "{}", series.hours());
+    }
+
+    #[test]
+    fn kills_count_once_each_and_in_their_place() {
+        let (mut fleet, place) = fleet();
+        let kill = |at: i64, count| Kills {
+            container: name("a"),
+            at: Timestamp(at),
+            count,
+            limit: Some(Bytes::from_mib(64)),
+        };
+        let kills = vec![kill(STEP * 3, 2), kill(STEP * 50, 1)];
+        let memory = vec![(name("a"), points(0, 10, 6e7))];
+        let piece = Piece { step: STEP, end: Timestamp(STEP * 50), memory, kills, ..Piece::default() };
+        assert_eq!(feed(&mut fleet, &piece, |_| Some(place)).kills, 3);
+        assert_eq!(fleet.get(place.series).unwrap().kills(), 3);
+        let mut series = fleet.get(place.series).unwrap().clone();
+        let estimate = series.estimate(&Rules::default().prices(), &Model::default());
+        assert!(estimate.limit.unwrap().tail >= 1.3 * 64.0 * f64::from(1 << 20));
+    }
+
+    #[test]
+    fn start_up_is_kept_apart_once_there_is_more() {
+        let (mut fleet, place) = fleet();
+        let mut cpu = points(0, 100, 0.1);
+        cpu[50].1 = 2.0;
+        let young = [(name("a"), vec![(cpu[50].0, 400.0)])].into();
+        let piece = Piece { step: STEP, cpu: vec![(name("a"), cpu)], young, ..Piece::default() };
+        feed(&mut fleet, &piece, |_| Some(place));
+        let mut series = fleet.get(place.series).unwrap().clone();
+        assert_eq!(series.startup().samples, 1);
+        let estimate = series.estimate(&Rules::default().prices(), &Model::default());
+        assert!(estimate.cpu.unwrap().target < 0.2);
+    }
+
+    #[test]
+    fn what_belongs_to_nobody_is_left_out() {
+        let (mut fleet, _) = fleet();
+        let piece = Piece { step: STEP, cpu: vec![(name("a"), points(0, 9, 1.0))], ..Piece::default() };
+        assert_eq!(feed(&mut fleet, &piece, |_| None), Fed::default());
+    }
+}
