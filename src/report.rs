@@ -6,6 +6,7 @@ pub mod backtest;
 pub mod demo;
 pub mod findings;
 pub mod page;
+pub mod prices;
 pub mod saved;
 pub mod scan;
 pub mod sizes;

@@ -17,7 +17,7 @@ use crate::replay::outcome::{self, Outcome};
 use crate::replay::trace::Allocations;
 use crate::report::demo::{self as report, Demo};
 use crate::report::page;
-use crate::report::saved::Prices;
+use crate::report::prices::Prices;
 
 /// plumb, those that it is compared with, and today's requests.
 const ARMS: [&str; 5] = [report::OURS, "vpa", "krr", "window", report::TODAY];
@@ -33,12 +33,8 @@ pub(crate) struct Args {
     /// How many days of it
     #[arg(long, default_value_t = 14, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(generate::MAX_DAYS)))]
     days: u32,
-    /// Dollars for a core-hour
-    #[arg(long, default_value_t = Prices::default().core_hour, value_name = "DOLLARS")]
-    price_cpu: f64,
-    /// Dollars for a GiB-hour of memory
-    #[arg(long, default_value_t = Prices::default().gib_hour, value_name = "DOLLARS")]
-    price_memory: f64,
+    #[command(flatten)]
+    prices: Prices,
     /// Where to write the page [default: plumb-demo.html in the system's folder for temporary files]
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -48,7 +44,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let prices = Prices { core_hour: args.price_cpu, gib_hour: args.price_memory };
+    let prices = args.prices;
     for (flag, price) in [("--price-cpu", prices.core_hour), ("--price-memory", prices.gib_hour)] {
         ensure!(price.is_finite() && price >= 0.0, "{flag} must be a number from 0 up, not {price}");
     }

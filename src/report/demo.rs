@@ -10,13 +10,14 @@ mod tests;
 use serde::Serialize;
 
 use super::Table;
-use super::saved::{Prices, Saved};
+use super::prices::Prices;
+use super::saved::Saved;
 use crate::api::{Confidence, Mode};
 use crate::replay::engine::{InForce, limit_of};
 use crate::replay::outcome::{ArmOutcome, ContainerOutcome, Outcome};
 use crate::replay::score::Figures;
 use crate::replay::trace::{Allocations, Series};
-use crate::units::{Bytes, Cores, GIB};
+use crate::units::{Bytes, Cores};
 
 pub use progress::{Progress, progress};
 pub use rows::{MAX_ROWS, NARROW, recommendations};
@@ -155,10 +156,12 @@ fn row(series: &Series, ours: &ContainerOutcome, today: &ContainerOutcome, price
         current: before.and_then(|size| size.memory_request),
         target: after.and_then(|size| size.memory_request),
     };
-    let less = |change: Change<f64>| change.current.zip(change.target).map_or(0.0, |(now, then)| now - then);
-    let cores = less(Change { current: cpu.current.map(|c| c.0), target: cpu.target.map(|c| c.0) });
-    let bytes =
-        less(Change { current: memory.current.map(Bytes::as_f64), target: memory.target.map(Bytes::as_f64) });
+    let cost = |cpu: Option<Cores>, memory: Option<Bytes>| {
+        prices.monthly(cpu.unwrap_or_default(), memory.unwrap_or_default())
+    };
+    // What was not sized saves nothing.
+    let saves_per_month =
+        after.map_or(0.0, |_| cost(cpu.current, memory.current) - cost(cpu.target, memory.target));
     let age_days = days(series);
     Row {
         name: series.id.clone(),
@@ -167,7 +170,7 @@ fn row(series: &Series, ours: &ContainerOutcome, today: &ContainerOutcome, price
         memory,
         memory_limit: after.as_ref().and_then(limit_of),
         oom_kills: ours.sums.oom_kills,
-        saves_per_month: prices.monthly(cores, bytes / GIB as f64),
+        saves_per_month,
         confidence: match age_days {
             ..1 => Confidence::Low,
             1..7 => Confidence::Medium,
@@ -237,8 +240,8 @@ fn savings(demo: &Demo) -> String {
          That saves {} a month, at ${} a core-hour and ${} a GiB-hour.\n{guessed}",
         if amounts.is_empty() { "nothing".to_owned() } else { amounts.join(", ") },
         saved.dollars_text(),
-        saved.prices.core_hour,
-        saved.prices.gib_hour,
+        saved.price_cpu,
+        saved.price_memory,
     )
 }
 

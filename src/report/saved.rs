@@ -2,39 +2,13 @@
 
 use serde::Serialize;
 
+use super::prices::Prices;
 use crate::replay::outcome::{ArmOutcome, Outcome};
 use crate::replay::score::Sums;
-use crate::units::{GIB, Timestamp};
+use crate::units::{Bytes, Cores, GIB, Timestamp};
 
-/// Hours in a month, as the clouds' price lists count: 365 x 24 / 12.
-const MONTH_HOURS: f64 = 730.0;
 /// A gap in the samples counts for at most this long, in seconds: as in the score.
 const MAX_GAP: i64 = 3600;
-
-/// What reserved resources cost, in dollars.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Prices {
-    /// A core for an hour.
-    pub core_hour: f64,
-    /// A gibibyte of memory for an hour.
-    pub gib_hour: f64,
-}
-
-impl Default for Prices {
-    /// About what the large clouds take on demand.
-    fn default() -> Self {
-        Self { core_hour: 0.031, gib_hour: 0.004 }
-    }
-}
-
-impl Prices {
-    /// Dollars a month for so much, reserved all the time.
-    #[must_use]
-    pub fn monthly(&self, cores: f64, gib: f64) -> f64 {
-        (cores * self.core_hour + gib * self.gib_hour) * MONTH_HOURS
-    }
-}
 
 /// What an arm reserved less than another, on average over the scored time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -50,8 +24,10 @@ pub struct Saved {
     pub gib_after: f64,
     /// Dollars a month; below zero where more was needed.
     pub dollars_per_month: f64,
-    /// At these prices.
-    pub prices: Prices,
+    /// At this price of a core-hour.
+    pub price_cpu: f64,
+    /// And this one of a GiB-hour.
+    pub price_memory: f64,
 }
 
 impl Saved {
@@ -61,8 +37,16 @@ impl Saved {
         let arm = |name: &str| outcome.arms.iter().find(|arm| arm.name == name);
         let (cores_before, gib_before) = reserved(outcome, arm(before)?);
         let (cores_after, gib_after) = reserved(outcome, arm(after)?);
-        let dollars_per_month = prices.monthly(cores_before - cores_after, gib_before - gib_after);
-        Some(Self { cores_before, cores_after, gib_before, gib_after, dollars_per_month, prices })
+        let cost = |cores, gib: f64| prices.monthly(Cores(cores), Bytes::from_f64(gib * GIB as f64));
+        Some(Self {
+            cores_before,
+            cores_after,
+            gib_before,
+            gib_after,
+            dollars_per_month: cost(cores_before, gib_before) - cost(cores_after, gib_after),
+            price_cpu: prices.core_hour,
+            price_memory: prices.gib_hour,
+        })
     }
 
     /// `$512`, or `-$12` where more was needed.
@@ -76,21 +60,6 @@ impl Saved {
 fn dollars(amount: f64) -> String {
     let whole = amount.abs().round();
     if amount < 0.0 && whole > 0.0 { format!("-${whole:.0}") } else { format!("${whole:.0}") }
-}
-
-/// What a recommendation saves, in two figures, as its status says it: `$11/mo`, `-$1.20/mo`.
-#[must_use]
-pub fn monthly(amount: f64) -> String {
-    let size = amount.abs();
-    let sign = if amount <= -0.005 { "-" } else { "" };
-    if size < 0.005 {
-        "$0/mo".to_owned()
-    } else if size < 9.995 {
-        format!("{sign}${size:.2}/mo")
-    } else {
-        let step = 10_f64.powi(size.log10().floor() as i32 - 1);
-        format!("{sign}${:.0}/mo", (size / step).round() * step)
-    }
 }
 
 /// Mean cores and GiB that an arm reserved for all containers together.
