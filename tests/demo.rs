@@ -15,7 +15,8 @@ fn demo(dir: &Path, more: &[&str]) -> (String, String, String) {
     let page = dir.join("page.html");
     let assert = Command::cargo_bin("plumb")
         .unwrap()
-        .env_remove("COLUMNS")
+        // Nothing beside the binary.
+        .env_clear()
         .arg("demo")
         .arg("--report")
         .arg(&page)

@@ -13,6 +13,7 @@ mod ending;
 mod fleet;
 mod metrics;
 mod oom_kill;
+mod prometheus;
 mod recommender;
 mod recommender_on_node;
 mod resize;
@@ -57,6 +58,7 @@ fn test() -> ExitCode {
         fleet::trials(&suite),
         metrics::trials(&suite),
         oom_kill::trials(&suite),
+        prometheus::trials(&suite),
         recommender::trials(&suite),
         recommender_on_node::trials(&suite),
         resize::trials(&suite),
