@@ -151,24 +151,15 @@ pub enum MemoryLimitRule {
 }
 
 /// How far a request may be from its target before it is changed: past both the percentage and the amount.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Band {
-    /// In percent of the running request.
-    #[serde(default = "ten_percent")]
+    /// In percent of the running request. Absent: each change is weighed, what it costs against what it saves; small
+    /// ones wait long, large ones are made soon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
-    pub min_change_percent: u32,
+    pub min_change_percent: Option<u32>,
     /// As an amount. Absent entries: 10m of CPU, 16Mi of memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_change: Option<ResourceAmounts>,
-}
-
-fn ten_percent() -> u32 {
-    10
-}
-
-impl Default for Band {
-    fn default() -> Self {
-        Self { min_change_percent: ten_percent(), min_change: None }
-    }
 }

@@ -20,7 +20,7 @@ fn an_empty_policy_has_every_default() {
     let policy: VerticalScalingPolicySpec = serde_json::from_str("{}").unwrap();
     assert_eq!(policy, VerticalScalingPolicySpec::default());
     assert_eq!(policy.actuation.cooldown, Span::minutes(10));
-    assert_eq!(policy.band.min_change_percent, 10);
+    assert_eq!(policy.band.min_change_percent, None);
 }
 
 #[test]

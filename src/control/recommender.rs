@@ -84,6 +84,14 @@ struct State {
     /// What is not in order, as it was last logged.
     unsynced: Vec<String>,
     last_forgotten: Option<Timestamp>,
+    /// How long the last round took.
+    took: Duration,
+}
+
+/// A person who changes many policies must not keep us busy: between rounds at least four times what one takes, but
+/// not so long that a kill would wait.
+fn settle(took: Duration) -> Duration {
+    (took * 4).clamp(SETTLE, Duration::from_secs(1))
 }
 
 impl Recommender {
@@ -102,7 +110,7 @@ impl Recommender {
                     tokio::time::sleep(GATHER).await;
                 }
                 Some(reading) = readings.recv() => self.take(reading, &mut state),
-                () = self.live.changed.notified() => tokio::time::sleep(SETTLE).await,
+                () = self.live.changed.notified() => tokio::time::sleep(settle(state.took)).await,
                 changed = leadership.changed() => if changed.is_err() { break },
                 () = tokio::time::sleep(RETRY), if !state.waiting.is_empty() => {}
             }
@@ -203,7 +211,8 @@ impl Recommender {
         let owners: Vec<_> = plan.unknown.into_values().chain(old).collect();
         drop(index);
         self.ask_owners(owners, now, state);
-        self.metrics.round.observe(begin.elapsed().as_secs_f64());
+        state.took = begin.elapsed();
+        self.metrics.round.observe(state.took.as_secs_f64());
     }
 
     /// Books the kills whose workload is known. Answers the new ones, in words where they are recent.

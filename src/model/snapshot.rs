@@ -90,7 +90,7 @@ pub fn write(series: &[&Series]) -> Vec<u8> {
 /// Unpacks series, in the order in which they were packed.
 ///
 /// # Errors
-/// Names the byte where it is not what [`write`] writes. Nothing is then read at all.
+/// Names the byte where it is not what [`write()`] writes. Nothing is then read at all.
 pub fn read(bytes: &[u8]) -> Result<Vec<Series>, SnapshotError> {
     let body = check_header(bytes)?;
     let mut plain = Vec::new();

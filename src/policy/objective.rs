@@ -67,7 +67,7 @@ const ECONOMY: Prices = Prices {
 };
 
 const CRITICAL: Prices = Prices {
-    cpu: RequestPrices { underrun: 220.0, change: 1.0 },
+    cpu: RequestPrices { underrun: 900.0, change: 1.0 },
     memory: RequestPrices { underrun: 400.0, change: 1.0 },
     limit: LimitPrices {
         kills_per_year: 0.1,
