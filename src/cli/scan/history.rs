@@ -49,6 +49,12 @@ pub(super) async fn run(args: &Args, prometheus: &Prometheus) -> anyhow::Result<
         args.namespace.as_deref().map(|n| format!(" of namespace {n}")).unwrap_or_default(),
         args.history,
     );
+    anyhow::ensure!(
+        !facts.running.is_empty(),
+        "Prometheus at {} knows of no container that runs now: its newest samples are older than 5 minutes; \
+         look at its page of targets",
+        prometheus.url(),
+    );
     let scan = scan(args, prometheus, span, &facts, &mut fleet);
     say_what_was_read(prometheus, &scan, &fleet);
     print(args, &scan)?;

@@ -108,6 +108,11 @@ async fn series(
     // Without any label asked for: is it there at all, and how is it labelled?
     let example = prometheus.instant(&format!("topk(1, {metric})"), now).await?;
     let Some(example) = example.first() else {
+        let ended = number(prometheus, &format!("count(last_over_time({metric}[1h]))"), now).await?;
+        if let Some(ended) = ended.filter(|_| needed) {
+            let detail = format!("no series now, but {ended} within the last hour");
+            return Ok(Finding::wrong(metric, detail, "look at Prometheus's page of targets"));
+        }
         let fix = match wanted.from {
             From::Kubelet => "let Prometheus scrape the kubelets' /metrics/cadvisor",
             From::StateMetrics => "install kube-state-metrics and let Prometheus scrape it",
