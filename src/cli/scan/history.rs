@@ -10,8 +10,8 @@ use anyhow::Context;
 
 use super::facts::{Facts, usual};
 use super::{Args, Format, Sort};
-use crate::control::history::{Fed, Place, feed};
-use crate::model::{Estimate, Fleet, Model, Series, SeriesId};
+use crate::control::history::{Fed, Place, feed, standing_model};
+use crate::model::{Estimate, Fleet, Series, SeriesId};
 use crate::policy::{self, ContainerSize, CpuLimitRule, MemoryLimitRule, Rules};
 use crate::report::sizes::{self as report, Order, Row, Scan, Size};
 use crate::sources::ContainerName;
@@ -73,7 +73,7 @@ struct Known {
 
 impl Default for Known {
     fn default() -> Self {
-        Self { fleet: Fleet::new(Model::default()), ids: HashMap::new(), fed: Fed::default() }
+        Self { fleet: Fleet::new(standing_model()), ids: HashMap::new(), fed: Fed::default() }
     }
 }
 
