@@ -3,7 +3,6 @@
 //! May talk to the world. What decides in here ([`select`], [`naming`]) is pure.
 
 pub mod book;
-pub mod checkpoint;
 pub mod compose;
 pub mod events;
 pub mod history;

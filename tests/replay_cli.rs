@@ -154,3 +154,31 @@ fn wrong_flags_are_named() {
     assert!(refusal(&path, &[]).contains("t.meta.csv: line 2: alloc_cpu_cores is negative"));
     backtest(&path, &["--warmup", "soon"]).failure().code(2);
 }
+
+#[test]
+fn a_policy_of_ones_own_is_an_arm() {
+    let dir = TempDir::new().unwrap();
+    let plain = file(&dir, "t.csv", trace().as_bytes());
+    let policy = |spec: &str| {
+        let head = "apiVersion: plumb.dev/v1alpha1\nkind: VerticalScalingPolicy\nmetadata: {name: p}\n";
+        file(&dir, "p.yaml", format!("{head}spec: {spec}\n").as_bytes())
+    };
+    let request = |spec: &str| {
+        let path = policy(spec);
+        let out = dir.path().join("d.csv");
+        let (policy, out) = (path.to_str().unwrap(), out.to_str().unwrap());
+        backtest(&plain, &["--arms", "fixed", "--policy", policy, "-o", "json"]).success();
+        let json =
+            stdout(&backtest(&plain, &["--arms", "fixed", "--policy", policy, "-o", "json"]).success());
+        let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(rows[0]["arm"], "policy", "{out}");
+        rows[0]["limitOverUsage"].as_f64().unwrap()
+    };
+    let floor = "{containers: [{name: '*', minAllowed: {memory: 8Gi}}]}";
+    assert!(limit(floor) > limit("{}"), "what a policy states is what is replayed");
+    for (wrong, named) in [("{objective: Cheap}", "Cheap"), ("{containers: [{}]}", "name"), ("[", "p.yaml")] {
+        let path = policy(wrong);
+        let said = refusal(&plain, &["--policy", path.to_str().unwrap()]);
+        assert!(said.contains("VerticalScalingPolicy") && said.contains(named), "{said}");
+    }
+}

@@ -8,7 +8,9 @@ use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Output;
-use crate::api::Span;
+use crate::api::{Span, VerticalScalingPolicy};
+use crate::control::rules::{self, ContainerRules};
+use crate::replay::arms::plumb::Plumb;
 use crate::replay::arms::{self, NamedArm};
 use crate::replay::engine::Rules;
 use crate::replay::outcome::{self, Outcome};
@@ -29,6 +31,10 @@ pub(crate) struct Args {
         value_name = "NAME,..."
     )]
     arms: Vec<String>,
+    /// Also replay plumb as this VerticalScalingPolicy asks (YAML), as the arm "policy": its entry for the container
+    /// "*", its band and its pace
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Least time between two decisions; an OOM kill does not wait for it
     #[arg(long, default_value = "5m", value_name = "SPAN")]
     interval: Span,
@@ -51,12 +57,15 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    let sizers = sizers(args.arms.iter().map(String::as_str))?;
+    let mut sizers = sizers(args.arms.iter().map(String::as_str))?;
+    if let Some(path) = &args.policy {
+        sizers.insert(0, policy_arm(path)?);
+    }
     ensure!(
         args.decisions.is_none() || sizers.len() == 1,
         "--decisions takes the decisions of one arm: name it with --arms"
     );
-    let rules = rules(args)?;
+    let rules = replay_rules(args)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads).build()?;
     let bar = progress(&args.traces);
     let replayed: anyhow::Result<Vec<Outcome>> = args
@@ -116,6 +125,19 @@ fn name(trace: &Path) -> String {
     stem.strip_suffix(".csv").unwrap_or(stem).to_owned()
 }
 
+/// plumb as the policy in this file asks.
+fn policy_arm(path: &Path) -> anyhow::Result<NamedArm> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let policy: VerticalScalingPolicy = serde_saphyr::from_str(&text)
+        .map_err(|error| anyhow::anyhow!("{}", error.to_string().lines().next().unwrap_or_default()))
+        .with_context(|| format!("{} is no VerticalScalingPolicy", path.display()))?;
+    let spec = policy.spec;
+    let stated = spec.containers.iter().find(|container| container.name == "*");
+    let ContainerRules { rules, .. } = rules::of_container(spec.objective, stated);
+    let pace = rules::pace(&spec.band, &spec.actuation);
+    Ok(NamedArm::new("policy", move || Plumb::new(rules, pace)))
+}
+
 /// The arms of these names.
 pub(super) fn sizers<'a>(names: impl IntoIterator<Item = &'a str>) -> anyhow::Result<Vec<NamedArm>> {
     let mut found: Vec<NamedArm> = Vec::new();
@@ -130,7 +152,7 @@ pub(super) fn sizers<'a>(names: impl IntoIterator<Item = &'a str>) -> anyhow::Re
     Ok(found)
 }
 
-fn rules(args: &Args) -> anyhow::Result<Rules> {
+fn replay_rules(args: &Args) -> anyhow::Result<Rules> {
     let seconds = |span: Span, flag| {
         i64::try_from(span.seconds).ok().with_context(|| format!("{flag} is too long: {span}"))
     };

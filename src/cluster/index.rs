@@ -20,7 +20,7 @@ use kube::core::{Selector, SelectorExt};
 use self::intern::Interner;
 pub use facts::{
     ContainerShape, ControllerFacts, Labels, Limits, MemoryEvent, MemoryShortage, NodeFacts, ObjectKey,
-    Origin, Owner, Phase, PodFacts, Qos, Quota, Shape, Size, Sizes, Uid, WorkloadKey, group,
+    Origin, Owner, Phase, PodFacts, Qos, Quota, Shape, Size, Sizes, Uid, WorkloadKey, group, stable_hash,
 };
 pub use fold::Fold;
 pub use resolve::{CustomOwner, Resolution, WorkloadPods, Workloads};

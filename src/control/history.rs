@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::cluster::index::stable_hash;
 use crate::model::{Fleet, Level, Model, SeriesId, Tuning};
 use crate::sources::ContainerName;
 use crate::sources::prometheus::history::{Kills, Piece, Point};
@@ -190,7 +191,7 @@ fn kill_id(kill: &Kills, number: u32) -> u64 {
     let texts = [name.namespace.as_bytes(), name.pod.as_bytes(), name.container.as_bytes()];
     let numbers = [kill.at.0.to_le_bytes(), u64::from(number).to_le_bytes()];
     let bytes = texts.into_iter().flat_map(|text| text.iter().copied().chain([0]));
-    super::checkpoint::hash(bytes.chain(numbers.into_iter().flatten()))
+    stable_hash(bytes.chain(numbers.into_iter().flatten()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::cluster::index::WorkloadKey;
+use crate::cluster::index::{WorkloadKey, stable_hash};
 
 /// The longest name that Kubernetes takes.
 const LONGEST: usize = 253;
@@ -39,11 +39,9 @@ fn hashed(plain: &str, workload: &WorkloadKey) -> String {
         plain.chars().map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' }).collect();
     let short: String = safe.chars().take(LONGEST - DIGITS - 1).collect();
     let short = short.trim_matches('-');
-    // FNV-1a: the name of an object must be the same in every build, which std's hash does not promise.
+    // The name of an object must be the same in every build.
     let whole = format!("{}/{}/{}", workload.api_version, workload.kind, workload.name);
-    let hash = whole.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = stable_hash(whole.bytes());
     format!("{short}-{:0width$x}", hash >> (64 - 4 * DIGITS), width = DIGITS)
 }
 

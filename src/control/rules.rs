@@ -3,6 +3,7 @@
 //! Pure.
 
 use super::select::{Choice, Policy};
+use crate::actuate::step::Pace;
 use crate::api::{self, ResourceAmounts, ResourceName};
 use crate::cluster::index::{Qos, Size};
 use crate::policy::{Amounts, Class, CpuLimitRule, MemoryLimitRule, Objective, Rules};
@@ -41,9 +42,29 @@ pub fn rules(choice: &Choice, container: &str) -> ContainerRules {
 }
 
 fn own(policy: &Policy, container: &str) -> ContainerRules {
-    let objective = objective(policy.objective);
+    of_container(policy.objective, policy.container(container))
+}
+
+/// The pace that a policy states.
+#[must_use]
+pub fn pace(band: &api::Band, actuation: &api::Actuation) -> Pace {
+    let usual = Pace::default();
+    let least = amounts(band.min_change.as_ref());
+    Pace {
+        min_change: band.min_change_percent.map(|percent| percent as f32 / 100.0),
+        min_cpu: least.cpu.unwrap_or(usual.min_cpu),
+        min_memory: least.memory.unwrap_or(usual.min_memory),
+        max_shrink: actuation.max_step_percent.shrink as f32 / 100.0,
+        cooldown: i64::try_from(actuation.cooldown.seconds).unwrap_or(i64::MAX),
+    }
+}
+
+/// The rules of a policy with this objective whose entry for the container is `stated`.
+#[must_use]
+pub fn of_container(objective: api::Objective, stated: Option<&api::ContainerPolicy>) -> ContainerRules {
+    let objective = self::objective(objective);
     let mut rules = Rules { cpu_objective: objective, memory_objective: objective, ..Rules::default() };
-    let Some(stated) = policy.container(container) else {
+    let Some(stated) = stated else {
         return ContainerRules { rules, cpu: true, memory: true };
     };
     let least = amounts(stated.min_allowed.as_ref());

@@ -31,9 +31,10 @@ impl From<&str> for Uid {
     }
 }
 
-/// FNV-1a: the same in every build, so that what is kept across restarts stays comparable.
-pub(super) fn stable_hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+/// FNV-1a: the same in every build, which std's hash does not promise; for what is kept across restarts.
+#[must_use]
+pub fn stable_hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }

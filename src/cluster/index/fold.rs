@@ -147,7 +147,7 @@ impl Index {
         let told = known.map(|known| &*known.told).unwrap_or_default();
         let new = shortages(pod).into_iter().filter(|shortage| !told.contains(&shortage.key));
         new.map(|shortage| MemoryEvent {
-            id: stable_hash(&format!("{:x}/{:x}", facts.uid.0, shortage.key)),
+            id: stable_hash(format!("{:x}/{:x}", facts.uid.0, shortage.key).bytes()),
             pod: key.clone(),
             origin: facts.origin.clone(),
             container: shortage.container,

@@ -45,7 +45,7 @@ fn kill(pod: &LeanPod, status: &LeanContainerStatus, end: &LeanTerminated, befor
     let own = Sizes::given(spec, &status.resources).limits.memory;
     let limit = own.or_else(|| Sizes::of(&pod.spec.resources).limits.memory);
     Shortage {
-        key: stable_hash(&format!("{}/{}/{start}", status.name, id.unwrap_or_default())),
+        key: stable_hash(format!("{}/{}/{start}", status.name, id.unwrap_or_default()).bytes()),
         container: Arc::from(status.name.as_str()),
         at: end.finished_at.as_deref().and_then(timestamp),
         what: MemoryShortage::OomKilled { limit },
@@ -64,7 +64,7 @@ fn evictions(pod: &LeanPod) -> Vec<Shortage> {
         named.push((only.name.as_str(), None));
     }
     let evicted = |(container, usage): (&str, Option<Bytes>)| Shortage {
-        key: stable_hash(&format!("{container}/evicted")),
+        key: stable_hash(format!("{container}/evicted").bytes()),
         container: Arc::from(container),
         at: None,
         what: MemoryShortage::Evicted { usage },
