@@ -7,6 +7,7 @@ pub mod demo;
 pub mod findings;
 pub mod page;
 pub mod prices;
+pub mod saved;
 pub mod scan;
 pub mod sizes;
 mod table;

@@ -163,7 +163,7 @@ fn a_policy_of_ones_own_is_an_arm() {
         let head = "apiVersion: plumb.dev/v1alpha1\nkind: VerticalScalingPolicy\nmetadata: {name: p}\n";
         file(&dir, "p.yaml", format!("{head}spec: {spec}\n").as_bytes())
     };
-    let request = |spec: &str| {
+    let limit = |spec: &str| {
         let path = policy(spec);
         let out = dir.path().join("d.csv");
         let (policy, out) = (path.to_str().unwrap(), out.to_str().unwrap());

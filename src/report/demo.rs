@@ -1,187 +1,278 @@
-//! What `plumb demo` says of a replayed fleet: the table of recommendations, and what they would have saved.
+//! What `plumb demo` prints: recommendations as kubectl prints them, what they save, and how each arm fared.
+//!
+//! Every figure, in text, JSON and the page, comes from one [`Outcome`].
+
+mod progress;
+mod rows;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 
 use super::Table;
-use super::prices::{Prices, dollars};
-use crate::replay::arm::Size;
-use crate::replay::outcome::{ArmOutcome, Outcome};
-use crate::replay::score::score;
+use super::prices::Prices;
+use super::saved::Saved;
+use crate::api::{Confidence, Mode};
+use crate::replay::engine::{InForce, limit_of};
+use crate::replay::outcome::{ArmOutcome, ContainerOutcome, Outcome};
+use crate::replay::score::Figures;
 use crate::replay::trace::{Allocations, Series};
-use crate::units::{Bytes, Cores, GIB, Timestamp};
+use crate::units::{Bytes, Cores};
 
+pub use progress::{Progress, progress};
+pub use rows::{MAX_ROWS, NARROW, recommendations};
+
+/// The page's head line.
+pub const TITLE: &str = "What plumb would have done";
+/// The name of a generated fleet.
+pub const GENERATED: &str = "generated fleet";
+/// The arm that the recommendations are from.
+pub const OURS: &str = "plumb";
+/// The arm that stands for today's requests.
+pub const TODAY: &str = "fixed";
 const DAY: i64 = 86_400;
 
-/// The replayed fleet and who is compared with whom.
-pub struct Demo<'a> {
-    /// The replay.
-    pub outcome: &'a Outcome,
-    /// The arm whose recommendations are shown.
-    pub ours: &'a ArmOutcome,
-    /// The arm that stands for what was requested before.
-    pub before: &'a ArmOutcome,
-    /// What the owners asked for.
-    pub given: &'a Allocations,
-    /// What it costs.
-    pub prices: Prices,
+/// The demo's result; serialised, it is the document of `-o json`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Demo {
+    /// What was replayed.
+    pub trace: String,
+    /// Whether it was generated, and from which seed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// From the first sample to the last, in whole days, of the container that lasted longest.
+    pub days: u64,
+    /// Containers of which it is not known what their owners asked for: the first day's maximum x 1.3 stands for it.
+    pub guessed: usize,
+    /// One per container, as they stand at the trace's end.
+    pub recommendations: Vec<Row>,
+    /// Against today's requests, on average over the scored time.
+    pub saved: Option<Saved>,
+    /// Each arm's score.
+    pub arms: Vec<Arm>,
+    /// Where the page is.
+    pub report: String,
 }
 
-/// A row of the table, as `kubectl get recommendations` would print it.
+/// An arm's score.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Arm {
+    /// Its name.
+    pub arm: String,
+    /// Its figures.
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+/// One recommendation, as `kubectl get recommendations` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
-    /// Name of the Recommendation.
+    /// The container's name.
     pub name: String,
-    /// CPU request in cores, before and now.
-    pub cpu: [Option<Cores>; 2],
-    /// Memory request in bytes, before and now.
-    pub memory: [Option<Bytes>; 2],
-    /// Memory limit in bytes, now.
+    /// The mode that was simulated.
+    pub mode: Mode,
+    /// Today's CPU request and the one in force at the end.
+    pub cpu: Change<Cores>,
+    /// Today's memory request and the one in force at the end.
+    pub memory: Change<Bytes>,
+    /// The memory limit in force at the end.
     pub memory_limit: Option<Bytes>,
-    /// OOM kills while it was sized.
+    /// OOM kills under plumb's sizes.
     pub oom_kills: u64,
-    /// Dollars a month saved; below zero where more is needed.
-    pub saves: f64,
-    /// Days of history.
-    pub days: u64,
+    /// Dollars a month, from today's requests to those in force at the end.
+    pub saves_per_month: f64,
+    /// By the days of history.
+    pub confidence: Confidence,
+    /// What was done about it.
+    pub state: &'static str,
+    /// Days since the first sample.
+    pub age_days: i64,
 }
 
-/// What all of it comes to: averages over the time in which it was sized.
+/// A value before and after.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Savings {
-    /// Requested cores, before and as sized.
-    pub cores: [f64; 2],
-    /// Requested bytes, before and as sized.
-    pub bytes: [f64; 2],
-    /// Dollars a month saved.
-    pub monthly: f64,
+pub struct Change<T> {
+    /// What the owner asked for.
+    pub current: Option<T>,
+    /// What plumb set.
+    pub target: Option<T>,
 }
 
-impl Demo<'_> {
-    /// One row per container, in the trace's order.
+impl Demo {
+    /// What the outcome of a replay says.
     #[must_use]
-    pub fn rows(&self) -> Vec<Row> {
-        let containers =
-            self.outcome.containers.iter().zip(&self.ours.containers).zip(&self.before.containers);
-        containers
-            .map(|((series, ours), before)| {
-                let last = |decisions: &[crate::replay::engine::Decision]| decisions.last().map(|d| d.size);
-                let (now, fixed) = (last(&ours.decisions), last(&before.decisions));
-                let given = self.given.get(&series.id).copied().unwrap_or_default();
-                let of = |size: Option<Size>, part: fn(Size) -> Option<Cores>| size.and_then(part);
-                let cpu = [given.cpu.or(of(fixed, |s| s.cpu_request)), of(now, |s| s.cpu_request)];
-                let memory = [
-                    given.memory.or(fixed.and_then(|s| s.memory_request)),
-                    now.and_then(|s| s.memory_request),
-                ];
-                let cost =
-                    |i: usize| self.prices.monthly(cpu[i].unwrap_or_default(), memory[i].unwrap_or_default());
-                Row {
-                    name: series.id.clone(),
-                    cpu,
-                    memory,
-                    memory_limit: now.and_then(|s| s.memory_limit),
-                    oom_kills: ours.sums.oom_kills,
-                    saves: if now.is_some() { cost(0) - cost(1) } else { 0.0 },
-                    days: days(series),
-                }
-            })
-            .collect()
-    }
-
-    /// What the fleet saved, on average over the time in which it was sized.
-    #[must_use]
-    pub fn savings(&self) -> Savings {
-        let mut savings = Savings { cores: [0.0; 2], bytes: [0.0; 2], monthly: 0.0 };
-        for (i, arm) in [self.before, self.ours].into_iter().enumerate() {
-            for (series, container) in self.outcome.containers.iter().zip(&arm.containers) {
-                let seconds = sized_seconds(series, self.outcome.rules.warmup);
-                if seconds > 0.0 {
-                    savings.cores[i] += container.sums.cpu_requested / seconds;
-                    savings.bytes[i] += container.sums.memory_requested / seconds;
-                }
-            }
-        }
-        let cost = |i: usize| self.prices.monthly(Cores(savings.cores[i]), Bytes::from_f64(savings.bytes[i]));
-        savings.monthly = cost(0) - cost(1);
-        savings
-    }
-
-    /// How the arm fared up to `at`: one line.
-    #[must_use]
-    pub fn so_far(&self, arm: &ArmOutcome, at: Timestamp) -> String {
-        let mut all = crate::replay::score::Sums::default();
-        for (series, container) in self.outcome.containers.iter().zip(&arm.containers) {
-            all += score(&series.until(at), &container.decisions, &self.outcome.rules);
-        }
-        let share = |part: f64, whole: f64| if whole > 0.0 { 100.0 * part / whole } else { 0.0 };
-        format!(
-            "{:<8} CPU slack {:>3.0}%  memory slack {:>3.0}%  OOM kills {:>4}  changes {:>6}",
-            arm.name,
-            share(all.cpu_slack, all.cpu_requested),
-            share(all.memory_slack, all.memory_requested),
-            all.oom_kills,
-            all.cpu_changes + all.memory_changes,
-        )
-    }
-}
-
-/// How long a container was sized, in seconds, as the score counts it: gaps for at most an hour.
-fn sized_seconds(series: &Series, warmup: i64) -> f64 {
-    let from = series.start().plus(warmup);
-    let pairs = series.times().windows(2).filter(|pair| pair[0] >= from.0);
-    pairs.map(|pair| (pair[1] - pair[0]).min(3600) as f64).sum()
-}
-
-fn days(series: &Series) -> u64 {
-    let last = series.times().last().copied().unwrap_or_default();
-    u64::try_from(Timestamp(last).seconds_since(series.start()) / DAY).unwrap_or_default()
-}
-
-/// The table, as `kubectl get recommendations` would print it.
-#[must_use]
-pub fn table(rows: &[Row]) -> String {
-    let mut table =
-        Table::new(&["NAME", "MODE", "CPU", "MEMORY", "OOMS", "SAVES", "CONFIDENCE", "STATE", "AGE"]);
-    for row in rows {
-        let confidence = match row.days {
-            0 => "low",
-            1..=6 => "medium",
-            _ => "high",
+    pub fn of(
+        outcome: &Outcome,
+        given: &Allocations,
+        seed: Option<u64>,
+        prices: Prices,
+        report: String,
+    ) -> Self {
+        let arm = |name: &str| outcome.arms.iter().find(|arm| arm.name == name);
+        let recommendations = match (arm(OURS), arm(TODAY)) {
+            (Some(ours), Some(today)) => rows(outcome, ours, today, prices),
+            _ => Vec::new(),
         };
+        let arms = outcome.arms.iter().map(|arm| Arm { arm: arm.name.clone(), figures: arm.figures });
+        Self {
+            trace: outcome.trace.clone(),
+            seed,
+            days: outcome.containers.iter().map(days).max().unwrap_or_default().unsigned_abs(),
+            guessed: outcome.containers.iter().filter(|series| !given.contains_key(&series.id)).count(),
+            recommendations,
+            saved: Saved::between(outcome, TODAY, OURS, prices),
+            arms: arms.collect(),
+            report,
+        }
+    }
+}
+
+/// Days of history, rounded.
+fn days(series: &Series) -> i64 {
+    let last = series.times().last().copied().unwrap_or_default();
+    (last.saturating_sub(series.start().0) + DAY / 2) / DAY
+}
+
+fn rows(outcome: &Outcome, ours: &ArmOutcome, today: &ArmOutcome, prices: Prices) -> Vec<Row> {
+    let both = ours.containers.iter().zip(&today.containers);
+    outcome
+        .containers
+        .iter()
+        .zip(both)
+        .map(|(series, (ours, today))| row(series, ours, today, prices))
+        .collect()
+}
+
+fn row(series: &Series, ours: &ContainerOutcome, today: &ContainerOutcome, prices: Prices) -> Row {
+    let before = today.decisions.last().map(|d| d.size);
+    let after = in_force_at_end(series, ours);
+    let cpu = Change {
+        current: before.and_then(|size| size.cpu_request),
+        target: after.and_then(|size| size.cpu_request),
+    };
+    let memory = Change {
+        current: before.and_then(|size| size.memory_request),
+        target: after.and_then(|size| size.memory_request),
+    };
+    let cost = |cpu: Option<Cores>, memory: Option<Bytes>| {
+        prices.monthly(cpu.unwrap_or_default(), memory.unwrap_or_default())
+    };
+    // What was not sized saves nothing.
+    let saves_per_month =
+        after.map_or(0.0, |_| cost(cpu.current, memory.current) - cost(cpu.target, memory.target));
+    let age_days = days(series);
+    Row {
+        name: series.id.clone(),
+        mode: Mode::Auto,
+        cpu,
+        memory,
+        memory_limit: after.as_ref().and_then(limit_of),
+        oom_kills: ours.sums.oom_kills,
+        saves_per_month,
+        confidence: match age_days {
+            ..1 => Confidence::Low,
+            1..7 => Confidence::Medium,
+            7.. => Confidence::High,
+        },
+        state: if after.is_some() { "Applied" } else { "Advised" },
+        age_days,
+    }
+}
+
+fn in_force_at_end(series: &Series, container: &ContainerOutcome) -> Option<crate::replay::arm::Size> {
+    let end = series.times().last()?;
+    InForce::new(&container.decisions).at(*end).copied()
+}
+
+impl Demo {
+    /// What was replayed, in a sentence or two.
+    #[must_use]
+    pub fn note(&self) -> String {
+        let count = |n: u64, what| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let containers = count(self.recommendations.len() as u64, "container");
+        let days = count(self.days, "day");
+        match self.seed {
+            Some(seed) => {
+                format!("A generated fleet, nothing of it was measured: {containers}, {days}, seed {seed}.")
+            }
+            None => format!("The trace {}: {containers}, {days}.", rows::shown(&self.trace)),
+        }
+    }
+
+    /// What the page begins with: what was replayed, and what that saves.
+    #[must_use]
+    pub fn lead(&self) -> String {
+        format!("{}\n{}", self.note(), savings(self))
+    }
+}
+
+/// All that the demo prints, for a terminal of so many columns.
+#[must_use]
+pub fn whole(demo: &Demo, columns: usize) -> String {
+    format!(
+        "{}\nThe first day is only watched; then plumb sizes as in mode Auto.\n\n{}\n{}\n{}\nReport: {}",
+        demo.note(),
+        recommendations(demo, columns),
+        savings(demo),
+        arms(demo),
+        demo.report,
+    )
+}
+
+/// What was saved, in two or three lines; empty where that is not known.
+fn savings(demo: &Demo) -> String {
+    let Some(saved) = &demo.saved else { return String::new() };
+    let mut amounts = Vec::new();
+    if saved.cores_before > 0.0 {
+        amounts.push(format!("{:.1} → {:.1} cores", saved.cores_before, saved.cores_after));
+    }
+    if saved.gib_before > 0.0 {
+        amounts.push(format!("{:.1} → {:.1} GiB", saved.gib_before, saved.gib_after));
+    }
+    let guessed = match demo.guessed {
+        0 => String::new(),
+        n => format!("(No request is known of {n}; today's is taken as the first day's maximum x 1.3.)\n"),
+    };
+    format!(
+        "Requested on average, today → plumb: {}.\n\
+         That saves {} a month, at ${} a core-hour and ${} a GiB-hour.\n{guessed}",
+        if amounts.is_empty() { "nothing".to_owned() } else { amounts.join(", ") },
+        saved.dollars_text(),
+        saved.price_cpu,
+        saved.price_memory,
+    )
+}
+
+/// How each arm fared, a line each.
+fn arms(demo: &Demo) -> String {
+    let mut table =
+        Table::new(&["ARM", ">OOM KILLS", ">MEMORY SLACK", ">CPU SLACK", ">CPU SHORTFALL", "WHAT IT IS"]);
+    for Arm { arm, figures } in &demo.arms {
+        let percent = |share: Option<f64>, decimals: usize| {
+            share.map_or_else(|| "-".to_owned(), |share| format!("{:.decimals$}%", share * 100.0))
+        };
+        let kills = figures.memory_slack.map_or_else(|| "-".to_owned(), |_| figures.oom_kills.to_string());
         table.row([
-            row.name.clone(),
-            "Auto".to_owned(),
-            change(row.cpu),
-            change(row.memory),
-            row.oom_kills.to_string(),
-            dollars(row.saves),
-            confidence.to_owned(),
-            "Applied".to_owned(),
-            format!("{}d", row.days),
+            arm.clone(),
+            kills,
+            percent(figures.memory_slack, 1),
+            percent(figures.cpu_slack, 1),
+            percent(figures.cpu_shortfall, 2),
+            what(arm).to_owned(),
         ]);
     }
     table.render()
 }
 
-fn change<T: ToString>([before, now]: [Option<T>; 2]) -> String {
-    let text = |value: Option<T>| value.map_or_else(|| "-".to_owned(), |v| v.to_string());
-    format!("{} → {}", text(before), text(now))
-}
-
-/// The savings in words.
-#[must_use]
-pub fn savings_text(savings: &Savings, prices: &Prices) -> String {
-    let gib = |bytes: f64| bytes / GIB as f64;
-    format!(
-        "Requested on average: {:.1} → {:.1} cores, {:.1} → {:.1} GiB. That saves {} (at ${} a core-hour\nand ${} a GiB-hour).\n",
-        savings.cores[0],
-        savings.cores[1],
-        gib(savings.bytes[0]),
-        gib(savings.bytes[1]),
-        dollars(savings.monthly).replace("/mo", " a month"),
-        prices.core_hour,
-        prices.gib_hour,
-    )
+fn what(arm: &str) -> &'static str {
+    match arm {
+        OURS => "this",
+        "vpa" => "VPA 1.x",
+        "krr" => "KRR simple",
+        "window" => "Autopilot's",
+        TODAY => "as today",
+        _ => "",
+    }
 }

@@ -36,7 +36,7 @@ fn a_page_stands_alone_and_is_well_formed() {
         "nothing from elsewhere"
     );
     assert!(page.contains("default-src 'none'") && page.contains("OOM kills"));
-    assert_eq!(page.matches("<details").count(), 22);
+    assert_eq!(page.matches("<details").count(), 24);
 }
 
 #[test]
