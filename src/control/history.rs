@@ -5,13 +5,34 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::index::stable_hash;
-use crate::model::{Fleet, SeriesId};
+use crate::model::{Fleet, Level, Model, SeriesId, Tuning};
 use crate::sources::ContainerName;
 use crate::sources::prometheus::history::{Kills, Piece, Point};
 use crate::units::{Bytes, Cores, Timestamp};
 
 /// Below so many hours of history start-up is not kept apart: a new workload has nothing else to go by.
 const YOUNG_HOURS: f32 = 1.0;
+
+/// Half-life of a sample in a scan, in seconds: a week, so that each day of it has its say.
+const STANDING_HALF_LIFE: i64 = 7 * 86_400;
+
+/// The model for sizes that stay until somebody scans again. They must hold at all hours, so that only the rules that
+/// look at whole days have a voice; those that follow the last hours are for who resizes each time.
+#[must_use]
+pub fn standing_model() -> Model {
+    let levels = std::array::from_fn(|place| match place {
+        0 => Level::P80,
+        1 => Level::P90,
+        _ => Level::P98,
+    });
+    let standing = |tuning: Tuning| Tuning {
+        levels,
+        half_life: STANDING_HALF_LIFE,
+        memory: STANDING_HALF_LIFE,
+        ..tuning
+    };
+    Model { cpu: standing(Tuning::cpu()), memory: standing(Tuning::memory()), ..Model::default() }
+}
 
 /// Where the samples of a container belong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +197,7 @@ fn kill_id(kill: &Kills, number: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Model, Series};
+    use crate::model::Series;
     use crate::policy::Rules;
 
     const STEP: i64 = 300;
@@ -239,6 +260,20 @@ mod tests {
         assert_eq!(series.startup().samples, 1);
         let estimate = series.estimate(&Rules::default().prices(), &Model::default());
         assert!(estimate.cpu.unwrap().target < 0.2);
+    }
+
+    #[test]
+    fn what_stands_holds_at_all_hours() {
+        let mut fleet = Fleet::new(standing_model());
+        let place = Place { series: fleet.add(Series::default()).unwrap(), ends: false };
+        let day = |(at, _): Point| (at, if (at.0 % 86_400) < 40_000 { 0.6 } else { 0.05 });
+        // Its last hours are of the night.
+        let cpu: Vec<Point> = points(0, 288 * 14, 0.0).into_iter().map(day).collect();
+        let piece = Piece { step: STEP, cpu: vec![(name("a"), cpu)], ..Piece::default() };
+        feed(&mut fleet, &piece, |_| Some(place));
+        let mut series = fleet.get(place.series).unwrap().clone();
+        let target = series.estimate(&Rules::default().prices(), &standing_model()).cpu.unwrap().target;
+        assert!((0.58..0.8).contains(&target), "{target}");
     }
 
     #[test]

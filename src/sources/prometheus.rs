@@ -29,11 +29,12 @@ pub use error::PrometheusError;
 pub use options::{Header, LabelNames, PrometheusOptions};
 pub use queries::Queries;
 
-/// How many samples one range query may answer with, unless a flag says otherwise.
-pub const MAX_SAMPLES: u64 = 1_000_000;
+/// How many samples one range query may answer with, unless a flag says otherwise. Four times as many are no faster,
+/// and take Prometheus three times the memory.
+pub const MAX_SAMPLES: u64 = 250_000;
 /// Prometheus itself refuses more points of one series.
 const MAX_POINTS: i64 = 11_000;
-/// The largest body that is read; two million samples are about 60 MB.
+/// The largest body that is read; two million samples, the most that can be asked for, are about 60 MB.
 const MAX_BODY: usize = 256 << 20;
 /// How often what may pass is asked again.
 const RETRIES: usize = 3;

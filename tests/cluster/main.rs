@@ -11,6 +11,7 @@ mod crash_loop;
 mod crds;
 mod ending;
 mod fleet;
+mod history;
 mod metrics;
 mod oom_kill;
 mod prometheus;
@@ -56,6 +57,7 @@ fn test() -> ExitCode {
         crds::trials(&suite),
         ending::trials(&suite),
         fleet::trials(&suite),
+        history::trials(&suite),
         metrics::trials(&suite),
         oom_kill::trials(&suite),
         prometheus::trials(&suite),

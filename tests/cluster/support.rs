@@ -4,6 +4,7 @@
 //! the parts of a cluster ([`control_plane`], [`node`], [`metrics_server`], [`prometheus`], [`kwok`]), what a test
 //! asks of them ([`cluster`], [`pods`], [`wait`]), the run itself ([`suite`]), and a cluster that stays ([`keep`]).
 
+pub mod backfill;
 pub mod certificates;
 pub mod cgroups;
 pub mod cluster;

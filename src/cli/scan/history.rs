@@ -10,8 +10,8 @@ use anyhow::Context;
 
 use super::facts::{Facts, usual};
 use super::{Args, Format, Sort};
-use crate::control::history::{Fed, Place, feed};
-use crate::model::{Estimate, Fleet, Model, Series, SeriesId};
+use crate::control::history::{Fed, Place, feed, standing_model};
+use crate::model::{Estimate, Fleet, Series, SeriesId};
 use crate::policy::{self, ContainerSize, CpuLimitRule, MemoryLimitRule, Rules};
 use crate::report::sizes::{self as report, Order, Row, Scan, Size};
 use crate::sources::ContainerName;
@@ -49,6 +49,12 @@ pub(super) async fn run(args: &Args, prometheus: &Prometheus) -> anyhow::Result<
         args.namespace.as_deref().map(|n| format!(" of namespace {n}")).unwrap_or_default(),
         args.history,
     );
+    anyhow::ensure!(
+        !facts.running.is_empty(),
+        "Prometheus at {} knows of no container that runs now: its newest samples are older than 5 minutes; \
+         look at its page of targets",
+        prometheus.url(),
+    );
     let scan = scan(args, prometheus, span, &facts, &mut fleet);
     say_what_was_read(prometheus, &scan, &fleet);
     print(args, &scan)?;
@@ -67,7 +73,7 @@ struct Known {
 
 impl Default for Known {
     fn default() -> Self {
-        Self { fleet: Fleet::new(Model::default()), ids: HashMap::new(), fed: Fed::default() }
+        Self { fleet: Fleet::new(standing_model()), ids: HashMap::new(), fed: Fed::default() }
     }
 }
 

@@ -105,9 +105,20 @@ async fn series(
         return Ok(Finding::ok(metric, format!("{count} series")));
     }
     let needed = needed && wanted.needed;
-    // Without any label asked for: is it there at all, and how is it labelled?
-    let example = prometheus.instant(&format!("topk(1, {metric})"), now).await?;
-    let Some(example) = example.first() else {
+    // Without the labels asked for: is it there at all, and how is it labelled? Best told by a series of a pod.
+    let mut example = None;
+    let exported = format!("exported_{}", names.pod);
+    for pod in [names.pod.as_str(), "pod", "pod_name", &exported] {
+        let like = format!("topk(1, {metric}{{{pod}!=\"\"}})");
+        example = example.or(prometheus.instant(&like, now).await?.into_iter().next());
+    }
+    let any = prometheus.instant(&format!("topk(1, {metric})"), now).await?;
+    let Some(example) = example.as_ref().or(any.first()) else {
+        let ended = number(prometheus, &format!("count(last_over_time({metric}[1h]))"), now).await?;
+        if let Some(ended) = ended.filter(|_| needed) {
+            let detail = format!("no series now, but {ended} within the last hour");
+            return Ok(Finding::wrong(metric, detail, "look at Prometheus's page of targets"));
+        }
         let fix = match wanted.from {
             From::Kubelet => "let Prometheus scrape the kubelets' /metrics/cadvisor",
             From::StateMetrics => "install kube-state-metrics and let Prometheus scrape it",
@@ -120,11 +131,12 @@ async fn series(
         ));
     };
     let has: Vec<&str> = example.label_names().collect();
-    let exported = format!("exported_{}", names.pod);
     let fix = if has.contains(&exported.as_str()) {
         "scrape kube-state-metrics with honorLabels, or add --prometheus-exported-labels".to_owned()
     } else if has.contains(&"pod_name") {
         "add --prometheus-labels namespace,pod_name,container_name".to_owned()
+    } else if !has.contains(&"pod") {
+        "let a pod run, and keep the labels of containers when scraping the kubelets".to_owned()
     } else {
         "name the labels with --prometheus-labels, and check --prometheus-matcher and -n".to_owned()
     };

@@ -32,7 +32,7 @@ impl Queries {
     }
 
     fn with_pod(&self) -> String {
-        let pod = format!("{}!=\"\"", self.state.pod);
+        let pod = format!("{}!=\"\",{}!=\"\"", self.state.pod, self.state.namespace);
         if self.only_pods.is_empty() { pod } else { format!("{pod},{}", self.only_pods) }
     }
 }
@@ -51,8 +51,8 @@ impl Queries {
             first.join(",")
         };
         // A pod's own series has no container, and old versions name its pause container POD.
-        let real = |names: &LabelNames| {
-            vec![format!(r#"{c}!="",{c}!="POD",{p}!="""#, c = names.container, p = names.pod)]
+        let real = |LabelNames { namespace, pod, container }: &LabelNames| {
+            vec![format!(r#"{container}!="",{container}!="POD",{pod}!="",{namespace}!="""#)]
         };
         Self {
             only_usage: joined(real(usage), usage),
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn the_questions_as_they_are_asked() {
-        let only = r#"container!="",container!="POD",pod!="""#;
+        let only = r#"container!="",container!="POD",pod!="",namespace!="""#;
         assert_eq!(
             queries().cpu(300),
             format!(
@@ -240,7 +240,7 @@ mod tests {
         let queries = Queries::new(&names, true, Some(r#"cluster="prod""#), Some("sh\"op"));
         let cpu = queries.cpu(300);
         assert!(cpu.contains("by (ns, pod_name, container_name)"), "{cpu}");
-        assert!(cpu.contains(r#"pod_name!="",ns="sh\"op",cluster="prod"}"#), "{cpu}");
+        assert!(cpu.contains(r#"pod_name!="",ns!="",ns="sh\"op",cluster="prod"}"#), "{cpu}");
         let owners = queries.pod_owners(0);
         assert!(owners.contains("by (exported_ns, exported_pod_name, owner_kind, owner_name)"), "{owners}");
         assert!(owners.contains(r#"kube_pod_owner{exported_ns="sh\"op",cluster="prod"}"#), "{owners}");

@@ -1,3 +1,5 @@
+mod tls;
+
 use std::path::PathBuf;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
