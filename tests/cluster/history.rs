@@ -4,10 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
-use plumb::cluster::{Connection, ConnectionOptions};
-use plumb::control::checkpoint::{Checkpoints, Entry, Place, Shard};
-use plumb::model::{Model, Series};
-use plumb::units::{Bytes, Cores, Timestamp};
 use serde_json::{Value, json};
 
 use crate::support::backfill::{self, Story};
@@ -24,7 +20,6 @@ pub fn trials(suite: &Suite) -> Vec<Trial> {
             &[Need::MetricsServer, Need::Prometheus, Need::Crds],
             doctor,
         ),
-        suite.trial("checkpoints_in_config_maps", &[] as &[Need], checkpoints),
     ]
 }
 
@@ -228,55 +223,5 @@ async fn doctor(context: Context) -> Result<()> {
     let line =
         wrong.stdout.lines().find(|line| line.starts_with("wrong    container_memory_working_set_bytes"));
     ensure!(line.is_some_and(|line| line.contains("--prometheus-labels")), "{}", wrong.stdout);
-    Ok(())
-}
-
-async fn checkpoints(context: Context) -> Result<()> {
-    let options = ConnectionOptions { kubeconfig: Some(context.kubeconfig()), context: None };
-    let connection = Connection::open(&options).await?;
-    let place = Place::ConfigMaps(Some(context.namespace.clone()));
-    let open = || Checkpoints::open(&place, &connection, Shard::default());
-    let mut series = Series::default();
-    for i in 0..500 {
-        let at = Timestamp(1_700_000_000 + i * 300);
-        series.add_cpu(at, Cores(0.1), 0.0, None, &Model::default()).ok().context("refused")?;
-        series.add_memory(at, Bytes::from_mib(100), None, &Model::default()).ok().context("refused")?;
-    }
-    let keys: Vec<String> = (0..4000).map(|i| format!("apps/v1/Deployment/shop/web-{i}/app")).collect();
-    let entry = |key| Entry { key, series: &series, last_kill: None, changed: true };
-    let entries: Vec<Entry<'_>> = keys.iter().map(|key| entry(key.as_str())).collect();
-    let now = Timestamp(backfill::now());
-    let mut first = open();
-    ensure!(first.load().await?.0.is_empty());
-    let saved = first.save(&entries, now).await?;
-    ensure!(saved.packs == 4 && saved.written == 4, "{saved:?}");
-    println!("{saved:?}: {} bytes a series", saved.bytes / keys.len());
-    ensure!(first.save(&entries, now).await?.written == 0);
-    let (restored, problems) = open().load().await?;
-    ensure!(restored.len() == keys.len() && problems.is_empty(), "{} {problems:?}", restored.len());
-
-    // One is damaged: it is set aside, the others are used, and the next save leaves it alone.
-    let name = "plumb-checkpoint-v1-0of1-2of4";
-    let damage = json!({"binaryData": {"pack": "aGVsbG8="}}).to_string();
-    context.kubectl(&["patch", "configmap", name, "--type", "merge", "-p", &damage]).await?.ok()?;
-    let mut second = open();
-    let (restored, problems) = second.load().await?;
-    ensure!((2000..4000).contains(&restored.len()) && problems.len() == 1, "{problems:?}");
-    ensure!(problems[0].to_string().contains(name), "{problems:?}");
-    second.save(&entries, now.plus(1)).await?;
-    let data =
-        context.kubectl(&["get", "configmap", name, "-o", "jsonpath={.binaryData.pack}"]).await?.ok()?;
-    ensure!(data == "aGVsbG8=", "{data}");
-    let (restored, problems) = open().load().await?;
-    ensure!(restored.len() == keys.len() && problems.is_empty(), "{} {problems:?}", restored.len());
-
-    // Without the rights nothing is loaded, and so nothing is written over.
-    let account = context.account("nobody", false, json!([])).await?;
-    let options = ConnectionOptions { kubeconfig: Some(account.kubeconfig.clone()), context: None };
-    let connection = Connection::open(&options).await?;
-    let mut denied = Checkpoints::open(&place, &connection, Shard::default());
-    let error = denied.load().await.err().context("it may not")?.to_string();
-    ensure!(error.contains("not allowed to list configmaps"), "{error}");
-    ensure!(denied.save(&entries, now).await.is_err());
     Ok(())
 }
