@@ -14,7 +14,6 @@ mod fleet;
 mod history;
 mod metrics;
 mod oom_kill;
-mod prometheus;
 mod recommender;
 mod recommender_on_node;
 mod resize;
@@ -60,7 +59,6 @@ fn test() -> ExitCode {
         history::trials(&suite),
         metrics::trials(&suite),
         oom_kill::trials(&suite),
-        prometheus::trials(&suite),
         recommender::trials(&suite),
         recommender_on_node::trials(&suite),
         resize::trials(&suite),
