@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use kube::api::DeleteParams;
 use libtest_mimic::Trial;
+use plumb::api::Recommendation;
 use plumb::cluster::{Connection, ConnectionOptions};
 use plumb::control::checkpoint::{Checkpoints, Entry, Place, Shard};
 use plumb::model::{Model, Series};
@@ -11,6 +13,7 @@ use plumb::units::{Bytes, Cores, Timestamp};
 use serde_json::{Value, json};
 
 use crate::support::backfill::{self, Story};
+use crate::support::plumb::{Plumb, account};
 use crate::support::{Context, Load, Need, Suite, wait_for};
 
 const MIB: f64 = 1048576.0;
@@ -25,6 +28,7 @@ pub fn trials(suite: &Suite) -> Vec<Trial> {
             doctor,
         ),
         suite.trial("checkpoints_in_config_maps", &[] as &[Need], checkpoints),
+        suite.trial("what_was_learned_outlives_a_restart", &[Need::MetricsServer, Need::Crds], restart),
     ]
 }
 
@@ -278,5 +282,47 @@ async fn checkpoints(context: Context) -> Result<()> {
     let error = denied.load().await.err().context("it may not")?.to_string();
     ensure!(error.contains("not allowed to list configmaps"), "{error}");
     ensure!(denied.save(&entries, now).await.is_err());
+    Ok(())
+}
+
+async fn restart(context: Context) -> Result<()> {
+    context.run_pod(&Load::named("steady").uses("cpu", "50m").requests("100m", "64Mi")).await?;
+    let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
+        "metadata": {"name": "all"}, "spec": {}});
+    context.apply(&policy).await?;
+    let account = account(&context, "plumb", None).await?;
+    let start = || {
+        let flags = ["--interval", "2s", "--checkpoint-interval", "2s"];
+        Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)
+    };
+    let samples = || async {
+        let found = context.api::<Recommendation>().get("pod-steady").await?;
+        let status = found.status.context("no status yet")?;
+        let samples = status.containers.first().context("no container")?.samples;
+        ensure!(samples >= 4, "{samples} samples");
+        Ok(samples)
+    };
+    let first = start()?;
+    let before = wait_for("some samples", Duration::from_secs(150), samples).await?;
+    // Those that it showed are saved by now, without its being asked to stop.
+    wait_for("a checkpoint", Duration::from_secs(30), || async {
+        ensure!(first.log().contains("saved a checkpoint"), "none is saved yet");
+        Ok(())
+    })
+    .await?;
+    let said = first.stop()?;
+    ensure!(!said.contains("cannot save") && !said.contains("cannot read the checkpoint"), "{said}");
+    let maps = context
+        .kubectl(&["get", "configmaps", "-l", "plumb.dev/checkpoint=pack", "-o", "name"])
+        .await?
+        .ok()?;
+    ensure!(maps.trim() == "configmap/plumb-checkpoint-v1-0of1-0of1", "{maps}");
+    context.api::<Recommendation>().delete("pod-steady", &DeleteParams::default()).await?;
+
+    let second = start()?;
+    let after = wait_for("the recommendation anew", Duration::from_secs(60), samples).await?;
+    ensure!(after >= before, "{before} samples before, {after} after");
+    ensure!(second.log().contains("read the checkpoint"), "{}", second.log());
+    second.stop()?;
     Ok(())
 }
