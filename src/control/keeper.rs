@@ -106,7 +106,7 @@ fn last_kill(book: &Book, key: &SeriesKey) -> Option<Timestamp> {
 /// A key as it is saved.
 fn text(key: &SeriesKey) -> String {
     let WorkloadKey { namespace, kind, name, api_version } = &key.workload;
-    [api_version, kind, namespace, name, &key.container].map(|part| part.to_string()).join("|")
+    [api_version, kind, namespace, name, &key.container].map(ToString::to_string).join("|")
 }
 
 /// A key that was saved; `None` where it is none.

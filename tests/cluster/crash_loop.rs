@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use kube::api::DeleteParams;
 use libtest_mimic::Trial;
 use plumb::cluster::pods::LeanPod;
 use plumb::cluster::resize::resize;
@@ -29,17 +30,35 @@ pub fn trials(suite: &Suite) -> Vec<Trial> {
 }
 
 async fn resize_is_lost(context: Context) -> Result<()> {
-    let (uid, resized_at) = resized_in_back_off(&context).await?;
+    // A resize that the kubelet sees only when the back-off ends takes effect. On a busy machine that happens: then
+    // another pod is tried, whose resize comes in time.
+    let mut last = None;
+    for name in ["leak-1", "leak-2", "leak-3", "leak-4"] {
+        let (uid, resized_at) = resized_in_back_off(&context, name).await?;
+        match killed_on(&context, name, resized_at).await {
+            Ok(pod) => return looks_well_and_is_not(&pod, &uid),
+            Err(error) => last = Some(error),
+        }
+        context.api::<Pod>().delete(name, &DeleteParams::default().grace_period(0)).await?;
+    }
+    Err(last.context("no pod was tried")?)
+}
+
+/// Waits until the container was killed again and again since it was resized.
+async fn killed_on(context: &Context, name: &str, resized_at: i32) -> Result<Pod> {
     let pods = context.api::<Pod>();
-    let pod = wait_for("more restarts after the resize", Duration::from_secs(120), || async {
-        let pod = pods.get("leak").await?;
+    wait_for("more restarts after the resize", Duration::from_secs(50), || async {
+        let pod = pods.get(name).await?;
         let count = pods::container(&pod)?.restart_count;
         ensure!(count >= resized_at + MORE_KILLS, "{count} restarts, {resized_at} when it was resized");
         ensure!(pods::last_end(&pod).is_some(), "it runs");
         Ok(pod)
     })
-    .await?;
-    ensure!(pods::last_end(&pod).as_deref() == Some("OOMKilled"), "{}", pods::describe(&pod));
+    .await
+}
+
+fn looks_well_and_is_not(pod: &Pod, uid: &str) -> Result<()> {
+    ensure!(pods::last_end(pod).as_deref() == Some("OOMKilled"), "{}", pods::describe(pod));
     // What everybody looks at says that all is well.
     let limits =
         pod.spec.as_ref().and_then(|spec| spec.containers.first()?.resources.as_ref()?.limits.clone());
@@ -49,13 +68,13 @@ async fn resize_is_lost(context: Context) -> Result<()> {
     let resizing: Vec<_> = conditions.iter().filter(|c| c.type_.starts_with("PodResize")).collect();
     ensure!(resizing.is_empty(), "{resizing:?}");
     // What the kernel enforces does not.
-    let whole = cgroups::of_pod(&uid)?;
+    let whole = cgroups::of_pod(uid)?;
     ensure!(whole.memory == Some(OLD_LIMIT), "the pod's control group: {whole:?}");
     Ok(())
 }
 
 async fn resize_holds(context: Context) -> Result<()> {
-    let (uid, resized_at) = resized_in_back_off(&context).await?;
+    let (uid, resized_at) = resized_in_back_off(&context, "leak").await?;
     let pod = pods::wait_ready(&context.api(), "leak").await?;
     let whole = cgroups::of_pod(&uid)?;
     ensure!(whole.memory == Some(256 << 20), "the pod's control group: {whole:?}");
@@ -66,18 +85,18 @@ async fn resize_holds(context: Context) -> Result<()> {
 
 /// A pod that needs 120 MiB, with a limit of 64 MiB at first and of 256 MiB after its container was killed and waits.
 /// Returns the pod's uid, and how often it had been restarted by then.
-async fn resized_in_back_off(context: &Context) -> Result<(String, i32)> {
-    let load = Load::named("leak").uses("memory", "120Mi").requests("20m", "32Mi").limits("200m", "64Mi");
+async fn resized_in_back_off(context: &Context, name: &str) -> Result<(String, i32)> {
+    let load = Load::named(name).uses("memory", "120Mi").requests("20m", "32Mi").limits("200m", "64Mi");
     context.create_pod(&load).await?;
     let pods = context.api::<Pod>();
     let pod = wait_for("the container to wait after a kill", Duration::from_secs(120), || async {
-        let pod = pods.get("leak").await?;
+        let pod = pods.get(name).await?;
         let waits = pods::waiting(&pod).as_deref() == Some("CrashLoopBackOff");
         ensure!(waits && pods::last_end(&pod).as_deref() == Some("OOMKilled"), "{}", pods::describe(&pod));
         Ok(pod)
     })
     .await?;
     let uid = pod.uid().context("no uid")?;
-    resize(&context.api::<LeanPod>(), "leak", &uid, &[to(200, 256)]).await?;
+    resize(&context.api::<LeanPod>(), name, &uid, &[to(200, 256)]).await?;
     Ok((uid, pods::container(&pod)?.restart_count))
 }

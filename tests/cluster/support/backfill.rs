@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -41,7 +41,7 @@ impl Story {
 
 /// Whole seconds since 1970, a minute at most behind now.
 pub fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let now = plumb::clock::now().0.unsigned_abs();
     i64::try_from(now).expect("a time") / SCRAPE * SCRAPE
 }
 

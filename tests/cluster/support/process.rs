@@ -122,7 +122,7 @@ impl Run {
 
     /// Stops one process, which may then be started again under its name.
     pub fn stop(&self, name: &str) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let place = state.running.iter().position(|running| running.name == name);
         let mut running = state.running.remove(place.with_context(|| format!("{name} does not run"))?);
         drop(state);
