@@ -3,10 +3,12 @@
 //! May talk to the world. What decides in here ([`select`], [`naming`]) is pure.
 
 pub mod book;
+pub mod checkpoint;
 pub mod compose;
 pub mod events;
 pub mod history;
 pub mod http;
+pub mod keeper;
 pub mod lease;
 pub mod metrics;
 pub mod naming;

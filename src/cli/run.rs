@@ -17,9 +17,11 @@ use crate::api::Span;
 use crate::clock;
 use crate::cluster::{Connection, ConnectionOptions, Live};
 use crate::control::book::Book;
+use crate::control::checkpoint::{Checkpoints, Place, Shard};
 use crate::control::compose::Pricing;
 use crate::control::events::Events;
 use crate::control::http::{self, Pages};
+use crate::control::keeper::Keeper;
 use crate::control::lease::{self, Candidate, Leadership};
 use crate::control::metrics::Metrics;
 use crate::control::publish::Publisher;
@@ -56,10 +58,18 @@ pub(crate) struct Args {
     /// Name of that Lease
     #[arg(long, value_name = "NAME", default_value = "plumb-recommender", env = "PLUMB_LEASE_NAME")]
     lease_name: String,
+    /// Where what was learned outlives the process: configmaps (beside the Lease), configmaps:NAMESPACE, file:FOLDER
+    /// or none
+    #[arg(long, value_name = "PLACE", default_value = "configmaps", env = "PLUMB_CHECKPOINT")]
+    checkpoint: Place,
+    /// How often it is saved there, where it changed
+    #[arg(long, value_name = "SPAN", default_value = "10m", env = "PLUMB_CHECKPOINT_INTERVAL")]
+    checkpoint_interval: Span,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     anyhow::ensure!(args.interval.seconds > 0, "--interval must be longer than 0");
+    anyhow::ensure!(args.checkpoint_interval.seconds > 0, "--checkpoint-interval must be longer than 0");
     for (flag, price) in [
         ("--price-core-hour", args.pricing.price_core_hour),
         ("--price-gib-hour", args.pricing.price_gib_hour),
@@ -120,6 +130,7 @@ impl Process {
             let (publisher, stop) = (Arc::clone(&publisher), stop.clone());
             async move { publisher.run(&stop).await }
         });
+        let keeper = keeper(args, &connection);
         let recommender = Recommender {
             events: Arc::new(Events::new(&connection, identity)),
             connection,
@@ -133,6 +144,7 @@ impl Process {
                 container_metrics: !args.no_container_metrics,
             },
             clock: clock::now,
+            keeper,
             book: Book::default(),
         };
         loops.spawn(recommender.run(news, stop.clone()));
@@ -171,6 +183,16 @@ impl Process {
         }
         result
     }
+}
+
+fn keeper(args: &Args, connection: &Connection) -> Keeper {
+    // Beside the Lease: whoever holds it writes them.
+    let place = match &args.checkpoint {
+        Place::ConfigMaps(None) => Place::ConfigMaps(args.lease_namespace.clone()),
+        place => place.clone(),
+    };
+    let checkpoints = Checkpoints::open(&place, connection, Shard::default());
+    Keeper::new(checkpoints, Duration::from_secs(args.checkpoint_interval.seconds))
 }
 
 /// Ready: the cluster's state is known. Whether we lead does not matter: who stands by is ready to.

@@ -36,6 +36,8 @@ struct Right {
     subresource: &'static str,
     /// There is one in each namespace.
     namespaced: bool,
+    /// It is needed in plumb's own namespace only.
+    own: bool,
 }
 
 const fn right(
@@ -44,7 +46,12 @@ const fn right(
     group: &'static str,
     resource: &'static str,
 ) -> Right {
-    Right { purpose, verbs, group, resource, subresource: "", namespaced: true }
+    Right { purpose, verbs, group, resource, subresource: "", namespaced: true, own: false }
+}
+
+/// In plumb's own namespace: the Lease and the checkpoints.
+const fn own(verbs: &'static [&'static str], group: &'static str, resource: &'static str) -> Right {
+    Right { own: true, ..right(Purpose::Recommend, verbs, group, resource) }
 }
 
 const WATCH: &[&str] = &["list", "watch"];
@@ -82,6 +89,8 @@ const RIGHTS: &[Right] = &[
     ),
     Right { subresource: "status", ..right(Purpose::Recommend, &["patch"], "plumb.dev", "recommendations") },
     right(Purpose::Recommend, &["create", "patch"], "events.k8s.io", "events"),
+    own(&["get", "create", "update"], "coordination.k8s.io", "leases"),
+    own(&["list", "create", "patch", "delete"], "", "configmaps"),
     Right { subresource: "resize", ..right(Purpose::Auto, &["patch"], "", "pods") },
     Right { subresource: "eviction", ..right(Purpose::Auto, &["create"], "", "pods") },
     right(Purpose::Auto, WATCH, "policy", "poddisruptionbudgets"),
@@ -228,7 +237,8 @@ async fn own_resources(connection: &Connection) -> Finding {
 
 async fn review(connection: &Connection, right: &Right, verb: &str, namespace: Option<&str>) -> Finding {
     let check = right.words(verb);
-    let place = namespace.filter(|_| right.namespaced);
+    let own = Some(connection.default_namespace.as_str()).filter(|_| right.own);
+    let place = own.or(namespace).filter(|_| right.namespaced);
     let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let attributes = ResourceAttributes {
         verb: some(verb),

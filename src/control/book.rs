@@ -94,6 +94,15 @@ impl Book {
         }
     }
 
+    /// The same, with when it was last killed.
+    pub fn restore(&mut self, key: &SeriesKey, series: Series, last_kill: Option<Timestamp>) {
+        self.insert(key, series);
+        let place = self.ids.get(key).and_then(|id| usize::try_from(id.0).ok());
+        if let Some(entry) = place.and_then(|place| self.entries.get_mut(place)) {
+            entry.last_kill = entry.last_kill.max(last_kill);
+        }
+    }
+
     fn place(&mut self, key: &SeriesKey, series: Series) -> Option<SeriesId> {
         let id = self.fleet.add(series)?;
         let place = usize::try_from(id.0).ok()?;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::book::{Book, SeriesKey, Taken};
 use super::compose::{Common, Pricing};
 use super::events::Events;
+use super::keeper::Keeper;
 use super::lease::Leadership;
 use super::metrics::{Container, Metrics, Namespace, Reason, Resource, Source};
 use super::plan::{self, Plan};
@@ -71,6 +72,8 @@ pub struct Recommender {
     pub clock: fn() -> Timestamp,
     /// What is known.
     pub book: Book,
+    /// Who carries that over restarts.
+    pub keeper: Keeper,
 }
 
 /// What changes from round to round.
@@ -97,6 +100,7 @@ fn settle(took: Duration) -> Duration {
 impl Recommender {
     /// Runs until `stop`.
     pub async fn run(mut self, mut news: News, stop: CancellationToken) {
+        self.keeper.restore(&mut self.book).await;
         let (tell, mut readings) = mpsc::channel(1);
         let reader = tokio::spawn(read(self.connection.clone(), self.options.interval, tell));
         let mut state = State::default();
@@ -111,7 +115,16 @@ impl Recommender {
                 }
                 Some(reading) = readings.recv() => self.take(reading, &mut state),
                 () = self.live.changed.notified() => tokio::time::sleep(settle(state.took)).await,
-                changed = leadership.changed() => if changed.is_err() { break },
+                changed = leadership.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    // What another leader has saved meanwhile.
+                    if self.leads() {
+                        self.keeper.restore(&mut self.book).await;
+                    }
+                }
+                () = tokio::time::sleep_until(self.keeper.due()) => self.keep().await,
                 () = tokio::time::sleep(RETRY), if !state.waiting.is_empty() => {}
             }
             while let Ok(event) = news.try_recv() {
@@ -120,6 +133,16 @@ impl Recommender {
             self.round(kills, &mut state);
         }
         reader.abort();
+        self.keep().await;
+    }
+
+    fn leads(&self) -> bool {
+        *self.leadership.borrow() == Leadership::Leading
+    }
+
+    async fn keep(&mut self) {
+        let leads = self.leads();
+        self.keeper.turn(&mut self.book, (self.clock)(), leads).await;
     }
 
     /// Takes in one reading of usage.
@@ -183,7 +206,7 @@ impl Recommender {
             }
             state.unsynced = unsynced;
         }
-        let leads = *self.leadership.borrow() == Leadership::Leading;
+        let leads = self.leads();
         self.metrics.leader.set(i64::from(leads));
         let mut index = live.index();
         if !state.unsynced.is_empty() {

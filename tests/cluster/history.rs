@@ -3,10 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use kube::api::DeleteParams;
 use libtest_mimic::Trial;
+use plumb::api::Recommendation;
+use plumb::cluster::{Connection, ConnectionOptions};
+use plumb::control::checkpoint::{Checkpoints, Entry, Place, Shard};
+use plumb::model::{Model, Series};
+use plumb::units::{Bytes, Cores, Timestamp};
 use serde_json::{Value, json};
 
 use crate::support::backfill::{self, Story};
+use crate::support::plumb::{Plumb, account};
 use crate::support::{Context, Load, Need, Suite, wait_for};
 
 const MIB: f64 = 1048576.0;
@@ -20,6 +27,8 @@ pub fn trials(suite: &Suite) -> Vec<Trial> {
             &[Need::MetricsServer, Need::Prometheus, Need::Crds],
             doctor,
         ),
+        suite.trial("checkpoints_in_config_maps", &[] as &[Need], checkpoints),
+        suite.trial("what_was_learned_outlives_a_restart", &[Need::MetricsServer, Need::Crds], restart),
     ]
 }
 
@@ -223,5 +232,97 @@ async fn doctor(context: Context) -> Result<()> {
     let line =
         wrong.stdout.lines().find(|line| line.starts_with("wrong    container_memory_working_set_bytes"));
     ensure!(line.is_some_and(|line| line.contains("--prometheus-labels")), "{}", wrong.stdout);
+    Ok(())
+}
+
+async fn checkpoints(context: Context) -> Result<()> {
+    let options = ConnectionOptions { kubeconfig: Some(context.kubeconfig()), context: None };
+    let connection = Connection::open(&options).await?;
+    let place = Place::ConfigMaps(Some(context.namespace.clone()));
+    let open = || Checkpoints::open(&place, &connection, Shard::default());
+    let mut series = Series::default();
+    for i in 0..500 {
+        let at = Timestamp(1_700_000_000 + i * 300);
+        series.add_cpu(at, Cores(0.1), 0.0, None, &Model::default()).ok().context("refused")?;
+        series.add_memory(at, Bytes::from_mib(100), None, &Model::default()).ok().context("refused")?;
+    }
+    let keys: Vec<String> = (0..4000).map(|i| format!("apps/v1/Deployment/shop/web-{i}/app")).collect();
+    let entry = |key| Entry { key, series: &series, last_kill: None, changed: true };
+    let entries: Vec<Entry<'_>> = keys.iter().map(|key| entry(key.as_str())).collect();
+    let now = Timestamp(backfill::now());
+    let mut first = open();
+    ensure!(first.load().await?.0.is_empty());
+    let saved = first.save(&entries, now).await?;
+    ensure!(saved.packs == 4 && saved.written == 4, "{saved:?}");
+    println!("{saved:?}: {} bytes a series", saved.bytes / keys.len());
+    ensure!(first.save(&entries, now).await?.written == 0);
+    let (restored, problems) = open().load().await?;
+    ensure!(restored.len() == keys.len() && problems.is_empty(), "{} {problems:?}", restored.len());
+
+    // One is damaged: it is set aside, the others are used, and the next save leaves it alone.
+    let name = "plumb-checkpoint-v1-0of1-2of4";
+    let damage = json!({"binaryData": {"pack": "aGVsbG8="}}).to_string();
+    context.kubectl(&["patch", "configmap", name, "--type", "merge", "-p", &damage]).await?.ok()?;
+    let mut second = open();
+    let (restored, problems) = second.load().await?;
+    ensure!((2000..4000).contains(&restored.len()) && problems.len() == 1, "{problems:?}");
+    ensure!(problems[0].to_string().contains(name), "{problems:?}");
+    second.save(&entries, now.plus(1)).await?;
+    let data =
+        context.kubectl(&["get", "configmap", name, "-o", "jsonpath={.binaryData.pack}"]).await?.ok()?;
+    ensure!(data == "aGVsbG8=", "{data}");
+    let (restored, problems) = open().load().await?;
+    ensure!(restored.len() == keys.len() && problems.is_empty(), "{} {problems:?}", restored.len());
+
+    // Without the rights nothing is loaded, and so nothing is written over.
+    let account = context.account("nobody", false, json!([])).await?;
+    let options = ConnectionOptions { kubeconfig: Some(account.kubeconfig.clone()), context: None };
+    let connection = Connection::open(&options).await?;
+    let mut denied = Checkpoints::open(&place, &connection, Shard::default());
+    let error = denied.load().await.err().context("it may not")?.to_string();
+    ensure!(error.contains("not allowed to list configmaps"), "{error}");
+    ensure!(denied.save(&entries, now).await.is_err());
+    Ok(())
+}
+
+async fn restart(context: Context) -> Result<()> {
+    context.run_pod(&Load::named("steady").uses("cpu", "50m").requests("100m", "64Mi")).await?;
+    let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
+        "metadata": {"name": "all"}, "spec": {}});
+    context.apply(&policy).await?;
+    let account = account(&context, "plumb", None).await?;
+    let start = || {
+        let flags = ["--interval", "2s", "--checkpoint-interval", "2s"];
+        Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)
+    };
+    let samples = || async {
+        let found = context.api::<Recommendation>().get("pod-steady").await?;
+        let status = found.status.context("no status yet")?;
+        let samples = status.containers.first().context("no container")?.samples;
+        ensure!(samples >= 4, "{samples} samples");
+        Ok(samples)
+    };
+    let first = start()?;
+    let before = wait_for("some samples", Duration::from_secs(150), samples).await?;
+    // Those that it showed are saved by now, without its being asked to stop.
+    wait_for("a checkpoint", Duration::from_secs(30), || async {
+        ensure!(first.log().contains("saved a checkpoint"), "none is saved yet");
+        Ok(())
+    })
+    .await?;
+    let said = first.stop()?;
+    ensure!(!said.contains("cannot save") && !said.contains("cannot read the checkpoint"), "{said}");
+    let maps = context
+        .kubectl(&["get", "configmaps", "-l", "plumb.dev/checkpoint=pack", "-o", "name"])
+        .await?
+        .ok()?;
+    ensure!(maps.trim() == "configmap/plumb-checkpoint-v1-0of1-0of1", "{maps}");
+    context.api::<Recommendation>().delete("pod-steady", &DeleteParams::default()).await?;
+
+    let second = start()?;
+    let after = wait_for("the recommendation anew", Duration::from_secs(60), samples).await?;
+    ensure!(after >= before, "{before} samples before, {after} after");
+    ensure!(second.log().contains("read the checkpoint"), "{}", second.log());
+    second.stop()?;
     Ok(())
 }
