@@ -1,6 +1,7 @@
 //! `plumb run`: the control loops, in a cluster or beside one.
 
 mod logs;
+mod roles;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,8 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::logs::LogOptions;
+use self::roles::Role;
 use crate::api::Span;
 use crate::clock;
+use crate::cluster::watch::News;
 use crate::cluster::{Connection, ConnectionOptions, Live};
 use crate::control::book::Book;
 use crate::control::checkpoint::{Checkpoints, Place, Shard};
@@ -38,6 +41,10 @@ pub(crate) struct Args {
     pricing: Pricing,
     #[command(flatten)]
     logs: LogOptions,
+    /// What this process does, of all that plumb does; the rest is then for other processes
+    #[arg(long, value_enum, value_name = "ROLE,...", value_delimiter = ',', env = "PLUMB_ROLES")]
+    #[arg(default_values_t = Role::ALL)]
+    roles: Vec<Role>,
     /// How often usage is read. metrics-server has new figures every 15 s by default; every second one tells the body
     /// of the usage as well, at half the cost, and OOM kills do not wait for it
     #[arg(long, value_name = "SPAN", default_value = "30s", env = "PLUMB_INTERVAL")]
@@ -52,12 +59,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 50, env = "PLUMB_WRITES_PER_SECOND")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     writes_per_second: u32,
-    /// Namespace of the Lease by which one of several plumbs leads [default: the pod's, or the kubeconfig's]
+    /// Namespace of the Leases by which one of several plumbs leads in each role [default: the pod's, or the
+    /// kubeconfig's]
     #[arg(long, value_name = "NAME", env = "PLUMB_LEASE_NAMESPACE")]
     lease_namespace: Option<String>,
-    /// Name of that Lease
-    #[arg(long, value_name = "NAME", default_value = "plumb-recommender", env = "PLUMB_LEASE_NAME")]
-    lease_name: String,
     /// Where what was learned outlives the process: configmaps (beside the Lease), configmaps:NAMESPACE, file:FOLDER
     /// or none
     #[arg(long, value_name = "PLACE", default_value = "configmaps", env = "PLUMB_CHECKPOINT")]
@@ -86,6 +91,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         server = connection.server,
         listen = address.to_string(),
         interval = args.interval.to_string(),
+        roles = Role::names(&args.roles),
         "started"
     );
     Process::start(&args, connection, listener).run().await
@@ -95,73 +101,114 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 struct Process {
     /// Stops the loops.
     stop: CancellationToken,
-    /// Stops what must go on while the loops finish: pages and lease.
+    /// Stops what must go on while the loops finish: pages and leases.
     end: CancellationToken,
     loops: TaskTracker,
     rest: TaskTracker,
-    leadership: watch::Receiver<Leadership>,
+    /// Where we stand in each role that only one of several plumbs may have.
+    leaderships: Vec<watch::Receiver<Leadership>>,
+}
+
+/// What every role is given.
+struct Ground {
+    connection: Connection,
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+    events: Arc<Events>,
+    publisher: Arc<Publisher>,
+    identity: String,
 }
 
 impl Process {
     fn start(args: &Args, connection: Connection, listener: tokio::net::TcpListener) -> Self {
-        let (stop, end) = (CancellationToken::new(), CancellationToken::new());
-        let (loops, rest) = (TaskTracker::new(), TaskTracker::new());
-        let metrics = Arc::new(Metrics::default());
-        let (live, news) = Live::start(&connection, clock::now, &stop, &loops);
-        let identity = identity();
-        let (tell, leadership) = watch::channel(Leadership::Following(None));
-        let candidate = Candidate {
-            namespace: args.lease_namespace.clone().unwrap_or_else(|| connection.default_namespace.clone()),
-            name: args.lease_name.clone(),
-            identity: identity.clone(),
+        let mut process = Self {
+            stop: CancellationToken::new(),
+            end: CancellationToken::new(),
+            loops: TaskTracker::new(),
+            rest: TaskTracker::new(),
+            leaderships: Vec::new(),
         };
-        rest.spawn(lease::run(connection.clone(), candidate, clock::now, tell, end.clone()));
-        let pages = pages(&metrics, &live, &leadership, &stop);
-        rest.spawn({
-            let end = end.clone();
-            async move {
-                if let Err(error) = http::serve(listener, pages, end).await {
-                    tracing::error!(error = error.to_string(), "cannot serve /metrics any more");
-                }
-            }
-        });
-        let publisher = Publisher::new(connection.clone(), Arc::clone(&metrics), args.writes_per_second);
-        loops.spawn({
-            let (publisher, stop) = (Arc::clone(&publisher), stop.clone());
-            async move { publisher.run(&stop).await }
-        });
-        let keeper = keeper(args, &connection);
-        let recommender = Recommender {
-            events: Arc::new(Events::new(&connection, identity)),
+        let metrics = Arc::new(Metrics::default());
+        let (live, news) = Live::start(&connection, clock::now, &process.stop, &process.loops);
+        let identity = identity();
+        let ground = Ground {
+            events: Arc::new(Events::new(&connection, identity.clone())),
+            publisher: Publisher::new(connection.clone(), Arc::clone(&metrics), args.writes_per_second),
             connection,
             live,
             metrics,
-            publisher,
-            leadership: leadership.clone(),
+            identity,
+        };
+        process.loops.spawn({
+            let (publisher, stop) = (Arc::clone(&ground.publisher), process.stop.clone());
+            async move { publisher.run(&stop).await }
+        });
+        if args.roles.contains(&Role::Recommender) {
+            process.recommend(args, &ground, news);
+        }
+        process.serve(&ground, listener);
+        process.loops.close();
+        process.rest.close();
+        process
+    }
+
+    /// Begins to stand for the lead in a role.
+    fn stand(&mut self, args: &Args, ground: &Ground, role: Role) -> watch::Receiver<Leadership> {
+        let (tell, leadership) = watch::channel(Leadership::Following(None));
+        let own = &ground.connection.default_namespace;
+        let candidate = Candidate {
+            namespace: args.lease_namespace.as_ref().unwrap_or(own).clone(),
+            name: role.lease().to_owned(),
+            identity: ground.identity.clone(),
+        };
+        let (connection, end) = (ground.connection.clone(), self.end.clone());
+        self.rest.spawn(lease::run(connection, candidate, clock::now, tell, end));
+        self.leaderships.push(leadership.clone());
+        leadership
+    }
+
+    fn recommend(&mut self, args: &Args, ground: &Ground, news: News) {
+        let recommender = Recommender {
+            connection: ground.connection.clone(),
+            live: Arc::clone(&ground.live),
+            metrics: Arc::clone(&ground.metrics),
+            publisher: Arc::clone(&ground.publisher),
+            events: Arc::clone(&ground.events),
+            leadership: self.stand(args, ground, Role::Recommender),
             options: Options {
                 interval: Duration::from_secs(args.interval.seconds),
                 pricing: args.pricing.clone(),
                 container_metrics: !args.no_container_metrics,
             },
             clock: clock::now,
-            keeper,
+            keeper: keeper(args, &ground.connection),
             book: Book::default(),
         };
-        loops.spawn(recommender.run(news, stop.clone()));
-        loops.close();
-        rest.close();
-        Self { stop, end, loops, rest, leadership }
+        self.loops.spawn(recommender.run(news, self.stop.clone()));
+    }
+
+    fn serve(&self, ground: &Ground, listener: tokio::net::TcpListener) {
+        let pages = pages(&ground.metrics, &ground.live, &self.leaderships, &self.stop);
+        let end = self.end.clone();
+        self.rest.spawn(async move {
+            if let Err(error) = http::serve(listener, pages, end).await {
+                tracing::error!(error = error.to_string(), "cannot serve /metrics any more");
+            }
+        });
     }
 
     /// Until a signal comes, or until going on would be wrong.
     async fn run(mut self) -> anyhow::Result<()> {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let lost = self.leaderships.iter_mut().map(|leadership| {
+            Box::pin(async move { leadership.wait_for(|known| *known == Leadership::Lost).await.is_ok() })
+        });
+        let lost = any(lost.collect());
         let result = tokio::select! {
             _ = interrupt.recv() => Ok(()),
             _ = terminate.recv() => Ok(()),
-            lost = self.leadership.wait_for(|known| *known == Leadership::Lost) => {
-                drop(lost);
+            true = lost => {
                 Err(anyhow::anyhow!("lost the leadership: another plumb may write now; start again to stand by"))
             }
             () = self.loops.wait() => Err(anyhow::anyhow!("a loop has ended by itself, which is a fault of plumb's")),
@@ -195,19 +242,31 @@ fn keeper(args: &Args, connection: &Connection) -> Keeper {
     Keeper::new(checkpoints, Duration::from_secs(args.checkpoint_interval.seconds))
 }
 
+/// True as soon as one of these says so; for ever waiting where none does.
+async fn any(waiting: Vec<impl Future<Output = bool> + Unpin>) -> bool {
+    let mut waiting: futures::stream::FuturesUnordered<_> = waiting.into_iter().collect();
+    while let Some(done) = futures::StreamExt::next(&mut waiting).await {
+        if done {
+            return true;
+        }
+    }
+    std::future::pending().await
+}
+
 /// Ready: the cluster's state is known. Whether we lead does not matter: who stands by is ready to.
 fn pages(
     metrics: &Arc<Metrics>,
     live: &Arc<Live>,
-    leadership: &watch::Receiver<Leadership>,
+    leaderships: &[watch::Receiver<Leadership>],
     stop: &CancellationToken,
 ) -> Pages {
-    let (live, leadership, stop) = (Arc::clone(live), leadership.clone(), stop.clone());
+    let (live, leaderships, stop) = (Arc::clone(live), leaderships.to_vec(), stop.clone());
     let unready = move || {
         let mut missing = live.unsynced();
-        let leads = leadership.borrow().clone();
-        if let Leadership::Following(Some(why)) = leads {
-            missing.push(why);
+        for leadership in &leaderships {
+            if let Leadership::Following(Some(why)) = &*leadership.borrow() {
+                missing.push(why.clone());
+            }
         }
         if stop.is_cancelled() {
             missing.push("stopping".to_owned());

@@ -25,7 +25,7 @@ pub use facts::{
 pub use fold::Fold;
 pub use resolve::{CustomOwner, Resolution, WorkloadPods, Workloads};
 pub use table::Table;
-pub use written::{Written, spec_fingerprint, status_fingerprint};
+pub use written::{Advice, Written, spec_fingerprint, status_fingerprint};
 
 use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
 use crate::units::Timestamp;

@@ -269,7 +269,7 @@ objects! {
     DeserializeGuard<ClusterVerticalScalingPolicy> => cluster_policies: |index, object|
         index.object_key(object.meta()) => readable(object),
     DeserializeGuard<Recommendation> => recommendations: |index, object|
-        index.object_key(object.meta()) => object.0.as_ref().map(Written::of).unwrap_or_default(),
+        index.object_key(object.meta()) => object.0.as_ref().map(|object| Written::of(object, &mut index.names)).unwrap_or_default(),
 }
 
 fn readable<K: Clone + ResourceExt>(object: &DeserializeGuard<K>) -> Readable<K> {

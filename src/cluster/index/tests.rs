@@ -213,3 +213,26 @@ fn uids_are_exact_where_they_are_uuids() {
     assert_ne!(uid, Uid::from("6ba7b810-9dad-11d1-80b4-00c04fd430c9"));
     assert_ne!(Uid::from("a"), Uid::from("b"));
 }
+
+#[test]
+fn a_recommendation_is_kept_as_what_it_says_of_each_container() {
+    let mut index = Index::default();
+    let object: DeserializeGuard<crate::api::Recommendation> = read(json!({
+        "apiVersion": "plumb.dev/v1alpha1", "kind": "Recommendation",
+        "metadata": {"name": "deployment-web", "namespace": "shop"},
+        "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                 "policyRef": {"kind": "VerticalScalingPolicy", "name": "shop"}, "mode": "Auto"},
+        "status": {"containers": [{
+            "name": "app", "confidence": "medium", "lower": {"cpu": "100m"}, "upper": {"cpu": "300m"},
+            "target": {"requests": {"cpu": "180m", "memory": "64Mi"}, "limits": {"memory": "96Mi"}}}]}}));
+    index.apply(object, NOW);
+    let key = ObjectKey { namespace: index.name("shop"), name: "deployment-web".into() };
+    let written = index.recommendations.get(&key).unwrap();
+    assert_eq!(written.mode, crate::api::Mode::Auto);
+    assert_eq!(written.policy.as_ref().unwrap().name, "shop");
+    let [advice] = &*written.containers else { panic!("one container: {:?}", written.containers) };
+    assert_eq!((&*advice.name, advice.kind), ("app", ContainerKind::Container));
+    assert_eq!(advice.target.requests, Size { milli_cpu: Some(180), memory: Some(Bytes::from_mib(64)) });
+    assert_eq!(advice.target.limits, Size { milli_cpu: None, memory: Some(Bytes::from_mib(96)) });
+    assert_eq!((advice.lower.milli_cpu, advice.upper.milli_cpu), (Some(100), Some(300)));
+}

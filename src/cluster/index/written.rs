@@ -1,9 +1,17 @@
-//! What is kept of a Recommendation that is already there: enough to tell whether it has to be written again.
+//! What is kept of a Recommendation that is already there: enough to tell whether it has to be written again, and
+//! what it says, for those who act on it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::facts::hash;
-use crate::api::{Recommendation, RecommendationSpec, RecommendationStatus, WorkloadReference};
+use std::sync::Arc;
+
+use super::facts::{Size, Sizes, hash};
+use super::intern::Interner;
+use crate::api::{
+    Confidence, ContainerKind, Mode, PolicyReference, Recommendation, RecommendationSpec,
+    RecommendationStatus, ResourceAmounts, WorkloadReference,
+};
+use crate::units::Cores;
 
 /// The conditions that the recommender writes; those of the updater are its own.
 const OURS: [&str; 2] = ["HistoryReady", "Limited"];
@@ -19,18 +27,65 @@ pub struct Written {
     pub workload: Option<WorkloadReference>,
     /// The recommender's conditions: when they last changed is kept.
     pub conditions: Vec<Condition>,
+    /// The mode of its policy; Recommend where it cannot be read.
+    pub mode: Mode,
+    /// The policy that speaks for the workload; `None` where it cannot be read.
+    pub policy: Option<PolicyReference>,
+    /// What each container should have; empty where it says nothing yet.
+    pub containers: Box<[Advice]>,
+}
+
+/// What a Recommendation says of one container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Advice {
+    /// The container's name.
+    pub name: Arc<str>,
+    /// Its kind.
+    pub kind: ContainerKind,
+    /// What it should run with. What is `None` is not recommended.
+    pub target: Sizes,
+    /// Requests below this are too small.
+    pub lower: Size,
+    /// Requests above this are too large.
+    pub upper: Size,
+    /// How sure the recommendation is.
+    pub confidence: Confidence,
 }
 
 impl Written {
-    pub(super) fn of(object: &Recommendation) -> Self {
+    pub(super) fn of(object: &Recommendation, names: &mut Interner<str>) -> Self {
         let owners = object.metadata.owner_references.as_deref().unwrap_or_default();
         let owner = owners.first().map_or("", |owner| owner.uid.as_str());
         let spec = spec_fingerprint(&object.spec, owner);
-        let workload = Some(object.spec.workload_ref.clone());
-        let Some(status) = &object.status else { return Self { spec, workload, ..Self::default() } };
+        let about = Self {
+            spec,
+            workload: Some(object.spec.workload_ref.clone()),
+            mode: object.spec.mode,
+            policy: Some(object.spec.policy_ref.clone()),
+            ..Self::default()
+        };
+        let Some(status) = &object.status else { return about };
         let conditions =
             status.conditions.iter().filter(|c| OURS.contains(&c.type_.as_str())).cloned().collect();
-        Self { spec, status: status_fingerprint(status), workload, conditions }
+        let advice = status.containers.iter().map(|container| Advice {
+            name: names.text(&container.name),
+            kind: container.kind,
+            target: Sizes {
+                requests: size(&container.target.requests),
+                limits: size(&container.target.limits),
+            },
+            lower: size(&container.lower),
+            upper: size(&container.upper),
+            confidence: container.confidence,
+        });
+        Self { status: status_fingerprint(status), conditions, containers: advice.collect(), ..about }
+    }
+}
+
+fn size(amounts: &ResourceAmounts) -> Size {
+    Size {
+        milli_cpu: amounts.cpu.as_ref().map(|cpu| Cores::to_milli(cpu.value().as_cores())),
+        memory: amounts.memory.as_ref().and_then(|memory| memory.value().as_bytes()),
     }
 }
 
