@@ -78,9 +78,9 @@ fn text_json_and_page_say_the_same() {
     let sum: u64 = rows.iter().map(|row| row["oomKills"].as_u64().unwrap()).sum();
     assert_eq!(sum, arms[0].1, "the table's kills add up to the arm's");
     let saved = &json["saved"];
-    let dollars = saved["dollarsPerMonth"].as_f64().unwrap();
+    let dollars = plumb::report::prices::dollars(saved["dollarsPerMonth"].as_f64().unwrap());
     for said in [&text, &page] {
-        assert!(said.contains(&format!("That saves ${dollars:.0} a month")), "{dollars} in {said}");
+        assert!(said.contains(&format!("That saves {dollars} a month")), "{dollars} in {said}");
     }
     let cores = |key: &str| saved[key].as_f64().unwrap();
     let line = format!("{:.1} → {:.1} cores", cores("coresBefore"), cores("coresAfter"));
@@ -94,7 +94,8 @@ fn a_seed_repeats_and_prices_count() {
     let (first, _, page) = run(&["--seed", "4"]);
     assert_eq!((&first, &page), (&run(&["--seed", "4"]).0, &run(&["--seed", "4"]).2));
     assert_ne!(first, run(&["--seed", "5"]).0);
-    let free: Value = serde_json::from_str(&run(&["--price-cpu", "0", "--price-memory", "0"]).0).unwrap();
+    let free: Value =
+        serde_json::from_str(&run(&["--price-core-hour", "0", "--price-gib-hour", "0"]).0).unwrap();
     assert_eq!(free["saved"]["dollarsPerMonth"].as_f64(), Some(0.0));
 }
 
@@ -127,7 +128,7 @@ fn what_cannot_be_done_is_said_in_a_line() {
     };
     assert!(refused(&["--report", "/no/such/dir/x.html"]).contains("/no/such/dir/x.html"));
     assert!(refused(&["--trace", "/no/such.csv"]).contains("/no/such.csv"));
-    assert!(refused(&["--price-cpu=-1"]).contains("--price-cpu must be a number from 0 up"));
+    assert!(refused(&["--price-core-hour=-1"]).contains("a price is a number from 0 up"));
     assert!(refused(&["--days", "1"]).contains("--days"));
     assert!(refused(&["--trace", "x", "--seed", "2"]).contains("cannot be used with"));
 }

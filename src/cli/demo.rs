@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
 use super::{Output, backtest, note};
 use crate::replay::engine::Rules;
@@ -45,9 +45,6 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let prices = args.prices;
-    for (flag, price) in [("--price-cpu", prices.core_hour), ("--price-memory", prices.gib_hour)] {
-        ensure!(price.is_finite() && price >= 0.0, "{flag} must be a number from 0 up, not {price}");
-    }
     let (outcome, given) = replayed(args)?;
     live::show(&outcome);
     let path = args.report.clone().unwrap_or_else(|| std::env::temp_dir().join("plumb-demo.html"));

@@ -21,7 +21,6 @@ use crate::cluster::watch::News;
 use crate::cluster::{Connection, ConnectionOptions, Live};
 use crate::control::book::Book;
 use crate::control::checkpoint::{Checkpoints, Place, Shard};
-use crate::control::compose::Pricing;
 use crate::control::events::Events;
 use crate::control::http::{self, Pages};
 use crate::control::keeper::Keeper;
@@ -29,6 +28,7 @@ use crate::control::lease::{self, Candidate, Leadership};
 use crate::control::metrics::Metrics;
 use crate::control::publish::Publisher;
 use crate::control::recommender::{Options, Recommender};
+use crate::report::prices::Prices;
 
 /// How long what has begun may take to finish when we are told to stop.
 const FINISH: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     connection: ConnectionOptions,
     #[command(flatten)]
-    pricing: Pricing,
+    prices: Prices,
     #[command(flatten)]
     logs: LogOptions,
     /// What this process does, of all that plumb does; the rest is then for other processes
@@ -75,12 +75,6 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     anyhow::ensure!(args.interval.seconds > 0, "--interval must be longer than 0");
     anyhow::ensure!(args.checkpoint_interval.seconds > 0, "--checkpoint-interval must be longer than 0");
-    for (flag, price) in [
-        ("--price-core-hour", args.pricing.price_core_hour),
-        ("--price-gib-hour", args.pricing.price_gib_hour),
-    ] {
-        anyhow::ensure!(price.is_finite() && price >= 0.0, "{flag} must be a price, and not below 0");
-    }
     args.logs.start();
     let connection = Connection::open(&args.connection).await?;
     let (listener, address) = http::bind(args.listen)
@@ -177,7 +171,7 @@ impl Process {
             leadership: self.stand(args, ground, Role::Recommender),
             options: Options {
                 interval: Duration::from_secs(args.interval.seconds),
-                pricing: args.pricing.clone(),
+                prices: args.prices,
                 container_metrics: !args.no_container_metrics,
             },
             clock: clock::now,

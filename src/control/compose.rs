@@ -2,15 +2,12 @@
 //!
 //! Pure.
 
-mod pricing;
 mod words;
 
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff;
-
-pub use pricing::Pricing;
 
 use super::book::{Book, Known, SeriesKey};
 use super::rules::{self, ContainerRules};
@@ -24,6 +21,7 @@ use crate::cluster::index::{
 };
 use crate::model::{self, Estimate};
 use crate::policy::{self, Bound, ContainerSize, Explained, Reason};
+use crate::report::prices::{Prices, dollars_a_month};
 use crate::units::Timestamp;
 
 /// What around a workload bears on what it may be.
@@ -41,7 +39,7 @@ pub struct Surroundings {
 #[derive(Clone, Copy, Debug)]
 pub struct Common<'a> {
     /// What resources cost.
-    pub pricing: &'a Pricing,
+    pub prices: &'a Prices,
     /// What is wrong with the source of usage, where something is.
     pub source_error: Option<&'a str>,
     /// Now.
@@ -90,7 +88,7 @@ pub fn status(
         cpu: words::change(current.requests.cpu.as_ref(), pod.requests.cpu.as_ref()),
         memory: words::change(current.requests.memory.as_ref(), pod.requests.memory.as_ref()),
         oom_kills: containers.iter().map(|container| container.oom_kills).sum(),
-        saves: common.pricing.saves(&current.requests, &pod.requests, replicas),
+        saves: common.prices.saves(&current.requests, &pod.requests, replicas).map(dollars_a_month),
         confidence: confidence(&parts),
         state: Some("Advised".to_owned()),
         message: None,

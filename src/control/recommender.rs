@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::book::{Book, SeriesKey, Taken};
-use super::compose::{Common, Pricing};
+use super::compose::Common;
 use super::events::Events;
 use super::keeper::Keeper;
 use super::lease::Leadership;
@@ -19,6 +19,7 @@ use super::publish::Publisher;
 use crate::cluster::index::{MemoryEvent, MemoryShortage, ObjectKey, Owner, Resolution, Uid};
 use crate::cluster::watch::News;
 use crate::cluster::{ClusterError, Connection, Live, custom};
+use crate::report::prices::Prices;
 use crate::sources::metrics_server::{self, PodUsage};
 use crate::units::{Bytes, Cores, Timestamp};
 
@@ -47,7 +48,7 @@ pub struct Options {
     /// How often usage is read.
     pub interval: Duration,
     /// What resources cost.
-    pub pricing: Pricing,
+    pub prices: Prices,
     /// Whether each container has gauges of its own.
     pub container_metrics: bool,
 }
@@ -218,7 +219,7 @@ impl Recommender {
         index.forget(now);
         let killed = self.take_kills(&index, now, state);
         let common =
-            Common { pricing: &self.options.pricing, source_error: state.source_error.as_deref(), now };
+            Common { prices: &self.options.prices, source_error: state.source_error.as_deref(), now };
         let mut plan = plan::plan(&index, &mut self.book, &common);
         if leads {
             let urgent: Vec<_> =

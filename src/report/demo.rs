@@ -240,8 +240,8 @@ fn savings(demo: &Demo) -> String {
          That saves {} a month, at ${} a core-hour and ${} a GiB-hour.\n{guessed}",
         if amounts.is_empty() { "nothing".to_owned() } else { amounts.join(", ") },
         saved.dollars_text(),
-        saved.price_cpu,
-        saved.price_memory,
+        saved.price_core_hour,
+        saved.price_gib_hour,
     )
 }
 

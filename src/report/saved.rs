@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::prices::Prices;
+use super::prices::{Prices, dollars};
 use crate::replay::outcome::{ArmOutcome, Outcome};
 use crate::replay::score::Sums;
 use crate::units::{Bytes, Cores, GIB, Timestamp};
@@ -25,9 +25,9 @@ pub struct Saved {
     /// Dollars a month; below zero where more was needed.
     pub dollars_per_month: f64,
     /// At this price of a core-hour.
-    pub price_cpu: f64,
+    pub price_core_hour: f64,
     /// And this one of a GiB-hour.
-    pub price_memory: f64,
+    pub price_gib_hour: f64,
 }
 
 impl Saved {
@@ -44,22 +44,16 @@ impl Saved {
             gib_before,
             gib_after,
             dollars_per_month: cost(cores_before, gib_before) - cost(cores_after, gib_after),
-            price_cpu: prices.core_hour,
-            price_memory: prices.gib_hour,
+            price_core_hour: prices.core_hour,
+            price_gib_hour: prices.gib_hour,
         })
     }
 
-    /// `$512`, or `-$12` where more was needed.
+    /// `$510`, or `-$12` where more was needed.
     #[must_use]
     pub fn dollars_text(&self) -> String {
         dollars(self.dollars_per_month)
     }
-}
-
-/// Whole dollars: `$11`, `-$1`.
-fn dollars(amount: f64) -> String {
-    let whole = amount.abs().round();
-    if amount < 0.0 && whole > 0.0 { format!("-${whole:.0}") } else { format!("${whole:.0}") }
 }
 
 /// Mean cores and GiB that an arm reserved for all containers together.

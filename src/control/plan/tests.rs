@@ -12,7 +12,6 @@ use crate::api::{Recommendation, VerticalScalingPolicy};
 use crate::cluster::index::{Fold, Written};
 use crate::cluster::pods::LeanPod;
 use crate::control::book::Taken;
-use crate::control::compose::Pricing;
 use crate::sources::metrics_server::PodUsage;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -21,13 +20,13 @@ const NOW: Timestamp = Timestamp(1_800_000_000);
 struct Place {
     index: Index,
     book: Book,
-    pricing: Pricing,
+    prices: crate::report::prices::Prices,
 }
 
 impl Place {
     fn new() -> Self {
-        let pricing = Pricing { price_core_hour: 0.03, price_gib_hour: 0.004, currency: "$".to_owned() };
-        Self { index: Index::default(), book: Book::default(), pricing }
+        let prices = crate::report::prices::Prices { core_hour: 0.03, gib_hour: 0.004 };
+        Self { index: Index::default(), book: Book::default(), prices }
     }
 
     fn add<T: DeserializeOwned>(&mut self, value: Value)
@@ -73,7 +72,7 @@ impl Place {
     }
 
     fn plan(&mut self) -> Plan {
-        let common = Common { pricing: &self.pricing, source_error: None, now: NOW };
+        let common = Common { prices: &self.prices, source_error: None, now: NOW };
         plan(&self.index, &mut self.book, &common)
     }
 

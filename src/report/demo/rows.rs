@@ -2,7 +2,7 @@
 
 use super::{Demo, Row};
 use crate::api::{Confidence, Mode};
-use crate::report::prices::dollars;
+use crate::report::prices::dollars_a_month;
 use crate::report::saved::change;
 
 /// Rows that are printed; JSON has them all.
@@ -29,7 +29,7 @@ impl Row {
             change(self.cpu.current, self.cpu.target),
             change(self.memory.current, self.memory.target),
             self.memory.target.map_or_else(|| "-".to_owned(), |_| self.oom_kills.to_string()),
-            dollars(self.saves_per_month),
+            dollars_a_month(self.saves_per_month),
             confidence.to_owned(),
             self.state.to_owned(),
             format!("{}d", self.age_days),

@@ -1,7 +1,7 @@
 //! The rows as a page: self-contained, without script.
 
 use super::super::page::html::Html;
-use super::super::prices::dollars;
+use super::super::prices::dollars_a_month;
 use super::{Row, Scan, dash};
 use crate::units::{Bytes, Cores};
 
@@ -52,7 +52,7 @@ fn summary(html: &mut Html, scan: &Scan) {
         Bytes::from_f64(total.memory_now),
         Bytes::from_f64(total.memory_recommended)
     ));
-    html.text(&dollars(total.saves_monthly));
+    html.text(&dollars_a_month(total.saves_monthly));
     html.put(format_args!(
         "</b> at ${} for a core-hour and ${} for a GiB-hour.</p>\n",
         scan.price_core_hour, scan.price_gib_hour
@@ -74,7 +74,7 @@ fn line(html: &mut Html, row: &Row) {
     cell(now.map(|now| dash(now.memory_request)), dash(then.memory_request));
     cell(now.map(|now| dash(now.memory_limit)), dash(then.memory_limit));
     html.put(format_args!("<td>"));
-    html.text(&row.saves_monthly.map_or_else(|| "?".to_owned(), dollars));
+    html.text(&row.saves_monthly.map_or_else(|| "?".to_owned(), dollars_a_month));
     html.put(format_args!(
         "</td><td>{}</td><td>{}</td><td>{:.1}</td></tr>\n",
         row.oom_kills, row.confidence, row.days

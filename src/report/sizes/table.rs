@@ -1,6 +1,6 @@
 //! The rows for a terminal of 80 columns. Nothing is cut off: a name that is too long has a line of its own.
 
-use super::super::prices::dollars;
+use super::super::prices::{dollars, dollars_a_month};
 use super::{Row, Scan, Size, dash};
 use crate::units::{Bytes, Cores};
 
@@ -63,7 +63,7 @@ fn cells(row: &Row) -> [String; 7] {
         change(now.map(|now| dash(now.cpu_request)), dash(then.cpu_request)),
         change(now.map(|now| dash(now.memory_request)), dash(then.memory_request)),
         dash(then.memory_limit),
-        row.saves_monthly.map_or_else(|| "?".to_owned(), money),
+        row.saves_monthly.map_or_else(|| "?".to_owned(), dollars),
         row.oom_kills.to_string(),
         match row.confidence {
             "medium" => "some".to_owned(),
@@ -71,10 +71,6 @@ fn cells(row: &Row) -> [String; 7] {
             other => other.to_owned(),
         },
     ]
-}
-
-fn money(amount: f64) -> String {
-    dollars(amount).trim_end_matches("/mo").to_owned()
 }
 
 fn sum(scan: &Scan) -> String {
@@ -90,6 +86,6 @@ fn sum(scan: &Scan) -> String {
         Cores(total.cpu_recommended),
         Bytes::from_f64(total.memory_now),
         Bytes::from_f64(total.memory_recommended),
-        dollars(total.saves_monthly),
+        dollars_a_month(total.saves_monthly),
     )
 }
