@@ -3,6 +3,7 @@
 //! Reads flags and environment, prints to stdout and stderr, and chooses the exit code. Decides nothing about sizes.
 
 mod backtest;
+mod config;
 mod crds;
 mod demo;
 mod doctor;
@@ -51,6 +52,13 @@ pub(crate) enum Output {
     Table,
     /// One JSON document
     Json,
+}
+
+/// Reads the command line, the environment and the file that `--config` names. Where they ask for help or for what is
+/// not there, this prints it and ends the process, as is usual.
+#[must_use]
+pub fn parse() -> Cli {
+    config::parse(std::env::args_os().collect()).unwrap_or_else(|error| error.exit())
 }
 
 /// Runs what the command line asks for. An error is one line on stderr and exit code 1; wrong flags are exit code 2.
