@@ -30,9 +30,9 @@ enum Setting {
 }
 
 /// Reads arguments and environment, and the file where one is named.
-pub(super) fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+pub(super) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     let command = named_as_called(Cli::command(), arguments.first().map(OsString::as_os_str));
-    let mut matches = command.clone().try_get_matches_from(&arguments)?;
+    let mut matches = command.clone().try_get_matches_from(arguments)?;
     let file = matches.subcommand().and_then(|(verb, matches)| {
         let file = matches.try_get_one::<PathBuf>("config").ok().flatten()?;
         Some((verb.to_owned(), file.clone()))
@@ -44,7 +44,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
         let settings = read(&file).map_err(refuse)?;
         let with_file = apply(command.clone(), &verb, settings).map_err(refuse)?;
         // Without the file it was well: what is wrong now is in the file.
-        matches = with_file.try_get_matches_from(&arguments).map_err(|error| {
+        matches = with_file.try_get_matches_from(arguments).map_err(|error| {
             let whole = error.to_string();
             let first = whole.lines().next().unwrap_or_default();
             refuse(first.trim_start_matches("error: ").to_owned())
@@ -87,7 +87,7 @@ fn apply(command: Command, verb: &str, settings: BTreeMap<String, Setting>) -> R
         let values = values(&option, setting).map_err(|why| format!("{name}: {why}"))?;
         verb_command = verb_command.mut_arg(option.get_id(), |option| option.default_values(values));
     }
-    Ok(command.mut_subcommand(verb.to_owned(), |_| verb_command))
+    Ok(command.mut_subcommand(verb, |_| verb_command))
 }
 
 fn values(option: &Arg, setting: Setting) -> Result<Vec<String>, &'static str> {
@@ -117,7 +117,7 @@ mod tests {
         let path = file.path().to_str().unwrap();
         let arguments =
             ["plumb", "run", "--config", path].into_iter().chain(more.iter().copied()).map(OsString::from);
-        match parse(arguments.collect()) {
+        match parse(&arguments.collect::<Vec<_>>()) {
             Ok(cli) => Ok(format!("{:?}", cli.command)),
             Err(error) => Err(error.to_string().replace(path, "FILE")),
         }
@@ -146,14 +146,13 @@ mod tests {
         assert!(refused("no-container-metrics: 1").contains("true or false"));
         assert!(refused("- 1").contains("not a map"));
         assert!(refused("interval: 1m\ninterval: 2m").contains("FILE"));
-        let gone = parse(["plumb", "run", "--config", "/no/such"].map(OsString::from).to_vec()).unwrap_err();
+        let gone = parse(&["plumb", "run", "--config", "/no/such"].map(OsString::from)).unwrap_err();
         assert!(gone.to_string().contains("/no/such: cannot read it"));
     }
 
     #[test]
     fn as_a_plugin_help_names_kubectl() {
-        let help =
-            parse(["/bin/kubectl-plumb", "--help"].map(OsString::from).to_vec()).unwrap_err().to_string();
+        let help = parse(&["/bin/kubectl-plumb", "--help"].map(OsString::from)).unwrap_err().to_string();
         assert!(help.contains("Usage: kubectl plumb"), "{help}");
     }
 }
