@@ -3,9 +3,11 @@
 //! Reads flags and environment, prints to stdout and stderr, and chooses the exit code. Decides nothing about sizes.
 
 mod backtest;
+mod config;
 mod crds;
 mod demo;
 mod doctor;
+mod explain;
 mod record;
 mod run;
 mod scan;
@@ -35,6 +37,8 @@ enum Command {
     Demo(demo::Args),
     /// Check that all is there that plumb needs, and say what to do where it is not
     Doctor(doctor::Args),
+    /// Say why a workload is recommended what it is, and what would change it
+    Explain(explain::Args),
     /// Write usage from a live cluster as a trace, for `plumb backtest`
     Record(record::Args),
     /// Recommend sizes for the workloads that policies select, as Recommendation objects, until stopped
@@ -51,6 +55,13 @@ pub(crate) enum Output {
     Table,
     /// One JSON document
     Json,
+}
+
+/// Reads the command line, the environment and the file that `--config` names. Where they ask for help or for what is
+/// not there, this prints it and ends the process, as is usual.
+#[must_use]
+pub fn parse() -> Cli {
+    config::parse(&std::env::args_os().collect::<Vec<_>>()).unwrap_or_else(|error| error.exit())
 }
 
 /// Runs what the command line asks for. An error is one line on stderr and exit code 1; wrong flags are exit code 2.
@@ -75,6 +86,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Crds(args) => crds::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Doctor(args) => block_on(interruptible(doctor::run(args))),
+        Command::Explain(args) => block_on(interruptible(explain::run(args))),
         Command::Record(args) => block_on(record::run(args)),
         Command::Run(args) => block_on(run::run(args)),
         Command::Scan(args) => block_on(interruptible(scan::run(args))),

@@ -4,6 +4,7 @@
 
 pub mod backtest;
 pub mod demo;
+pub mod explain;
 pub mod findings;
 pub mod page;
 pub mod prices;

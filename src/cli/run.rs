@@ -4,6 +4,7 @@ mod logs;
 mod roles;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,10 @@ const FINISH: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// A YAML file of these options, by their long names without the dashes, such as `interval: 1m`. What is set by
+    /// flag or environment goes before it
+    #[arg(long, value_name = "FILE", env = "PLUMB_CONFIG")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     connection: ConnectionOptions,
     #[command(flatten)]

@@ -8,6 +8,7 @@
 mod config_maps;
 mod folder;
 mod pack;
+mod peek;
 #[cfg(test)]
 mod tests;
 

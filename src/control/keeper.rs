@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::book::{Book, SeriesKey};
-use super::checkpoint::{Checkpoints, Entry};
+use super::checkpoint::{CheckpointError, Checkpoints, Entry};
 use crate::cluster::index::WorkloadKey;
+use crate::model::Series;
 use crate::units::Timestamp;
 
 /// What stands between the parts of a key; no name in Kubernetes holds it.
@@ -97,6 +98,19 @@ impl Keeper {
             self.trouble = Some(error.to_owned());
         }
     }
+}
+
+/// What a checkpoint holds of a workload's containers, with when it was saved. Another process may be writing it.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn saved_series(
+    checkpoints: &Checkpoints,
+    workload: &WorkloadKey,
+) -> Result<Vec<(SeriesKey, Series, Timestamp)>, CheckpointError> {
+    let of = |text: &str| key(text).filter(|key| key.workload == *workload);
+    let found = checkpoints.peek(|text| of(text).is_some()).await?.into_iter();
+    Ok(found.filter_map(|(saved, one)| Some((of(&one.key)?, one.series, saved))).collect())
 }
 
 fn last_kill(book: &Book, key: &SeriesKey) -> Option<Timestamp> {

@@ -324,5 +324,58 @@ async fn restart(context: Context) -> Result<()> {
     ensure!(after >= before, "{before} samples before, {after} after");
     ensure!(second.log().contains("read the checkpoint"), "{}", second.log());
     second.stop()?;
+    explained(&context).await
+}
+
+/// What plumb says of it when asked why, by itself and as a plugin of kubectl.
+async fn explained(context: &Context) -> Result<()> {
+    let place = format!("configmaps:{}", context.namespace);
+    let own = ["explain", "pod/steady", "-n", &context.namespace, "--checkpoint", &place];
+    let text = context.plumb(&own).await?.ok()?;
+    for said in [
+        "Pod ",
+        "/steady, 1 pod",
+        "VerticalScalingPolicy all",
+        "  Why\n",
+        "CPU usage",
+        "█",
+        "──── request",
+        "objective Critical",
+        "HistoryReady",
+    ] {
+        ensure!(text.contains(said), "{said:?} is missing in\n{text}");
+    }
+    println!("{text}");
+    let plugin = as_plugin(context, &own)?;
+    ensure!(plugin == text, "as a plugin it says\n{plugin}");
+    let json: Value =
+        serde_json::from_str(&context.plumb(&[&own[..], &["-o", "json"]].concat()).await?.ok()?)?;
+    let shares = json["learned"][0]["memory"].as_array().context("no bars")?.iter();
+    let sum: f64 = shares.filter_map(|bar| bar["share"].as_f64()).sum();
+    ensure!((sum - 1.0).abs() < 1e-6, "{json:#}");
+    // Who may not read plumb's own ConfigMaps is still told why, and what is missing.
+    let rules = json!([{"apiGroups": ["plumb.dev"], "resources": ["recommendations"], "verbs": ["list"]}]);
+    let reader = context.account("reader", false, rules).await?;
+    let text = context.plumb_as(&reader.kubeconfig, &own).await?.ok()?;
+    ensure!(
+        text.contains("  Why\n") && text.contains("What was learned is not shown: cannot read"),
+        "{text}"
+    );
+    let unknown = context.plumb(&["explain", "deploy/none", "-n", &context.namespace]).await?;
+    ensure!(unknown.stderr.contains("nothing is recommended for deploy/none"), "{}", unknown.stderr);
     Ok(())
+}
+
+/// kubectl finds plugins on the PATH by their names.
+fn as_plugin(context: &Context, arguments: &[&str]) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_plumb"), folder.path().join("kubectl-plumb"))?;
+    let output = std::process::Command::new(crate::support::paths::kubernetes_program("kubectl"))
+        .arg("plumb")
+        .args(arguments)
+        .env("PATH", folder.path())
+        .env("KUBECONFIG", context.kubeconfig())
+        .output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
 }

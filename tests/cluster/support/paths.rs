@@ -11,9 +11,10 @@ pub fn target() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp has a parent")
 }
 
-/// Where all of ours is.
+/// Where all of ours is, as the kernel names it: a mount below a link is listed by where the link leads.
 pub fn root() -> PathBuf {
-    target().join("cluster")
+    let root = target().join("cluster");
+    root.canonicalize().unwrap_or(root)
 }
 
 /// The Kubernetes version under test.

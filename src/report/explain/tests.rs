@@ -1,0 +1,101 @@
+use serde_json::json;
+
+use super::*;
+
+fn recommendation() -> Recommendation {
+    serde_json::from_value(json!({
+        "apiVersion": "plumb.dev/v1alpha1", "kind": "Recommendation",
+        "metadata": {"name": "deployment-web", "namespace": "shop"},
+        "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                 "policyRef": {"kind": "VerticalScalingPolicy", "name": "shop"}, "mode": "Recommend"},
+        "status": {
+            "replicas": 3,
+            "summary": {"cpu": "500m → 180m", "memory": "1Gi → 412Mi", "saves": "$11/mo", "state": "Advised"},
+            "conditions": [{"type": "HistoryReady", "status": "True", "reason": "Enough", "message": "14 days",
+                            "lastTransitionTime": "2026-11-23T00:00:00Z"}],
+            "containers": [{
+                "name": "app", "samples": 4032, "days": 14, "oomKills": 1,
+                "lastOomKill": "2026-11-20T10:00:00Z",
+                "current": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "1Gi"}},
+                "target": {"requests": {"cpu": "180m", "memory": "412Mi"}, "limits": {"memory": "700Mi"}},
+                "lower": {"cpu": "150m", "memory": "380Mi"}, "upper": {"cpu": "270m", "memory": "560Mi"},
+                "reasons": ["the first reason, which is so long that it has to be broken into two lines of text",
+                            "the second"]}]},
+    }))
+    .unwrap()
+}
+
+fn histogram(values: impl Iterator<Item = f32>) -> Histogram {
+    let mut histogram = Histogram::default();
+    values.for_each(|value| histogram.add(value, 0, 86_400));
+    histogram
+}
+
+#[test]
+fn a_person_reads_sizes_reasons_pictures_and_alternatives() {
+    let cpu = histogram((0..100).map(|i| 0.1 + 0.001 * i as f32));
+    let memory = histogram((0..100).map(|i| 300.0 + i as f32));
+    let economy = WhatIf {
+        change: "objective Economy".to_owned(),
+        cpu_request: Some(Cores(0.16)),
+        memory_request: Some(Bytes::from_mib(390)),
+        memory_limit: None,
+    };
+    let explanation = Explanation {
+        recommendation: recommendation(),
+        learned: vec![Learned::of("app", &cpu, &memory, vec![economy])],
+        not_learned: None,
+    };
+    let text = explanation.text();
+    for said in [
+        "Deployment shop/web, 3 pods\n",
+        "500m → 180m  150m and 270m",
+        "1Gi → 412Mi  380Mi and 560Mi",
+        "1Gi → 700Mi",
+        "4032 samples over 14 days; OOM kills: 1, the last at 2026-11-20T10:00:00Z",
+        "    1. the first reason",
+        "    2. the second",
+        "    180m ──── request",
+        "   412Mi ──── request",
+        "   700Mi ──── limit",
+        "    objective Economy  160m         390Mi           -",
+        "HistoryReady True (Enough): 14 days",
+    ] {
+        assert!(text.contains(said), "{said:?} in\n{text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(text.contains('█'));
+}
+
+#[test]
+fn a_mark_stands_between_the_bars_that_it_lies_between() {
+    let bars = [Bar { from: 1.0, to: 2.0, share: 0.75 }, Bar { from: 2.0, to: 3.0, share: 0.25 }];
+    let text = picture::draw(&bars, Unit::Cores, &[("request", Some(2.5)), ("limit", None)]);
+    let firsts: Vec<_> = text.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert_eq!(firsts, ["1", "2", "2500m", "3"]);
+    assert!(text.lines().next().unwrap().ends_with("75.0 %"));
+}
+
+#[test]
+fn bars_hold_all_samples() {
+    let buckets = histogram((1..1000).map(|i| i as f32));
+    let bars = bars(buckets.buckets(), 2.0);
+    assert_eq!(bars.len(), 12);
+    assert!((bars.iter().map(|bar| bar.share).sum::<f64>() - 1.0).abs() < 1e-6);
+    assert!(bars.windows(2).all(|pair| (pair[0].to - pair[1].from).abs() < 1e-9));
+    assert!(super::bars(Histogram::default().buckets(), 1.0).is_empty());
+}
+
+#[test]
+fn what_is_not_there_yet_is_said() {
+    let mut recommendation = recommendation();
+    recommendation.status = None;
+    let explanation = Explanation {
+        recommendation,
+        learned: Vec::new(),
+        not_learned: Some("there is no checkpoint".to_owned()),
+    };
+    let text = explanation.text();
+    assert!(text.contains("Nothing is recommended yet"));
+    assert!(text.contains("is not shown: there is no checkpoint"));
+}
