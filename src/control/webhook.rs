@@ -18,3 +18,5 @@ pub mod registration;
 pub mod review;
 pub mod rotation;
 pub mod server;
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ pub mod plumb;
 pub mod pods;
 pub mod process;
 pub mod prometheus;
+pub mod recommended;
 pub mod suite;
 pub mod tls;
 pub mod wait;

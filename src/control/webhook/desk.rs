@@ -10,7 +10,7 @@ use super::lookup::{self, Found};
 use super::review::{self, NoReview};
 use crate::admit::{self, Verdict};
 use crate::cluster::index::{ObjectKey, Owner};
-use crate::cluster::{Connection, Live, custom};
+use crate::cluster::{Connection, Index, Live, custom};
 use crate::control::metrics::{Admission, Metrics};
 use crate::units::Timestamp;
 
@@ -80,36 +80,47 @@ impl Desk {
         }
         let begin = Instant::now();
         loop {
-            match self.look(&review.namespace, &pod) {
-                Look::Done(verdict) => return verdict,
-                Look::Soon if begin.elapsed() < OWNER_WAIT => tokio::time::sleep(OWNER_POLL).await,
-                Look::Soon => return Err("owner_unknown"),
+            let judgement = judge(&self.live.index(), &review.namespace, &pod, (self.clock)());
+            match judgement {
+                Judgement::Verdict(verdict) => return Ok(verdict),
+                Judgement::Leave(reason) => return Err(reason),
+                Judgement::Soon if begin.elapsed() < OWNER_WAIT => tokio::time::sleep(OWNER_POLL).await,
+                Judgement::Soon => return Err("owner_unknown"),
+                Judgement::Ask(pod, owner) => {
+                    // Where too many are asked for already, this one waits for its next pod.
+                    drop(self.ask.try_send((pod, owner)));
+                    return Err("owner_asked_for");
+                }
             }
-        }
-    }
-
-    fn look(&self, namespace: &str, pod: &admit::Pod) -> Look {
-        let index = self.live.index();
-        match lookup::find(&index, namespace, pod) {
-            Found::Recommendation(name, written) => {
-                let advice = lookup::advice(&name, written);
-                let bounds = lookup::bounds(&index, namespace);
-                Look::Done(Ok(admit::admit(pod, &advice, &bounds, (self.clock)())))
-            }
-            Found::Soon => Look::Soon,
-            Found::Ask(pod, owner) => {
-                // Where too many are asked for already, this one waits for its next pod.
-                drop(self.ask.try_send((pod, owner)));
-                Look::Done(Err("owner_asked_for"))
-            }
-            Found::Nothing(reason) => Look::Done(Err(reason)),
         }
     }
 }
 
-enum Look {
-    Done(Result<Verdict, &'static str>),
+/// What the index makes of a pod.
+#[derive(Debug)]
+pub enum Judgement {
+    /// There is a recommendation for it.
+    Verdict(Verdict),
+    /// It stays as it is, and why.
+    Leave(&'static str),
+    /// Its owner is so young that the index does not know it yet.
     Soon,
+    /// Its owner is of a kind that has to be asked for first.
+    Ask(ObjectKey, Arc<Owner>),
+}
+
+/// What becomes of a pod of that namespace.
+#[must_use]
+pub fn judge(index: &Index, namespace: &str, pod: &admit::Pod, now: Timestamp) -> Judgement {
+    match lookup::find(index, namespace, pod) {
+        Found::Recommendation(name, written) => {
+            let advice = lookup::advice(&name, written);
+            Judgement::Verdict(admit::admit(pod, &advice, &lookup::bounds(index, namespace), now))
+        }
+        Found::Soon => Judgement::Soon,
+        Found::Ask(pod, owner) => Judgement::Ask(pod, owner),
+        Found::Nothing(reason) => Judgement::Leave(reason),
+    }
 }
 
 /// An answer of a kind's owner holds for so long; then its next pod has it asked for again.

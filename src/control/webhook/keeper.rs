@@ -126,7 +126,7 @@ impl Keeper {
         loop {
             match self.turn().await {
                 Ok(()) if trouble.take().is_some() => {
-                    tracing::info!("the webhook's certificates are in order again")
+                    tracing::info!("the webhook's certificates are in order again");
                 }
                 Ok(()) => {}
                 Err(error) => {

@@ -89,7 +89,7 @@ pub fn read(body: &[u8]) -> Result<Review<'_>, NoReview> {
 /// Reads the pod of a review; `None` where it is none.
 #[must_use]
 pub fn pod(raw: &RawValue) -> Option<Pod> {
-    serde_json::from_str(raw.get()).ok()
+    Pod::read(raw.get())
 }
 
 #[derive(Serialize)]
@@ -161,7 +161,7 @@ mod tests {
     fn what_cannot_be_answered_is_said_so() {
         for (body, expected) in [
             ("", NoReview::Shape),
-            ("[]", NoReview::NoUid),
+            ("[]", NoReview::Shape),
             ("7", NoReview::Shape),
             ("{}", NoReview::NoUid),
             (r#"{"request": {}}"#, NoReview::NoUid),

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connections::{Budget, Connections, Place, Share};
 use super::desk::Desk;
+use super::keeper::Shown;
 use crate::control::metrics::Reason;
 
 /// Where the API server posts its reviews.
@@ -47,6 +48,15 @@ struct Service {
     desk: Arc<Desk>,
     connections: Arc<Connections>,
     budget: Arc<Budget>,
+}
+
+/// How connections are secured: TLS 1.2 and 1.3, with the certificate that is shown at the time.
+#[must_use]
+pub fn tls(shown: &Arc<Shown>) -> Arc<rustls::ServerConfig> {
+    let resolver: Arc<dyn rustls::server::ResolvesServerCert> = Arc::<Shown>::clone(shown);
+    let mut config = rustls::ServerConfig::builder().with_no_client_auth().with_cert_resolver(resolver);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Arc::new(config)
 }
 
 /// Serves until `stop`, then finishes what has begun.
