@@ -141,7 +141,7 @@ async fn malformed_reviews(door: &Door, namespace: &str) -> Result<()> {
     let whole = review(namespace).to_string();
     // Cut off anywhere: no review, and said so.
     for end in (0..whole.len()).step_by(7) {
-        let (status, text) = door.post(&mut client, whole[..end].as_bytes().to_vec()).await?;
+        let (status, text) = door.post(&mut client, whole.as_bytes()[..end].to_vec()).await?;
         ensure!(status == 400, "{status} {text} to {}", &whole[..end]);
     }
     for (member, value) in [

@@ -11,6 +11,7 @@ mod admission;
 mod admission_under_attack;
 mod crash_loop;
 mod crds;
+mod dashboard;
 mod ending;
 mod fleet;
 mod history;
@@ -58,6 +59,7 @@ fn test() -> ExitCode {
         admission_under_attack::trials(&suite),
         crash_loop::trials(&suite),
         crds::trials(&suite),
+        dashboard::trials(&suite),
         ending::trials(&suite),
         fleet::trials(&suite),
         history::trials(&suite),
