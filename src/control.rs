@@ -9,6 +9,7 @@ pub mod events;
 pub mod history;
 pub mod http;
 pub mod keeper;
+pub mod kills;
 pub mod lease;
 pub mod metrics;
 pub mod naming;

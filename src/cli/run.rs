@@ -30,6 +30,7 @@ use crate::control::metrics::Metrics;
 use crate::control::publish::Publisher;
 use crate::control::recommender::{Options, Recommender};
 use crate::report::prices::Prices;
+use crate::sources::prometheus::{Prometheus, PrometheusOptions};
 
 /// How long what has begun may take to finish when we are told to stop.
 const FINISH: Duration = Duration::from_secs(10);
@@ -46,6 +47,8 @@ pub(crate) struct Args {
     prices: Prices,
     #[command(flatten)]
     logs: LogOptions,
+    #[command(flatten)]
+    prometheus: PrometheusOptions,
     /// What this process does, of all that plumb does; the rest is then for other processes
     #[arg(long, value_enum, value_name = "ROLE,...", value_delimiter = ',', env = "PLUMB_ROLES")]
     #[arg(default_values_t = Role::ALL)]
@@ -81,6 +84,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     anyhow::ensure!(args.interval.seconds > 0, "--interval must be longer than 0");
     anyhow::ensure!(args.checkpoint_interval.seconds > 0, "--checkpoint-interval must be longer than 0");
     args.logs.start();
+    let prometheus = Prometheus::open(&args.prometheus)?;
     let connection = Connection::open(&args.connection).await?;
     let (listener, address) = http::bind(args.listen)
         .await
@@ -91,9 +95,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         listen = address.to_string(),
         interval = args.interval.to_string(),
         roles = Role::names(&args.roles),
+        prometheus = prometheus.as_ref().map(Prometheus::url),
         "started"
     );
-    Process::start(&args, connection, listener).run().await
+    Process::start(&args, connection, prometheus, listener).run().await
 }
 
 /// All that runs.
@@ -111,6 +116,7 @@ struct Process {
 /// What every role is given.
 struct Ground {
     connection: Connection,
+    prometheus: Option<Prometheus>,
     live: Arc<Live>,
     metrics: Arc<Metrics>,
     events: Arc<Events>,
@@ -119,7 +125,12 @@ struct Ground {
 }
 
 impl Process {
-    fn start(args: &Args, connection: Connection, listener: tokio::net::TcpListener) -> Self {
+    fn start(
+        args: &Args,
+        connection: Connection,
+        prometheus: Option<Prometheus>,
+        listener: tokio::net::TcpListener,
+    ) -> Self {
         let mut process = Self {
             stop: CancellationToken::new(),
             end: CancellationToken::new(),
@@ -134,6 +145,7 @@ impl Process {
             events: Arc::new(Events::new(&connection, identity.clone())),
             publisher: Publisher::new(connection.clone(), Arc::clone(&metrics), args.writes_per_second),
             connection,
+            prometheus,
             live,
             metrics,
             identity,
@@ -170,6 +182,7 @@ impl Process {
         let recommender = Recommender {
             connection: ground.connection.clone(),
             live: Arc::clone(&ground.live),
+            prometheus: ground.prometheus.clone(),
             metrics: Arc::clone(&ground.metrics),
             publisher: Arc::clone(&ground.publisher),
             events: Arc::clone(&ground.events),
