@@ -14,6 +14,7 @@ mod fleet;
 mod history;
 mod metrics;
 mod oom_kill;
+mod past;
 mod recommender;
 mod recommender_on_node;
 mod resize;
@@ -59,6 +60,7 @@ fn test() -> ExitCode {
         history::trials(&suite),
         metrics::trials(&suite),
         oom_kill::trials(&suite),
+        past::trials(&suite),
         recommender::trials(&suite),
         recommender_on_node::trials(&suite),
         resize::trials(&suite),

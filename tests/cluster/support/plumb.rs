@@ -67,6 +67,25 @@ impl<'a> Plumb<'a> {
         self.plane.run.log_text(&self.name)
     }
 
+    /// The id of its process.
+    pub fn pid(&self) -> Result<u32> {
+        self.plane.run.pid(&self.name)
+    }
+
+    /// Ends it without a word (SIGKILL). Answers what it has logged.
+    pub fn kill(self) -> Result<String> {
+        tokio::task::block_in_place(|| self.plane.run.kill(&self.name))?;
+        Ok(self.log())
+    }
+
+    /// One number of its page /metrics, by what its line begins with; 0 where there is none.
+    pub async fn metric(&self, start: &str) -> Result<f64> {
+        let page = self.page("/metrics").await?.1;
+        let line = page.lines().find(|line| line.starts_with(start));
+        let value = line.and_then(|line| line.rsplit(' ').next());
+        Ok(value.map_or(Ok(0.0), str::parse)?)
+    }
+
     /// Asks it to stop, and waits for that.
     pub fn stop(self) -> Result<String> {
         tokio::task::block_in_place(|| self.plane.run.stop(&self.name))?;

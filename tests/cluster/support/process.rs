@@ -129,6 +129,24 @@ impl Run {
         stop_child(&mut running.child)
     }
 
+    /// Ends one process without a word to it; it may then be started again under its name.
+    pub fn kill(&self, name: &str) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = state.running.iter().position(|running| running.name == name);
+        let mut running = state.running.remove(place.with_context(|| format!("{name} does not run"))?);
+        drop(state);
+        running.child.kill()?;
+        running.child.wait()?;
+        Ok(())
+    }
+
+    /// The id of a process.
+    pub fn pid(&self, name: &str) -> Result<u32> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = state.running.iter().find(|running| running.name == name);
+        Ok(running.with_context(|| format!("{name} does not run"))?.child.id())
+    }
+
     /// All that a process has written so far.
     pub fn log_text(&self, name: &str) -> String {
         fs::read(self.log(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
