@@ -5,6 +5,7 @@
 mod backtest;
 mod config;
 mod crds;
+mod dashboard;
 mod demo;
 mod doctor;
 mod explain;
@@ -33,6 +34,8 @@ enum Command {
     Backtest(backtest::Args),
     /// Print the custom resource definitions, to be applied with kubectl
     Crds(crds::Args),
+    /// Show the cluster's recommendations in a browser, served on this machine
+    Dashboard(dashboard::Args),
     /// See plumb at work on a generated fleet or a trace of your own; needs no cluster
     Demo(demo::Args),
     /// Check that all is there that plumb needs, and say what to do where it is not
@@ -84,6 +87,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Backtest(args) => backtest::run(&args),
         Command::Crds(args) => crds::run(&args),
+        Command::Dashboard(args) => block_on(dashboard::run(args)),
         Command::Demo(args) => demo::run(&args),
         Command::Doctor(args) => block_on(interruptible(doctor::run(args))),
         Command::Explain(args) => block_on(interruptible(explain::run(args))),

@@ -5,7 +5,9 @@
 pub mod book;
 pub mod checkpoint;
 pub mod compose;
+pub mod dashboard;
 pub mod events;
+pub mod explain;
 pub mod history;
 pub mod http;
 pub mod keeper;

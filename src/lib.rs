@@ -5,6 +5,7 @@
 //! - [`model`]: what was seen -> what is needed
 //! - [`policy`]: need + rules -> recommendation
 //! - [`actuate`]: recommendation + what is in force -> what to do now
+//! - [`admit`]: pod + recommendation -> what it is given when it is created
 //! - [`replay`]: simulated time over a trace, and its scores
 //! - [`api`]: the custom resources, as types
 //! - [`cluster`]: the cluster, reduced to the facts that plumb uses
@@ -15,6 +16,7 @@
 //! - [`clock`]: the one place that reads a clock
 
 pub mod actuate;
+pub mod admit;
 pub mod api;
 pub mod cli;
 pub mod clock;

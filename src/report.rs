@@ -3,6 +3,7 @@
 //! Pure: values in, text out.
 
 pub mod backtest;
+pub mod dashboard;
 pub mod demo;
 pub mod explain;
 pub mod findings;

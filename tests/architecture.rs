@@ -14,24 +14,28 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("model", &["units"]),
     ("policy", &["model", "units"]),
     ("actuate", &["policy", "model", "units"]),
+    ("admit", &["policy", "units"]),
     ("replay", &["actuate", "policy", "model", "units"]),
     ("api", &["units"]),
     ("cluster", &["api", "units"]),
     ("sources", &["cluster", "api", "units"]),
     ("report", &["sources", "cluster", "api", "replay", "actuate", "policy", "model", "units"]),
     ("clock", &["units"]),
-    ("control", &["clock", "report", "sources", "cluster", "api", "actuate", "policy", "model", "units"]),
+    (
+        "control",
+        &["clock", "report", "sources", "cluster", "api", "admit", "actuate", "policy", "model", "units"],
+    ),
     (
         "cli",
         &[
-            "control", "clock", "report", "sources", "cluster", "api", "replay", "actuate", "policy",
-            "model", "units",
+            "control", "clock", "report", "sources", "cluster", "api", "replay", "admit", "actuate",
+            "policy", "model", "units",
         ],
     ),
 ];
 
 /// Rooms that compute only.
-const PURE: &[&str] = &["units", "model", "policy", "actuate", "replay"];
+const PURE: &[&str] = &["units", "model", "policy", "actuate", "admit", "replay"];
 
 /// What a pure room may not name, and what that would let in.
 const FORBIDDEN: &[(&str, &str)] = &[

@@ -22,6 +22,7 @@ use crate::cluster::watch::News;
 use crate::cluster::{Connection, ConnectionOptions, Live};
 use crate::control::book::Book;
 use crate::control::checkpoint::{Checkpoints, Place, Shard};
+use crate::control::dashboard::{self, Dashboard};
 use crate::control::events::Events;
 use crate::control::http::{self, Pages};
 use crate::control::keeper::Keeper;
@@ -60,6 +61,9 @@ pub(crate) struct Args {
     /// Where /healthz, /readyz and /metrics are served
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:9797", env = "PLUMB_LISTEN")]
     listen: SocketAddr,
+    /// Serve the dashboard here too, on a loopback address: `kubectl port-forward` leads to it [default: not at all]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "PLUMB_DASHBOARD")]
+    dashboard: Option<SocketAddr>,
     /// Leave out the gauges of each container's targets, of which a large cluster has many
     #[arg(long, env = "PLUMB_NO_CONTAINER_METRICS")]
     no_container_metrics: bool,
@@ -98,7 +102,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         prometheus = prometheus.as_ref().map(Prometheus::url),
         "started"
     );
-    Process::start(&args, connection, prometheus, listener).run().await
+    let dashboard = match args.dashboard {
+        Some(address) => Some(dashboard::bind(address).await?),
+        None => None,
+    };
+    let process = Process::start(&args, connection.clone(), prometheus, listener);
+    if let Some(listener) = dashboard {
+        process.show(Dashboard::new(connection, checkpoint_place(&args), args.prices), listener);
+    }
+    process.run().await
 }
 
 /// All that runs.
@@ -199,6 +211,16 @@ impl Process {
         self.loops.spawn(recommender.run(news, self.stop.clone()));
     }
 
+    fn show(&self, dashboard: Arc<Dashboard>, listener: tokio::net::TcpListener) {
+        let end = self.end.clone();
+        // The tracker is closed, which only means that it can be waited for: it still takes tasks.
+        self.rest.spawn(async move {
+            if let Err(error) = dashboard.serve(listener, end).await {
+                tracing::error!(error = error.to_string(), "cannot serve the dashboard any more");
+            }
+        });
+    }
+
     fn serve(&self, ground: &Ground, listener: tokio::net::TcpListener) {
         let pages = pages(&ground.metrics, &ground.live, &self.leaderships, &self.stop);
         let end = self.end.clone();
@@ -244,13 +266,16 @@ impl Process {
     }
 }
 
-fn keeper(args: &Args, connection: &Connection) -> Keeper {
-    // Beside the Lease: whoever holds it writes them.
-    let place = match &args.checkpoint {
+/// ConfigMaps are beside the Lease: whoever holds it writes them.
+fn checkpoint_place(args: &Args) -> Place {
+    match &args.checkpoint {
         Place::ConfigMaps(None) => Place::ConfigMaps(args.lease_namespace.clone()),
         place => place.clone(),
-    };
-    let checkpoints = Checkpoints::open(&place, connection, Shard::default());
+    }
+}
+
+fn keeper(args: &Args, connection: &Connection) -> Keeper {
+    let checkpoints = Checkpoints::open(&checkpoint_place(args), connection, Shard::default());
     Keeper::new(checkpoints, Duration::from_secs(args.checkpoint_interval.seconds))
 }
 

@@ -16,8 +16,8 @@ use super::table::Table;
 use crate::api::{
     Amount, ContainerKind, ContainerRecommendation, Mode, Recommendation, RecommendationStatus, Resources,
 };
-use crate::model::Histogram;
-use crate::units::{Bytes, Cores, MIB};
+use crate::model::{Recent, Series};
+use crate::units::{Bytes, Cores, MIB, Timestamp};
 
 /// Everything that is said of one workload.
 #[derive(Clone, Debug, Serialize)]
@@ -42,8 +42,41 @@ pub struct Learned {
     pub cpu: Vec<Bar>,
     /// The same of memory, in bytes.
     pub memory: Vec<Bar>,
+    /// The last day, where anything was seen in it.
+    pub day: Option<Day>,
     /// What would change the answer.
     pub what_if: Vec<WhatIf>,
+}
+
+/// The highest usage of each half hour of the last day, oldest first; `None` where none was seen.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Day {
+    /// When the last of the half hours ends.
+    pub end: Timestamp,
+    /// Cores.
+    pub cpu: Vec<Option<f64>>,
+    /// Bytes.
+    pub memory: Vec<Option<f64>>,
+}
+
+impl Day {
+    fn of(series: &Series) -> Option<Self> {
+        const HALF_HOUR: i64 = 1800;
+        let newest = series.newest()?.0.div_euclid(HALF_HOUR);
+        let ordered = |recent: &Recent, scale: f64| {
+            let mut halves: Vec<_> =
+                recent.by_half_hour().map(|level| level.map(|level| f64::from(level) * scale)).collect();
+            // By hour of the day; the half hour after the newest is the oldest.
+            let day = i64::try_from(halves.len()).unwrap_or(i64::MAX).max(1);
+            let oldest = usize::try_from((newest + 1).rem_euclid(day)).unwrap_or(0);
+            halves.rotate_left(oldest);
+            halves
+        };
+        let (cpu, memory) =
+            (ordered(series.cpu().recent(), 1.0), ordered(series.memory().recent(), MIB as f64));
+        Some(Self { end: Timestamp((newest + 1) * HALF_HOUR), cpu, memory })
+    }
 }
 
 /// What would be recommended if something were otherwise.
@@ -61,13 +94,14 @@ pub struct WhatIf {
 }
 
 impl Learned {
-    /// From the histograms of CPU in cores, and of memory in mebibytes.
+    /// From the history of one container.
     #[must_use]
-    pub fn of(name: &str, cpu: &Histogram, memory: &Histogram, what_if: Vec<WhatIf>) -> Self {
+    pub fn of(name: &str, series: &Series, what_if: Vec<WhatIf>) -> Self {
         Self {
             name: name.to_owned(),
-            cpu: bars(cpu.buckets(), 1.0),
-            memory: bars(memory.buckets(), MIB as f64),
+            cpu: bars(series.cpu().histogram().buckets(), 1.0),
+            memory: bars(series.memory().histogram().buckets(), MIB as f64),
+            day: Day::of(series),
             what_if,
         }
     }
@@ -83,7 +117,7 @@ impl Explanation {
             text.push_str(&self.container(container));
         }
         if let Some(why) = &self.not_learned {
-            let _infallible = write!(text, "\nWhat was learned is not shown: {}\n", wrapped(why, 2, 31));
+            let _infallible = write!(text, "\nNot all is shown: {}\n", wrapped(why, 2, 18));
         }
         text.push_str(&conditions(&status));
         text

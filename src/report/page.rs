@@ -1,6 +1,6 @@
 //! A backtest as one page: self-contained, without script, for light and dark, for wide and narrow screens.
 
-mod axis;
+pub(super) mod axis;
 mod bars;
 mod course;
 pub(super) mod html;

@@ -360,7 +360,7 @@ async fn explained(context: &Context) -> Result<()> {
     let reader = context.account("reader", false, rules).await?;
     let text = context.plumb_as(&reader.kubeconfig, &own).await?.ok()?;
     ensure!(
-        text.contains("  Why\n") && text.contains("What was learned is not shown: cannot read"),
+        text.contains("  Why\n") && text.contains("Not all is shown: cannot read"),
         "{text}"
     );
     let unknown = context.plumb(&["explain", "deploy/none", "-n", &context.namespace]).await?;

@@ -9,6 +9,7 @@
 
 mod crash_loop;
 mod crds;
+mod dashboard;
 mod ending;
 mod fleet;
 mod history;
@@ -55,6 +56,7 @@ fn test() -> ExitCode {
     let trials = [
         crash_loop::trials(&suite),
         crds::trials(&suite),
+        dashboard::trials(&suite),
         ending::trials(&suite),
         fleet::trials(&suite),
         history::trials(&suite),

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::model::{Histogram, Model};
 
 fn recommendation() -> Recommendation {
     serde_json::from_value(json!({
@@ -25,16 +26,20 @@ fn recommendation() -> Recommendation {
     .unwrap()
 }
 
-fn histogram(values: impl Iterator<Item = f32>) -> Histogram {
-    let mut histogram = Histogram::default();
-    values.for_each(|value| histogram.add(value, 0, 86_400));
-    histogram
+/// Four days of a sample a minute; usage rises with the hour of the day.
+fn series() -> Series {
+    let (mut series, model) = (Series::default(), Model::default());
+    for minute in 0..4 * 1440_i64 {
+        let at = Timestamp(1_700_006_400 + minute * 60);
+        let hour = (minute % 1440) as f64 / 60.0;
+        series.add_cpu(at, Cores(0.1 + 0.01 * hour), 0.0, None, &model).unwrap();
+        series.add_memory(at, Bytes::from_f64(3e8 + 1e6 * hour), None, &model).unwrap();
+    }
+    series
 }
 
 #[test]
 fn a_person_reads_sizes_reasons_pictures_and_alternatives() {
-    let cpu = histogram((0..100).map(|i| 0.1 + 0.001 * i as f32));
-    let memory = histogram((0..100).map(|i| 300.0 + i as f32));
     let economy = WhatIf {
         change: "objective Economy".to_owned(),
         cpu_request: Some(Cores(0.16)),
@@ -43,7 +48,7 @@ fn a_person_reads_sizes_reasons_pictures_and_alternatives() {
     };
     let explanation = Explanation {
         recommendation: recommendation(),
-        learned: vec![Learned::of("app", &cpu, &memory, vec![economy])],
+        learned: vec![Learned::of("app", &series(), vec![economy])],
         not_learned: None,
     };
     let text = explanation.text();
@@ -78,8 +83,9 @@ fn a_mark_stands_between_the_bars_that_it_lies_between() {
 
 #[test]
 fn bars_hold_all_samples() {
-    let buckets = histogram((1..1000).map(|i| i as f32));
-    let bars = bars(buckets.buckets(), 2.0);
+    let mut histogram = Histogram::default();
+    (1..1000).for_each(|value| histogram.add(value as f32, 0, 86_400));
+    let bars = bars(histogram.buckets(), 2.0);
     assert_eq!(bars.len(), 12);
     assert!((bars.iter().map(|bar| bar.share).sum::<f64>() - 1.0).abs() < 1e-6);
     assert!(bars.windows(2).all(|pair| (pair[0].to - pair[1].from).abs() < 1e-9));
@@ -97,5 +103,17 @@ fn what_is_not_there_yet_is_said() {
     };
     let text = explanation.text();
     assert!(text.contains("Nothing is recommended yet"));
-    assert!(text.contains("is not shown: there is no checkpoint"));
+    assert!(text.contains("Not all is shown: there is no checkpoint"));
+}
+
+#[test]
+fn the_last_day_is_in_order() {
+    let day = Day::of(&series()).unwrap();
+    assert_eq!(day.end, Timestamp(1_700_006_400 + 4 * 86_400));
+    assert_eq!(day.cpu.len(), 48);
+    let cpu: Vec<_> = day.cpu.iter().map(|level| level.unwrap()).collect();
+    assert!(cpu.windows(2).all(|pair| pair[0] < pair[1]), "{cpu:?}");
+    assert!((cpu[0] - 0.105).abs() < 0.005 && (cpu[47] - 0.34).abs() < 0.01, "{cpu:?}");
+    assert!(day.memory.iter().all(Option::is_some));
+    assert_eq!(Day::of(&Series::default()), None);
 }

@@ -3,12 +3,12 @@
 use crate::units::Bytes;
 
 /// Round steps from 0 up to `max` or just above, three to five of them.
-pub(super) fn steps(max: f64) -> Vec<f64> {
+pub(in crate::report) fn steps(max: f64) -> Vec<f64> {
     stepped(max, 1.0)
 }
 
 /// The same, but round in binary units: 500Mi, 1Gi, 2Gi.
-pub(super) fn byte_steps(max: f64) -> Vec<f64> {
+pub(in crate::report) fn byte_steps(max: f64) -> Vec<f64> {
     let mut unit = 1.0;
     while max / 4.0 > unit * 1000.0 {
         unit *= 1024.0;
@@ -71,7 +71,7 @@ pub(super) fn share(value: f64) -> String {
 }
 
 /// Cores as Kubernetes writes them, but finer below ten thousandths.
-pub(super) fn cores(value: f64) -> String {
+pub(in crate::report) fn cores(value: f64) -> String {
     if value >= 1.0 {
         trimmed(value, 2)
     } else if value > 0.0 {
@@ -83,7 +83,7 @@ pub(super) fn cores(value: f64) -> String {
 }
 
 /// Bytes as Kubernetes writes them.
-pub(super) fn bytes(value: f64) -> String {
+pub(in crate::report) fn bytes(value: f64) -> String {
     const GIB: f64 = (1_u64 << 30) as f64;
     if value >= 10.0 * GIB {
         format!("{}Gi", trimmed(value / GIB, 1))

@@ -24,6 +24,20 @@ impl Html {
         html
     }
 
+    /// Begins a page that a server sends, with the style sheet and the policy of what may be loaded beside it.
+    pub(in crate::report) fn served(title: &str) -> Self {
+        let mut html = Self { text: String::new(), pictures: 0 };
+        html.put(format_args!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n\
+             <link rel=\"stylesheet\" href=\"/style.css\">\n<link rel=\"icon\" href=\"data:,\">\n<title>"
+        ));
+        html.text(title);
+        html.put(format_args!("</title>\n</head>\n<body>\n"));
+        html
+    }
+
     /// Ends it.
     pub(in crate::report) fn end(mut self) -> String {
         self.text.push_str("</body>\n</html>\n");
@@ -55,7 +69,7 @@ impl Html {
     }
 
     /// Begins a picture with this name and description, for who has it read out; `attributes` are our own.
-    pub(super) fn picture(&mut self, attributes: &str, title: &str, description: &str) {
+    pub(in crate::report) fn picture(&mut self, attributes: &str, title: &str, description: &str) {
         let id = self.pictures;
         self.pictures += 1;
         self.put(format_args!(

@@ -128,6 +128,17 @@ deb() {
 # As root, apt would hand this to a user who may not write here.
 fetch() { apt-get download -qq -o APT::Sandbox::User=root "$1"; }
 
+# A browser to look at pages with; the only part that is installed, as it cannot be unpacked and run.
+browser() {
+    for program in chromium chromium-browser google-chrome; do
+        if command -v "$program" > /dev/null; then return 0; fi
+    done
+    say "installing Debian's chromium"
+    { apt-get install -y -qq --no-install-recommends chromium ||
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }; } >&2 ||
+        die "chromium could not be installed: the dashboard is tested in it"
+}
+
 # Two builds of a part at once would do the same work twice; of different parts they may go on side by side.
 lock() {
     mkdir -p "$out/stamps"
@@ -136,11 +147,11 @@ lock() {
     flock --nonblock 9 || { say "waiting for another build of $1"; flock 9; }
 }
 
-[ $# -gt 0 ] || set -- kubernetes load runtime deb metrics-server kwok
+[ $# -gt 0 ] || set -- kubernetes load runtime deb metrics-server kwok browser
 for part in "$@"; do
     if [ "$part" = kubernetes ]; then lock "$part-$KUBERNETES"; else lock "$part"; fi
     case $part in
-    kubernetes | runtime | kwok | load | deb) "$part" ;;
+    kubernetes | runtime | kwok | load | deb | browser) "$part" ;;
     metrics-server) metrics_server ;;
     *) die "unknown part $part" ;;
     esac

@@ -1,0 +1,150 @@
+//! A pod as an admission review carries it, read in part: what is not named here is not looked at.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+
+/// A pod that is about to be created.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Pod {
+    /// Names, labels, owners.
+    #[serde(default)]
+    pub metadata: Metadata,
+    /// What is asked for.
+    #[serde(default)]
+    pub spec: Spec,
+}
+
+/// Names, labels, owners.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Metadata {
+    /// Empty where the API server makes the name.
+    #[serde(deserialize_with = "or_none")]
+    pub name: String,
+    /// Labels.
+    #[serde(deserialize_with = "or_none")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    #[serde(deserialize_with = "or_none")]
+    pub annotations: BTreeMap<String, String>,
+    /// Who made it.
+    #[serde(deserialize_with = "or_none")]
+    pub owner_references: Vec<OwnerReference>,
+}
+
+/// One who made it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OwnerReference {
+    /// Group and version.
+    pub api_version: String,
+    /// Kind.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    /// Unique id.
+    pub uid: String,
+    /// It controls the pod, where others only own it.
+    #[serde(deserialize_with = "or_none")]
+    pub controller: bool,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Spec {
+    /// The containers.
+    #[serde(deserialize_with = "or_none")]
+    pub containers: Vec<Container>,
+    /// What runs before them, or, with restart policy Always, beside them.
+    #[serde(deserialize_with = "or_none")]
+    pub init_containers: Vec<Container>,
+    /// What the pod as a whole asks for.
+    #[serde(deserialize_with = "or_none")]
+    pub resources: Resources,
+}
+
+/// What kind of container it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// One of the pod's containers.
+    #[default]
+    Container,
+    /// Runs to its end before the others start.
+    Init,
+    /// An init container that keeps running beside the others.
+    Sidecar,
+}
+
+impl Spec {
+    /// Init containers and sidecars in their order, then the containers, each with its place in its own list.
+    pub fn all(&self) -> impl Iterator<Item = (usize, &Container, Kind)> {
+        let init = self.init_containers.iter().enumerate().map(|(index, container)| {
+            let sidecar = container.restart_policy.as_deref() == Some("Always");
+            (index, container, if sidecar { Kind::Sidecar } else { Kind::Init })
+        });
+        init.chain(self.containers.iter().enumerate().map(|(i, container)| (i, container, Kind::Container)))
+    }
+}
+
+/// One container.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Container {
+    /// Name, unique in the pod.
+    pub name: String,
+    /// Requests and limits; `None` where the field is not there at all.
+    pub resources: Option<Resources>,
+    /// Always: an init container that is a sidecar.
+    pub restart_policy: Option<String>,
+}
+
+/// Requests and limits, as text.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Resources {
+    /// What is reserved.
+    #[serde(deserialize_with = "or_none")]
+    pub requests: BTreeMap<String, RawAmount>,
+    /// What may not be passed.
+    #[serde(deserialize_with = "or_none")]
+    pub limits: BTreeMap<String, RawAmount>,
+}
+
+impl Resources {
+    /// True where nothing is stated.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.limits.is_empty()
+    }
+}
+
+/// A quantity as it was written: as text, or as a whole number.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
+pub struct RawAmount(pub String);
+
+impl<'de> Deserialize<'de> for RawAmount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Text(String),
+            Whole(u64),
+        }
+        Ok(match Either::deserialize(deserializer)? {
+            Either::Text(text) => Self(text),
+            Either::Whole(number) => Self(number.to_string()),
+        })
+    }
+}
+
+/// Go writes what is empty as null in places.
+fn or_none<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

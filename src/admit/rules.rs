@@ -1,0 +1,135 @@
+//! What is wanted of one container, and the limits that follow from it by the policy's rules.
+//!
+//! The requests come from the recommendation; limits follow from the pod's own ones, since a new pod's template may
+//! say other than the pods that the recommendation was made from.
+
+use super::bounds::{Bounds, Range};
+use super::figures::Figures;
+use super::pod::Kind;
+use crate::policy::{Class, CpuLimitRule, MemoryLimitRule};
+
+/// How limits follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct LimitRules {
+    /// What becomes of the CPU limit.
+    pub cpu: CpuLimitRule,
+    /// What becomes of the memory limit.
+    pub memory: MemoryLimitRule,
+    /// Whether a container without a memory limit gets one.
+    pub add_memory: bool,
+    /// Memory only ever grows.
+    pub keep_memory: bool,
+}
+
+/// What is wanted of one container. `None`: it stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Want {
+    /// Its kind.
+    pub kind: Kind,
+    /// CPU request, in thousandths of a core.
+    pub cpu: Option<u64>,
+    /// Memory request, in bytes.
+    pub memory: Option<u64>,
+    /// Memory limit that follows the tail of the usage, in bytes.
+    pub memory_limit: Option<u64>,
+    /// How limits follow.
+    pub rules: LimitRules,
+}
+
+impl Want {
+    /// True where its memory request and limit are to be the same.
+    pub(super) fn ties_memory(&self, class: Class) -> bool {
+        self.rules.memory == MemoryLimitRule::Equal || self.stays_guaranteed(class)
+    }
+
+    /// In a Guaranteed pod limits equal requests, unless the policy wants one removed and so lets the class go.
+    pub(super) fn stays_guaranteed(&self, class: Class) -> bool {
+        class == Class::Guaranteed
+            && self.rules.cpu != CpuLimitRule::Remove
+            && self.rules.memory != MemoryLimitRule::Remove
+    }
+}
+
+/// The figures of a container of a pod of that class.
+pub(super) fn apply(own: &Figures, want: &Want, class: Class, bounds: &Bounds) -> Figures {
+    let mut want = *want;
+    // What a LimitRange or a quota asks for cannot be left out.
+    if want.rules.cpu == CpuLimitRule::Remove && bounds.needs_cpu_limit() {
+        want.rules.cpu = CpuLimitRule::Keep;
+    }
+    if want.rules.memory == MemoryLimitRule::Remove && bounds.needs_memory_limit() {
+        want.rules.memory = MemoryLimitRule::Keep;
+    }
+    let mut new = *own;
+    if let Some(request) = want.cpu {
+        let range = &bounds.container.cpu;
+        let request = range.clamp(request);
+        let limit = cpu_limit(own, request, &want, class).map(|limit| range.clamp(limit).max(request));
+        let follows = want.rules.cpu == CpuLimitRule::Ratio;
+        (new.cpu_request, new.cpu_limit) = within_ratio(request, limit, range, follows);
+    }
+    if let Some(request) = want.memory {
+        let range = &bounds.container.memory;
+        let request = range.clamp(memory_request(own, request, &want, class));
+        let limit = memory_limit(own, request, &want, class).map(|limit| range.clamp(limit).max(request));
+        let follows = want.rules.memory == MemoryLimitRule::Ratio;
+        (new.memory_request, new.memory_limit) = within_ratio(request, limit, range, follows);
+    }
+    new
+}
+
+/// Where a LimitRange finds the limit too far above its request: a limit that follows the request comes down to it;
+/// any other draws the request up, as to lower it could kill.
+fn within_ratio(
+    request: u64,
+    limit: Option<u64>,
+    range: &Range,
+    follows: bool,
+) -> (Option<u64>, Option<u64>) {
+    match limit {
+        Some(limit) if follows => (Some(request), Some(limit.min(range.limit_over(request)).max(request))),
+        Some(limit) => (Some(request.max(range.request_under(limit).min(limit))), Some(limit)),
+        None => (Some(request), None),
+    }
+}
+
+fn cpu_limit(own: &Figures, request: u64, want: &Want, class: Class) -> Option<u64> {
+    if want.rules.cpu == CpuLimitRule::Equal || want.stays_guaranteed(class) {
+        return Some(request);
+    }
+    let limit = own.cpu_limit?;
+    match want.rules.cpu {
+        CpuLimitRule::Remove => None,
+        CpuLimitRule::Ratio => Some(scaled(limit, own.cpu_request, request)),
+        CpuLimitRule::Keep | CpuLimitRule::Equal => Some(limit),
+    }
+}
+
+fn memory_request(own: &Figures, request: u64, want: &Want, class: Class) -> u64 {
+    // Tied, both follow the tail: also where the recommendation was made for pods in which they were not.
+    let tail = want.memory_limit.filter(|_| want.ties_memory(class)).unwrap_or(0);
+    let floor = own.memory_request.filter(|_| want.rules.keep_memory).unwrap_or(0);
+    request.max(tail).max(floor)
+}
+
+fn memory_limit(own: &Figures, request: u64, want: &Want, class: Class) -> Option<u64> {
+    if want.ties_memory(class) {
+        return Some(request);
+    }
+    let limit = match (want.rules.memory, own.memory_limit) {
+        (MemoryLimitRule::Tail, None) if want.rules.add_memory => want.memory_limit?,
+        (MemoryLimitRule::Remove, _) | (_, None) => return None,
+        (MemoryLimitRule::Tail, Some(own)) => want.memory_limit.unwrap_or(own),
+        (MemoryLimitRule::Ratio, Some(limit)) => scaled(limit, own.memory_request, request),
+        (MemoryLimitRule::Keep | MemoryLimitRule::Equal, Some(own)) => own,
+    };
+    let floor = own.memory_limit.filter(|_| want.rules.keep_memory).unwrap_or(0);
+    Some(limit.max(floor))
+}
+
+/// The limit that has to the new request the ratio that it had to the old one, rounded up.
+fn scaled(limit: u64, old: Option<u64>, new: u64) -> u64 {
+    let Some(old) = old.filter(|old| *old > 0) else { return limit.max(new) };
+    let exact = (u128::from(limit) * u128::from(new)).div_ceil(u128::from(old));
+    u64::try_from(exact).unwrap_or(u64::MAX).max(new)
+}

@@ -1,0 +1,386 @@
+#![allow(clippy::needless_pass_by_value, reason = "a json! that is made for the call")]
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::policy::{CpuLimitRule, MemoryLimitRule};
+use crate::units::{MIB, Quantity};
+
+const NOW: Timestamp = Timestamp(1_800_000_000);
+
+fn pod(value: Value) -> Pod {
+    serde_json::from_value(value).unwrap()
+}
+
+fn want(cpu: u64, memory: u64, limit: u64) -> Want {
+    Want { cpu: Some(cpu), memory: Some(memory * MIB), memory_limit: Some(limit * MIB), ..Want::default() }
+}
+
+fn advice<'a>(wants: &[(&'a str, Want)]) -> Advice<'a> {
+    Advice { recommendation: "deployment-web", wants: wants.to_vec() }
+}
+
+/// The pod after the patch, by the patch's own words.
+fn patched(object: &Value, operations: &[Operation]) -> Value {
+    let mut object = object.clone();
+    let patch: json_patch::Patch = serde_json::from_value(json!(operations)).unwrap();
+    json_patch::patch(&mut object, &patch).unwrap();
+    object
+}
+
+fn stamped(object: &Value, wants: &[(&str, Want)], bounds: &Bounds) -> Value {
+    match admit(&pod(object.clone()), &advice(wants), bounds, NOW) {
+        Verdict::Stamp(operations) => patched(object, &operations),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn one(resources: Value) -> Value {
+    json!({"metadata": {"name": "web-1"}, "spec": {"containers": [{"name": "app", "resources": resources}]}})
+}
+
+fn resources(object: &Value) -> &Value {
+    &object["spec"]["containers"][0]["resources"]
+}
+
+#[test]
+fn requests_follow_the_recommendation_and_limits_their_rules() {
+    let own = json!({"requests": {"cpu": "500m", "memory": "1Gi", "example.com/gpu": "1"},
+                     "limits": {"cpu": "1", "memory": "2Gi", "example.com/gpu": "1"}});
+    for (cpu, memory, limits) in [
+        (CpuLimitRule::Keep, MemoryLimitRule::Tail, json!({"cpu": "1", "memory": "400Mi"})),
+        (CpuLimitRule::Keep, MemoryLimitRule::Keep, json!({"cpu": "1", "memory": "2Gi"})),
+        (CpuLimitRule::Ratio, MemoryLimitRule::Ratio, json!({"cpu": "360m", "memory": "600Mi"})),
+        (CpuLimitRule::Equal, MemoryLimitRule::Tail, json!({"cpu": "180m", "memory": "400Mi"})),
+        (CpuLimitRule::Remove, MemoryLimitRule::Remove, json!({})),
+    ] {
+        let rules = LimitRules { cpu, memory, ..LimitRules::default() };
+        let want = Want { rules, ..want(180, 300, 400) };
+        let found = stamped(&one(own.clone()), &[("app", want)], &Bounds::default());
+        let mut limits = limits;
+        limits["example.com/gpu"] = json!("1");
+        let expected =
+            json!({"requests": {"cpu": "180m", "memory": "300Mi", "example.com/gpu": "1"}, "limits": limits});
+        assert_eq!(resources(&found), &expected, "{cpu:?} {memory:?}");
+    }
+    // Tied, both follow the tail.
+    let rules = LimitRules { memory: MemoryLimitRule::Equal, ..LimitRules::default() };
+    let found = stamped(&one(own), &[("app", Want { rules, ..want(180, 300, 400) })], &Bounds::default());
+    assert_eq!(resources(&found)["requests"]["memory"], "400Mi");
+    assert_eq!(resources(&found)["limits"]["memory"], "400Mi");
+}
+
+#[test]
+fn a_limit_below_the_new_request_is_raised_and_none_is_added_unasked() {
+    let own = json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "200m"}});
+    let found = stamped(&one(own.clone()), &[("app", want(300, 100, 150))], &Bounds::default());
+    let expected = json!({"requests": {"cpu": "300m", "memory": "100Mi"}, "limits": {"cpu": "300m"}});
+    assert_eq!(resources(&found), &expected);
+    let rules = LimitRules { add_memory: true, ..LimitRules::default() };
+    let found = stamped(&one(own), &[("app", Want { rules, ..want(300, 100, 150) })], &Bounds::default());
+    assert_eq!(resources(&found)["limits"], json!({"cpu": "300m", "memory": "150Mi"}));
+}
+
+/// The API server takes the limit for a request that is left out; without the limit it would be forgotten.
+#[test]
+fn a_request_that_its_limit_implied_outlives_the_limit() {
+    let own = json!({"limits": {"memory": "895Mi"}});
+    let rules = LimitRules { memory: MemoryLimitRule::Remove, keep_memory: true, ..LimitRules::default() };
+    let keep = Want { memory: Some(MIB), rules, ..Want::default() };
+    let found = stamped(&one(own), &[("app", keep)], &Bounds::default());
+    assert_eq!(resources(&found), &json!({"requests": {"memory": "895Mi"}}));
+}
+
+#[test]
+fn a_container_without_resources_gets_them() {
+    for object in [
+        json!({"metadata": {}, "spec": {"containers": [{"name": "app"}]}}),
+        json!({"metadata": {"annotations": null}, "spec": {"containers": [{"name": "app", "resources": null}], "initContainers": null}}),
+        json!({"metadata": {"annotations": {"a": "b"}}, "spec": {"containers": [{"name": "app", "resources": {"requests": null}}]}}),
+    ] {
+        let found = stamped(&object, &[("app", want(100, 64, 128))], &Bounds::default());
+        assert_eq!(resources(&found)["requests"], json!({"cpu": "100m", "memory": "64Mi"}), "{object}");
+        assert!(found["metadata"]["annotations"][ANNOTATION].is_string());
+    }
+}
+
+#[test]
+fn a_guaranteed_pod_stays_guaranteed() {
+    let own = json!({"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}});
+    let found = stamped(&one(own.clone()), &[("app", want(180, 300, 400))], &Bounds::default());
+    let tied = json!({"cpu": "180m", "memory": "400Mi"});
+    assert_eq!(resources(&found), &json!({"requests": tied, "limits": tied}));
+    // Unless the policy wants a limit gone.
+    let rules = LimitRules { cpu: CpuLimitRule::Remove, ..LimitRules::default() };
+    let found = stamped(&one(own), &[("app", Want { rules, ..want(180, 300, 400) })], &Bounds::default());
+    let expected = json!({"requests": {"cpu": "180m", "memory": "300Mi"}, "limits": {"memory": "400Mi"}});
+    assert_eq!(resources(&found), &expected);
+}
+
+#[test]
+fn a_burstable_pod_does_not_become_guaranteed_by_chance() {
+    let own =
+        json!({"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "180m", "memory": "1Gi"}});
+    let found = stamped(&one(own), &[("app", want(180, 400, 400))], &Bounds::default());
+    let expected =
+        json!({"requests": {"cpu": "180m", "memory": "400Mi"}, "limits": {"cpu": "181m", "memory": "400Mi"}});
+    assert_eq!(resources(&found), &expected);
+}
+
+#[test]
+fn init_containers_and_sidecars_are_sized_and_strangers_are_not() {
+    let object = json!({"metadata": {}, "spec": {
+        "initContainers": [
+            {"name": "setup", "resources": {"requests": {"cpu": "1"}}},
+            {"name": "proxy", "restartPolicy": "Always", "resources": {}},
+            {"name": "injected", "restartPolicy": "Always", "resources": {"requests": {"cpu": "77m"}}},
+        ],
+        "containers": [{"name": "app", "resources": {}}, {"name": "mesh", "resources": {"requests": {"cpu": "66m"}}}],
+    }});
+    let of = |kind, cpu| Want { kind, cpu: Some(cpu), ..Want::default() };
+    let wants = [
+        ("setup", of(Kind::Init, 200)),
+        ("proxy", of(Kind::Sidecar, 30)),
+        ("app", of(Kind::Container, 100)),
+        // It was a container of the pods that were seen, and is a sidecar of this one.
+        ("injected", of(Kind::Container, 999)),
+    ];
+    let found = stamped(&object, &wants, &Bounds::default());
+    let cpu = |list: &str, index: usize| found["spec"][list][index]["resources"]["requests"]["cpu"].clone();
+    assert_eq!(
+        [cpu("initContainers", 0), cpu("initContainers", 1), cpu("initContainers", 2)],
+        ["200m", "30m", "77m"]
+    );
+    assert_eq!([cpu("containers", 0), cpu("containers", 1)], ["100m", "66m"]);
+    let stamp = Stamp::read(found["metadata"]["annotations"][ANNOTATION].as_str().unwrap()).unwrap();
+    assert_eq!(stamp.recommendation, "deployment-web");
+    assert_eq!(stamp.time(), Some(NOW));
+    assert_eq!(stamp.containers.keys().collect::<Vec<_>>(), ["app", "proxy", "setup"]);
+    assert_eq!(
+        stamp.containers["app"].requests,
+        StampedAmounts { cpu: Some("100m".to_owned()), memory: None }
+    );
+}
+
+#[test]
+fn what_is_in_doubt_stays_as_it_is() {
+    let leave = |object: Value, wants: &[(&str, Want)]| match admit(
+        &pod(object),
+        &advice(wants),
+        &Bounds::default(),
+        NOW,
+    ) {
+        Verdict::Leave(reason) => reason,
+        other => panic!("{other:?}"),
+    };
+    let app = [("app", want(100, 64, 128))];
+    assert_eq!(leave(one(json!({})), &[("other", want(1, 1, 1))]), Reason::NothingWanted);
+    assert_eq!(leave(one(json!({})), &[("app", Want::default())]), Reason::NothingWanted);
+    assert_eq!(leave(one(json!({"requests": {"cpu": "lots"}})), &app), Reason::BadQuantity);
+    assert_eq!(leave(one(json!({"requests": {"memory": "-1"}})), &app), Reason::BadQuantity);
+    let mut whole = one(json!({}));
+    whole["spec"]["resources"] = json!({"requests": {"cpu": "1"}});
+    assert_eq!(leave(whole, &app), Reason::PodResources);
+    let mut mirror = one(json!({}));
+    mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
+    assert_eq!(leave(mirror, &app), Reason::Mirror);
+    let mut full = one(json!({}));
+    full["metadata"]["annotations"] = json!({"a": "x".repeat(200_000)});
+    assert_eq!(leave(full, &app), Reason::Annotations);
+}
+
+#[test]
+fn a_limit_range_is_respected() {
+    let cpu = Range { least: Some(50), most: Some(400), ..Range::default() };
+    let bounds = Bounds { container: Extent { cpu, memory: Range::default() }, ..Bounds::default() };
+    let own = json!({"requests": {"cpu": "100m"}, "limits": {"cpu": "200m"}});
+    let of = |cpu| [("app", Want { cpu: Some(cpu), ..Want::default() })];
+    assert_eq!(resources(&stamped(&one(own.clone()), &of(10), &bounds))["requests"]["cpu"], "50m");
+    let most = stamped(&one(own.clone()), &of(9000), &bounds);
+    assert_eq!(resources(&most), &json!({"requests": {"cpu": "400m"}, "limits": {"cpu": "400m"}}));
+    // A limit that must be there stays.
+    let rules = LimitRules { cpu: CpuLimitRule::Remove, ..LimitRules::default() };
+    let remove = [("app", Want { cpu: Some(70), rules, ..Want::default() })];
+    assert_eq!(resources(&stamped(&one(own.clone()), &remove, &bounds))["limits"]["cpu"], "200m");
+    let ratio = Range { ratio: Some(2000), ..Range::default() };
+    let bounds = Bounds { container: Extent { cpu: ratio, memory: Range::default() }, ..Bounds::default() };
+    assert_eq!(resources(&stamped(&one(own.clone()), &of(50), &bounds))["requests"]["cpu"], "100m");
+    // What a pod may have together cannot be met by one container alone.
+    let pod_most = Extent { cpu: Range { most: Some(300), ..Range::default() }, ..Extent::default() };
+    let bounds = Bounds { pod: pod_most, ..Bounds::default() };
+    let verdict = admit(&pod(one(own)), &advice(&of(350)), &bounds, NOW);
+    assert_eq!(verdict, Verdict::Leave(Reason::LimitRange));
+}
+
+#[test]
+fn growth_that_a_quota_has_no_room_for_is_left_out() {
+    let own = json!({"requests": {"cpu": "100m", "memory": "100Mi"}});
+    let left = Left { cpu_requests: Some(150), ..Left::default() };
+    let bounds = Bounds { left, ..Bounds::default() };
+    let found = stamped(&one(own.clone()), &[("app", want(200, 64, 128))], &bounds);
+    assert_eq!(resources(&found)["requests"], json!({"cpu": "100m", "memory": "64Mi"}));
+    // A pod that shrinks is never held, also where nothing is left at all.
+    let none = Bounds { left: Left { cpu_requests: Some(0), ..Left::default() }, ..Bounds::default() };
+    let found = stamped(&one(own), &[("app", want(50, 64, 128))], &none);
+    assert_eq!(resources(&found)["requests"], json!({"cpu": "50m", "memory": "64Mi"}));
+}
+
+#[test]
+fn a_stamped_pod_is_stamped_once() {
+    let object = one(json!({"requests": {"cpu": "100m"}}));
+    let wants = [("app", want(180, 300, 400))];
+    let found = stamped(&object, &wants, &Bounds::default());
+    let later = Timestamp(NOW.0 + 5);
+    assert_eq!(admit(&pod(found.clone()), &advice(&wants), &Bounds::default(), later), Verdict::Stamped);
+    // Another webhook has put its own figure there.
+    let mut undone = found.clone();
+    undone["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!("2");
+    let Verdict::Stamp(operations) = admit(&pod(undone.clone()), &advice(&wants), &Bounds::default(), NOW)
+    else {
+        panic!("left");
+    };
+    assert_eq!(patched(&undone, &operations), found);
+    // A note from elsewhere, such as a copied pod's, does not pass for ours.
+    let mut copied = object;
+    copied["metadata"]["annotations"] = json!({ANNOTATION: "{\"recommendation\": 7"});
+    assert_eq!(resources(&stamped(&copied, &wants, &Bounds::default()))["requests"]["cpu"], "180m");
+}
+
+#[test]
+fn memory_that_may_not_shrink_does_not() {
+    let own = json!({"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}});
+    let rules = LimitRules { keep_memory: true, ..LimitRules::default() };
+    let keep = Want { rules, ..want(100, 300, 400) };
+    let found = stamped(&one(own), &[("app", keep)], &Bounds::default());
+    assert_eq!(resources(&found)["requests"]["memory"], "1Gi");
+    assert_eq!(resources(&found)["limits"]["memory"], "2Gi");
+}
+
+fn rules() -> impl Strategy<Value = LimitRules> {
+    use MemoryLimitRule as M;
+    let cpu = prop::sample::select(vec![
+        CpuLimitRule::Keep,
+        CpuLimitRule::Ratio,
+        CpuLimitRule::Remove,
+        CpuLimitRule::Equal,
+    ]);
+    let memory = prop::sample::select(vec![M::Tail, M::Equal, M::Ratio, M::Keep, M::Remove]);
+    (cpu, memory, any::<bool>(), any::<bool>()).prop_map(|(cpu, memory, add_memory, keep_memory)| {
+        LimitRules { cpu, memory, add_memory, keep_memory }
+    })
+}
+
+fn wants() -> impl Strategy<Value = Want> {
+    let kind = prop::sample::select(vec![Kind::Container, Kind::Init, Kind::Sidecar]);
+    let figure = || prop::option::of(1_u64..5000);
+    (kind, figure(), figure(), figure(), rules()).prop_map(|(kind, cpu, memory, limit, rules)| Want {
+        kind,
+        cpu,
+        memory: memory.map(|m| m * MIB / 3),
+        memory_limit: limit.map(|m| m * MIB / 3),
+        rules,
+    })
+}
+
+/// A pair of request and limit as the API server lets it pass.
+fn pair(unit: &'static str) -> impl Strategy<Value = (Option<String>, Option<String>)> {
+    (prop::option::of(1_u64..4000), prop::option::of(0_u64..4000)).prop_map(move |(request, above)| {
+        let limit = above.map(|above| request.unwrap_or(1) + above);
+        (request.map(|r| format!("{r}{unit}")), limit.map(|l| format!("{l}{unit}")))
+    })
+}
+
+fn container(name: &'static str) -> impl Strategy<Value = Value> {
+    (pair("m"), pair("Mi"), any::<bool>(), any::<bool>()).prop_map(move |(cpu, memory, sidecar, tied)| {
+        let mut resources = json!({"requests": {}, "limits": {}});
+        for (resource, (request, limit)) in [("cpu", cpu), ("memory", memory)] {
+            let request = if tied { limit.clone() } else { request };
+            if let Some(request) = request {
+                resources["requests"][resource] = json!(request);
+            }
+            if let Some(limit) = limit {
+                resources["limits"][resource] = json!(limit);
+            }
+        }
+        let mut container = json!({"name": name, "resources": resources});
+        if sidecar {
+            container["restartPolicy"] = json!("Always");
+        }
+        container
+    })
+}
+
+fn pods() -> impl Strategy<Value = Value> {
+    (container("app"), container("two"), container("init")).prop_map(|(app, two, init)| {
+        let mut containers = [app, two];
+        for container in &mut containers {
+            container.as_object_mut().unwrap().remove("restartPolicy");
+        }
+        json!({"metadata": {"name": "p"}, "spec": {"containers": containers, "initContainers": [init]}})
+    })
+}
+
+fn range(unit: u64) -> impl Strategy<Value = Range> {
+    let figure =
+        move |from: u64, to: u64| prop::option::weighted(0.3, (from..to).prop_map(move |v| v * unit));
+    (figure(1, 500), figure(500, 9000), figure(1, 500), prop::option::weighted(0.3, 1000_u64..9000))
+        .prop_map(|(least, most, default_limit, ratio)| Range { least, most, default_limit, ratio })
+}
+
+fn bounds() -> impl Strategy<Value = Bounds> {
+    let extent = || (range(1), range(MIB)).prop_map(|(cpu, memory)| Extent { cpu, memory });
+    let left = |unit: u64| prop::option::weighted(0.2, (0_u64..9000).prop_map(move |v| v * unit));
+    let left = (left(1), left(1), left(MIB), left(MIB)).prop_map(
+        |(cpu_requests, cpu_limits, memory_requests, memory_limits)| Left {
+            cpu_requests,
+            cpu_limits,
+            memory_requests,
+            memory_limits,
+        },
+    );
+    (extent(), extent(), left).prop_map(|(container, pod, left)| Bounds { container, pod, left })
+}
+
+fn quantity(value: &Value) -> Option<Quantity> {
+    value.as_str().map(|text| text.parse().unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// What comes out is a pod that the API server takes, and coming again changes nothing.
+    #[test]
+    fn stamping_is_valid_and_idempotent(object in pods(), a in wants(), b in wants(), c in wants(), bounds in bounds()) {
+        let wants = [("app", a), ("two", b), ("init", c), ("gone", a)];
+        let advice = advice(&wants);
+        let verdict = admit(&pod(object.clone()), &advice, &bounds, NOW);
+        let Verdict::Stamp(operations) = verdict else { return Ok(()) };
+        let found = patched(&object, &operations);
+        let spec = &found["spec"];
+        let containers = spec["containers"].as_array().unwrap().iter();
+        for container in containers.chain(spec["initContainers"].as_array().unwrap()) {
+            let resources = &container["resources"];
+            for resource in ["cpu", "memory"] {
+                let (request, limit) = (quantity(&resources["requests"][resource]), quantity(&resources["limits"][resource]));
+                if let (Some(request), Some(limit)) = (request, limit) {
+                    prop_assert!(request <= limit, "{found}");
+                }
+                prop_assert!(request.is_none_or(|request| !request.is_negative()));
+            }
+        }
+        let own = pod(object.clone());
+        let new = pod(found.clone());
+        let class = |pod: &Pod| {
+            let all: Vec<_> = pod.spec.all().map(|(_, c, _)| Figures::of(&c.resources).unwrap()).collect();
+            class::class(&all.iter())
+        };
+        let by_rule = wants.iter().any(|(_, w)| w.rules.cpu == CpuLimitRule::Remove || w.rules.memory == MemoryLimitRule::Remove);
+        if class(&own) == crate::policy::Class::Guaranteed && !by_rule {
+            prop_assert_eq!(class(&new), crate::policy::Class::Guaranteed);
+        }
+        let later = Timestamp(NOW.0 + 9);
+        let again = admit(&new, &advice, &bounds, later);
+        prop_assert_eq!(again, Verdict::Stamped, "{} then {}", object, found);
+    }
+}
