@@ -19,7 +19,9 @@ mod past;
 mod recommender;
 mod recommender_on_node;
 mod resize;
+mod scale;
 mod scan;
+mod sources;
 mod support;
 mod webhook;
 
@@ -66,7 +68,9 @@ fn test() -> ExitCode {
         recommender::trials(&suite),
         recommender_on_node::trials(&suite),
         resize::trials(&suite),
+        scale::trials(&suite),
         scan::trials(&suite),
+        sources::trials(&suite),
         webhook::trials(&suite),
     ];
     suite.main(trials.into_iter().flatten().collect())

@@ -99,7 +99,8 @@ fn list(pods: &[Pod], now: i64) -> String {
         .unwrap();
         for (place, container) in pod.containers.iter().enumerate() {
             let comma = if place > 0 { "," } else { "" };
-            let wave = (now / 15 + (number * 7 + place * 3) as i64).rem_euclid(40);
+            let offset = i64::try_from(number * 7 + place * 3).unwrap_or(0);
+            let wave = (now / 15 + offset).rem_euclid(40);
             let (nano, kibi) = ((20 + wave) * 1_000_000, (40_000 + wave * 500));
             write!(
                 text,
