@@ -20,4 +20,5 @@ pub mod publish;
 pub mod recommender;
 pub mod rules;
 pub mod select;
+pub mod webhook;
 pub mod writer;

@@ -9,6 +9,7 @@ mod config_maps;
 mod folder;
 mod pack;
 mod peek;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use crate::units::Timestamp;
 use self::config_maps::ConfigMaps;
 use self::folder::Folder;
 use self::pack::{Broken, Unpacked};
+use self::store::{Store, Stored};
 
 /// The largest pack. An object of Kubernetes may hold 1 MiB.
 const LARGEST: usize = 900_000;
@@ -164,22 +166,6 @@ pub enum Put {
     Written(usize),
     /// It would be larger than one may be: see [`Checkpoints::spread`].
     TooLarge,
-}
-
-/// Where packs are.
-#[derive(Clone)]
-enum Store {
-    ConfigMaps(Box<ConfigMaps>),
-    Folder(Folder),
-    None,
-}
-
-/// A pack as it is stored.
-struct Stored {
-    name: String,
-    bytes: Vec<u8>,
-    /// It was set aside before, and its name is taken.
-    aside: bool,
 }
 
 /// What the last save or load left of a pack.
@@ -471,49 +457,6 @@ impl Checkpoints {
             next += 1;
         }
         name
-    }
-}
-
-impl Store {
-    async fn list(&self) -> Result<Vec<Stored>, CheckpointError> {
-        match self {
-            Self::ConfigMaps(store) => Ok(store.list().await?),
-            Self::Folder(store) => store.list().await,
-            Self::None => Ok(Vec::new()),
-        }
-    }
-
-    async fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
-        match self {
-            Self::ConfigMaps(store) => Ok(store.write(name, bytes).await?),
-            Self::Folder(store) => store.write(name, bytes).await,
-            Self::None => Ok(()),
-        }
-    }
-
-    async fn remove(&self, name: &str) -> Result<(), CheckpointError> {
-        match self {
-            Self::ConfigMaps(store) => Ok(store.remove(name).await?),
-            Self::Folder(store) => store.remove(name).await,
-            Self::None => Ok(()),
-        }
-    }
-
-    /// Sets a pack aside and answers where it is then.
-    async fn set_aside(&self, name: &str, why: &'static str) -> Result<String, CheckpointError> {
-        match self {
-            Self::ConfigMaps(store) => Ok(store.set_aside(name, why).await?),
-            Self::Folder(store) => store.set_aside(name, why).await,
-            Self::None => Ok(name.to_owned()),
-        }
-    }
-
-    fn place(&self, name: &str) -> String {
-        match self {
-            Self::ConfigMaps(store) => store.place(name),
-            Self::Folder(store) => store.place(name),
-            Self::None => name.to_owned(),
-        }
     }
 }
 

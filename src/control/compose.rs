@@ -50,6 +50,8 @@ pub struct Common<'a> {
 struct Part<'a> {
     shape: &'a ContainerShape,
     rules: ContainerRules,
+    /// As the policy has them, whatever the class of the running pods.
+    limit_rules: api::LimitRules,
     known: Option<Known<'a>>,
     current: ContainerSize,
     need: Estimate,
@@ -113,6 +115,7 @@ fn part<'a>(
 ) -> Part<'a> {
     let known = book.known(&SeriesKey { workload: key.clone(), container: Arc::clone(&shape.name) });
     let mut rules = rules::rules(choice, &shape.name);
+    let limit_rules = rules::limits(&rules.rules);
     let (kept, guaranteed) = policy::keep_class(&rules.rules, rules::class(pod.qos));
     rules.rules = kept;
     let sizes = &shape.sizes;
@@ -127,7 +130,7 @@ fn part<'a>(
     found.reasons.extend(guaranteed);
     let least = rules::bounds(around.limits.container_min);
     policy::limit_range(&mut found, &least, &rules::bounds(around.limits.container_max));
-    Part { shape, rules, known, current, need, found }
+    Part { shape, rules, limit_rules, known, current, need, found }
 }
 
 /// The estimate without what the policy does not size, and without what rests on nothing.
@@ -167,7 +170,7 @@ fn fit_pod(parts: &mut [Part<'_>], replicas: u32, around: &Surroundings) {
 }
 
 fn container(part: &Part<'_>, pod: &Shape) -> ContainerRecommendation {
-    let Part { shape, rules, known, current, need, found } = part;
+    let Part { shape, rules, limit_rules, known, current, need, found } = part;
     // What is not sized stays; what nothing is known of is left out.
     let (cpu, memory) = (need.cpu.is_some() || !rules.cpu, need.limit.is_some() || !rules.memory);
     let target = ContainerSize {
@@ -195,6 +198,7 @@ fn container(part: &Part<'_>, pod: &Shape) -> ContainerRecommendation {
         kind: shape.kind,
         current: resources(current),
         target: resources(&target),
+        limit_rules: *limit_rules,
         lower: amounts(&found.size.lower, false),
         upper: amounts(&found.size.upper, true),
         confidence: words::confidence(found.size.confidence),

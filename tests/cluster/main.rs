@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by them")]
 #![allow(missing_docs, unreachable_pub, clippy::missing_errors_doc, reason = "nobody uses it from outside")]
 
+mod admission;
+mod admission_under_attack;
 mod crash_loop;
 mod crds;
 mod dashboard;
@@ -56,6 +58,8 @@ fn main() -> ExitCode {
 fn test() -> ExitCode {
     let suite = Suite::new().expect("a runtime");
     let trials = [
+        admission::trials(&suite),
+        admission_under_attack::trials(&suite),
         crash_loop::trials(&suite),
         crds::trials(&suite),
         dashboard::trials(&suite),

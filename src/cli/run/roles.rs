@@ -7,16 +7,19 @@ use clap::ValueEnum;
 pub(super) enum Role {
     /// Learns from usage and OOM kills, and writes Recommendations
     Recommender,
+    /// Answers the API server's reviews of new pods, and so gives them their sizes. Any number of processes can
+    Webhook,
 }
 
 impl Role {
     /// What a process does that is told nothing else: everything.
-    pub(super) const ALL: [Self; 1] = [Self::Recommender];
+    pub(super) const ALL: [Self; 2] = [Self::Recommender, Self::Webhook];
 
-    /// The name of the Lease by which one of several processes has this role.
+    /// The name of the Lease by which one of several processes has this role, where only one may.
     pub(super) fn lease(self) -> &'static str {
         match self {
             Self::Recommender => "plumb-recommender",
+            Self::Webhook => "plumb-webhook",
         }
     }
 

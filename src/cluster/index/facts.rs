@@ -320,6 +320,23 @@ pub struct Limits {
     pub container_max: Size,
     /// Of all containers of a pod together, not above.
     pub pod_max: Size,
+    /// Of the same, not below.
+    pub pod_min: Size,
+    /// The limits of a container that states none.
+    pub container_default: Size,
+    /// How far above its request a container's limit may be.
+    pub container_ratio: Ratio,
+    /// The same of a pod.
+    pub pod_ratio: Ratio,
+}
+
+/// A limit in thousandths of its request, at most; `None`: no bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ratio {
+    /// Of CPU.
+    pub cpu: Option<u64>,
+    /// Of memory.
+    pub memory: Option<u64>,
 }
 
 /// What of a namespace's ResourceQuotas is left, the least of each.
@@ -329,4 +346,8 @@ pub struct Quota {
     pub cpu_requests: Option<(u64, u64)>,
     /// The same of memory requests, in bytes.
     pub memory_requests: Option<(u64, u64)>,
+    /// The same of CPU limits, in thousandths of a core.
+    pub cpu_limits: Option<(u64, u64)>,
+    /// The same of memory limits, in bytes.
+    pub memory_limits: Option<(u64, u64)>,
 }

@@ -13,7 +13,7 @@ use kube::{Resource, ResourceExt};
 
 use super::facts::{
     ContainerShape, ControllerFacts, Limits, MemoryEvent, NodeFacts, ObjectKey, Origin, Owner, Phase,
-    PodFacts, Qos, Quota, Shape, Size, Sizes, Uid, stable_hash,
+    PodFacts, Qos, Quota, Ratio, Shape, Size, Sizes, Uid, stable_hash,
 };
 use super::shortages::{shortages, timestamp};
 use super::{Index, Readable, Table, Unreadable, Written};
@@ -313,12 +313,34 @@ fn limits(object: &LimitRange) -> Limits {
             "Container" => {
                 found.container_min = super::merge(found.container_min, size(item.min.as_ref()), u64::max);
                 found.container_max = super::merge(found.container_max, size(item.max.as_ref()), u64::min);
+                let default = size(item.default.as_ref());
+                found.container_default = super::merge(found.container_default, default, u64::min);
+                let ratio = ratio(item.max_limit_request_ratio.as_ref());
+                found.container_ratio = super::narrower(found.container_ratio, ratio);
             }
-            "Pod" => found.pod_max = super::merge(found.pod_max, size(item.max.as_ref()), u64::min),
+            "Pod" => {
+                found.pod_min = super::merge(found.pod_min, size(item.min.as_ref()), u64::max);
+                found.pod_max = super::merge(found.pod_max, size(item.max.as_ref()), u64::min);
+                let ratio = ratio(item.max_limit_request_ratio.as_ref());
+                found.pod_ratio = super::narrower(found.pod_ratio, ratio);
+            }
             _ => {}
         }
     }
     found
+}
+
+fn ratio(quantities: Option<&Quantities>) -> Ratio {
+    let thousandths = |name: &str| {
+        let quantity: crate::units::Quantity = quantities?.get(name)?.0.parse().ok()?;
+        // A thousandth of a part, rounded down: what is at the bound is inside of it.
+        Some((quantity.as_cores().to_milli()).saturating_sub(u64::from(!is_milli(quantity))))
+    };
+    Ratio { cpu: thousandths("cpu"), memory: thousandths("memory") }
+}
+
+fn is_milli(quantity: crate::units::Quantity) -> bool {
+    crate::units::Quantity::from_milli(quantity.as_cores().to_milli()) == quantity
 }
 
 fn quota(object: &ResourceQuota) -> Quota {
@@ -337,6 +359,8 @@ fn quota(object: &ResourceQuota) -> Quota {
     Quota {
         cpu_requests: pair("cpu", |q| Some(q.as_cores().to_milli())),
         memory_requests: pair("memory", |q| q.as_bytes().map(|bytes| bytes.0)),
+        cpu_limits: pair("limits.cpu", |q| Some(q.as_cores().to_milli())),
+        memory_limits: pair("limits.memory", |q| q.as_bytes().map(|bytes| bytes.0)),
     }
 }
 

@@ -120,16 +120,14 @@ impl Run {
         output
     }
 
-    /// Stops one process, which may then be started again under its name.
-    pub fn stop(&self, name: &str) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let place = state.running.iter().position(|running| running.name == name);
-        let mut running = state.running.remove(place.with_context(|| format!("{name} does not run"))?);
-        drop(state);
-        stop_child(&mut running.child)
+    /// The id of a process that runs.
+    pub fn pid(&self, name: &str) -> Result<u32> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = state.running.iter().find(|running| running.name == name);
+        Ok(running.with_context(|| format!("{name} does not run"))?.child.id())
     }
 
-    /// Ends one process without a word to it; it may then be started again under its name.
+    /// Ends one process as if its machine had failed.
     pub fn kill(&self, name: &str) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let place = state.running.iter().position(|running| running.name == name);
@@ -140,11 +138,13 @@ impl Run {
         Ok(())
     }
 
-    /// The id of a process.
-    pub fn pid(&self, name: &str) -> Result<u32> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = state.running.iter().find(|running| running.name == name);
-        Ok(running.with_context(|| format!("{name} does not run"))?.child.id())
+    /// Stops one process, which may then be started again under its name.
+    pub fn stop(&self, name: &str) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let place = state.running.iter().position(|running| running.name == name);
+        let mut running = state.running.remove(place.with_context(|| format!("{name} does not run"))?);
+        drop(state);
+        stop_child(&mut running.child)
     }
 
     /// All that a process has written so far.

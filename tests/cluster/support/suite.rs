@@ -101,7 +101,8 @@ impl Suite {
                     name.chars().map(|c| if c.is_ascii_lowercase() { c } else { '-' }).collect();
                 let context = Context::new(cluster, prefix.trim_matches('-')).await?;
                 let result = tokio::time::timeout(limit(), test(context.clone())).await;
-                let result = result.unwrap_or_else(|_| Err(anyhow!("not done after {} s", limit().as_secs())));
+                let result =
+                    result.unwrap_or_else(|_| Err(anyhow!("not done after {} s", limit().as_secs())));
                 let result = match result {
                     Ok(()) => Ok(()),
                     Err(error) => Err(anyhow!("{error:#}\n\n{}", context.describe().await)),
