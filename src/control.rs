@@ -11,6 +11,7 @@ pub mod explain;
 pub mod history;
 pub mod http;
 pub mod keeper;
+pub mod kills;
 pub mod lease;
 pub mod metrics;
 pub mod naming;

@@ -33,6 +33,7 @@ use crate::control::metrics::Metrics;
 use crate::control::publish::Publisher;
 use crate::control::recommender::{Options, Recommender};
 use crate::report::prices::Prices;
+use crate::sources::prometheus::{Prometheus, PrometheusOptions};
 
 /// How long what has begun may take to finish when we are told to stop.
 const FINISH: Duration = Duration::from_secs(10);
@@ -49,6 +50,8 @@ pub(crate) struct Args {
     prices: Prices,
     #[command(flatten)]
     logs: LogOptions,
+    #[command(flatten)]
+    prometheus: PrometheusOptions,
     /// What this process does, of all that plumb does; the rest is then for other processes
     #[arg(long, value_enum, value_name = "ROLE,...", value_delimiter = ',', env = "PLUMB_ROLES")]
     #[arg(default_values_t = Role::ALL)]
@@ -96,6 +99,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     anyhow::ensure!(args.interval.seconds > 0, "--interval must be longer than 0");
     anyhow::ensure!(args.checkpoint_interval.seconds > 0, "--checkpoint-interval must be longer than 0");
     args.logs.start();
+    let prometheus = Prometheus::open(&args.prometheus)?;
     let connection = Connection::open(&args.connection).await?;
     let (listener, address) = http::bind(args.listen)
         .await
@@ -106,6 +110,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         listen = address.to_string(),
         interval = args.interval.to_string(),
         roles = Role::names(&args.roles),
+        prometheus = prometheus.as_ref().map(Prometheus::url),
         "started"
     );
     let webhook = match args.roles.contains(&Role::Webhook) {
@@ -116,7 +121,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Some(address) => Some(dashboard::bind(address).await?),
         None => None,
     };
-    let process = Process::start(&args, connection.clone(), listener, webhook);
+    let process = Process::start(&args, connection.clone(), prometheus, listener, webhook);
     if let Some(listener) = dashboard {
         process.show(Dashboard::new(connection, checkpoint_place(&args), args.prices), listener);
     }
@@ -138,6 +143,7 @@ struct Process {
 /// What every role is given.
 struct Ground {
     connection: Connection,
+    prometheus: Option<Prometheus>,
     live: Arc<Live>,
     metrics: Arc<Metrics>,
     events: Arc<Events>,
@@ -149,6 +155,7 @@ impl Process {
     fn start(
         args: &Args,
         connection: Connection,
+        prometheus: Option<Prometheus>,
         listener: tokio::net::TcpListener,
         webhook: Option<Webhook>,
     ) -> Self {
@@ -166,7 +173,7 @@ impl Process {
         }
         // The webhook alone needs to know neither pods nor nodes.
         if args.roles.iter().any(|role| *role != Role::Webhook) {
-            unready.push(process.work(args, connection, &metrics));
+            unready.push(process.work(args, connection, prometheus, &metrics));
         }
         process.serve(metrics, unready, listener);
         process.loops.close();
@@ -175,13 +182,20 @@ impl Process {
     }
 
     /// Starts the roles that need the whole cluster's state.
-    fn work(&mut self, args: &Args, connection: Connection, metrics: &Arc<Metrics>) -> Unready {
+    fn work(
+        &mut self,
+        args: &Args,
+        connection: Connection,
+        prometheus: Option<Prometheus>,
+        metrics: &Arc<Metrics>,
+    ) -> Unready {
         let (live, news) = Live::start(&connection, clock::now, &self.stop, &self.loops);
         let identity = identity();
         let ground = Ground {
             events: Arc::new(Events::new(&connection, identity.clone())),
             publisher: Publisher::new(connection.clone(), Arc::clone(metrics), args.writes_per_second),
             connection,
+            prometheus,
             live,
             metrics: Arc::clone(metrics),
             identity,
@@ -215,6 +229,7 @@ impl Process {
         let recommender = Recommender {
             connection: ground.connection.clone(),
             live: Arc::clone(&ground.live),
+            prometheus: ground.prometheus.clone(),
             metrics: Arc::clone(&ground.metrics),
             publisher: Arc::clone(&ground.publisher),
             events: Arc::clone(&ground.events),

@@ -103,12 +103,22 @@ pub struct LeanContainerStatus {
     pub resources: LeanResources,
 }
 
-/// A container's state: only its end is of interest.
+/// A container's state: only since when it runs, and its end.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LeanState {
+    /// It runs.
+    pub running: Option<LeanRunning>,
     /// Its end.
     pub terminated: Option<LeanTerminated>,
+}
+
+/// Since when a container runs.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LeanRunning {
+    /// When it was started, RFC 3339.
+    pub started_at: Option<String>,
 }
 
 /// How a container ended.

@@ -241,12 +241,22 @@ fn history(parts: &[Part<'_>], common: &Common<'_>) -> Condition {
         newest.is_some_and(|newest| common.now.seconds_since(newest) > STALE_SECONDS)
     };
     let old = measured(parts).find(stale).filter(|_| common.source_error.is_some());
+    let stale_since = measured(parts)
+        .find(stale)
+        .and_then(|part| Some((&part.shape.name, part.known.and_then(|known| known.series.newest())?)));
     let (status, reason, message) = if let (Some(_), Some(error)) = (unseen, common.source_error) {
         (false, "SourceFailing", format!("usage cannot be read: {error}"))
     } else if let Some(part) = unseen {
         (false, "NoSamples", format!("no usage of container {} was seen yet", part.shape.name))
     } else if let (Some(_), Some(error)) = (old, common.source_error) {
         (false, "Stale", format!("the last figures stand, as usage cannot be read: {error}"))
+    } else if let Some((container, newest)) = stale_since {
+        let since = jiff::Timestamp::from_second(newest.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        (
+            false,
+            "Stale",
+            format!("the last figures stand, as no usage of container {container} was seen since {since}"),
+        )
     } else if confidence(parts) == api::Confidence::Low {
         (false, "Young", "less than a day of history: the figures may still change much".to_owned())
     } else {

@@ -19,10 +19,13 @@ mod fleet;
 mod history;
 mod metrics;
 mod oom_kill;
+mod past;
 mod recommender;
 mod recommender_on_node;
 mod resize;
+mod scale;
 mod scan;
+mod sources;
 mod support;
 mod webhook;
 
@@ -69,10 +72,13 @@ fn test() -> ExitCode {
         history::trials(&suite),
         metrics::trials(&suite),
         oom_kill::trials(&suite),
+        past::trials(&suite),
         recommender::trials(&suite),
         recommender_on_node::trials(&suite),
         resize::trials(&suite),
+        scale::trials(&suite),
         scan::trials(&suite),
+        sources::trials(&suite),
         webhook::trials(&suite),
     ];
     suite.main(trials.into_iter().flatten().collect())

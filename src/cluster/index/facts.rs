@@ -213,8 +213,26 @@ pub struct PodFacts {
     pub phase: Phase,
     /// When the kubelet took it.
     pub started: Option<Timestamp>,
+    /// Containers that were started again, by their place in the shape, and when.
+    pub(super) restarted: Box<[(u8, Timestamp)]>,
     /// The kills and evictions that its status tells of, and that were therefore reported.
     pub(super) told: Box<[u64]>,
+}
+
+impl PodFacts {
+    /// Its container of that name: its place in the shape, and what it is.
+    #[must_use]
+    pub fn container(&self, name: &str) -> Option<(u8, &ContainerShape)> {
+        let place = self.shape.containers.iter().position(|shape| *shape.name == *name)?;
+        Some((u8::try_from(place).ok()?, self.shape.containers.get(place)?))
+    }
+
+    /// When the container at that place of the shape was started last, as far as is known.
+    #[must_use]
+    pub fn container_started(&self, place: u8) -> Option<Timestamp> {
+        let again = self.restarted.iter().find(|(restarted, _)| *restarted == place);
+        again.map(|(_, at)| *at).or(self.started)
+    }
 }
 
 /// Who made a pod: what its workload is found by, also when the pod is gone.

@@ -18,7 +18,7 @@ use super::facts::{
 use super::shortages::{shortages, timestamp};
 use super::{Index, Readable, Table, Unreadable, Written};
 use crate::api::{ClusterVerticalScalingPolicy, ContainerKind, Recommendation, VerticalScalingPolicy};
-use crate::cluster::pods::{self, LeanContainer, LeanPod};
+use crate::cluster::pods::{self, LeanContainer, LeanContainerStatus, LeanPod};
 use crate::units::Timestamp;
 
 /// What one kind's watch does to the index.
@@ -124,13 +124,13 @@ impl Index {
                 _ => Phase::Pending,
             },
             started: status.start_time.as_deref().and_then(timestamp),
+            restarted: restarted(pod),
             told: shortages(pod).iter().map(|shortage| shortage.key).collect(),
         }
     }
 
     fn container(&mut self, container: &LeanContainer, kind: ContainerKind, pod: &LeanPod) -> ContainerShape {
-        let mut statuses = pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
-        let status = statuses.find(|status| status.name == container.name);
+        let status = status(pod, container);
         let sizes = match status {
             Some(status) => Sizes::given(&container.resources, &status.resources),
             None => Sizes::of(&container.resources),
@@ -370,4 +370,20 @@ impl<K: std::hash::Hash + Eq, V> Table<K, V> {
     pub fn missing(&self, name: &'static str) -> Option<&'static str> {
         (!self.synced()).then_some(name)
     }
+}
+
+fn status<'a>(pod: &'a LeanPod, container: &LeanContainer) -> Option<&'a LeanContainerStatus> {
+    let mut statuses = pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
+    statuses.find(|status| status.name == container.name)
+}
+
+/// The containers that run not for the first time, by their place in the shape, and since when.
+fn restarted(pod: &LeanPod) -> Box<[(u8, Timestamp)]> {
+    let containers = pod.spec.containers.iter().chain(&pod.spec.init_containers);
+    let again = containers.enumerate().filter_map(|(place, container)| {
+        let status = status(pod, container).filter(|status| status.restart_count > 0)?;
+        let started = status.state.running.as_ref()?.started_at.as_deref().and_then(timestamp)?;
+        Some((u8::try_from(place).ok()?, started))
+    });
+    again.collect()
 }

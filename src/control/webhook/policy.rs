@@ -231,7 +231,7 @@ impl AdmissionPolicy {
             };
             match turn.await {
                 Ok(()) if trouble.take().is_some() => {
-                    tracing::info!("the admission policy is in order again")
+                    tracing::info!("the admission policy is in order again");
                 }
                 Ok(()) => {}
                 Err(error) => {

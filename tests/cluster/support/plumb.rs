@@ -91,9 +91,23 @@ impl<'a> Plumb<'a> {
         Ok((ticks(11)? + ticks(12)?) / 100.0)
     }
 
-    /// Ends it as if its machine had failed.
-    pub fn kill(self) -> Result<()> {
-        self.plane.run.kill(&self.name)
+    /// Ends it as if its machine had failed. Answers what it has logged.
+    pub fn kill(self) -> Result<String> {
+        tokio::task::block_in_place(|| self.plane.run.kill(&self.name))?;
+        Ok(self.log())
+    }
+
+    /// The id of its process.
+    pub fn pid(&self) -> Result<u32> {
+        self.plane.run.pid(&self.name)
+    }
+
+    /// One number of its page /metrics, by what its line begins with; 0 where there is none.
+    pub async fn metric(&self, start: &str) -> Result<f64> {
+        let page = self.page("/metrics").await?.1;
+        let line = page.lines().find(|line| line.starts_with(start));
+        let value = line.and_then(|line| line.rsplit(' ').next());
+        Ok(value.map_or(Ok(0.0), str::parse)?)
     }
 
     /// Asks it to stop, and waits for that.
