@@ -70,6 +70,10 @@ golden: deps ## write tests/golden/vpa.jsonl anew, with VPA's own Go code
 crds: ## write crds/ anew from src/api
 	cargo run --locked --quiet -- crds --out crds
 
+.PHONY: reference
+reference: ## write docs/policy.md anew from src/api
+	cargo run --locked --quiet -- reference docs
+
 # cargo-deny is built once, into target/.
 $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION): | deps
 	cargo install --quiet --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)

@@ -9,9 +9,12 @@ mod dashboard;
 mod demo;
 mod doctor;
 mod explain;
+mod import;
 mod record;
+mod reference;
 mod run;
 mod scan;
+mod shell;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -20,9 +23,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// What the exit codes mean, at the end of the help.
+const EXIT_CODES: &str = "Exit codes: 0 all is well; 1 it failed, or a check found something; 2 wrong flags or values";
+
 /// Keeps every container in a Kubernetes cluster at the size that it really needs.
 #[derive(Debug, Parser)]
-#[command(name = "plumb", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "plumb", version, about, max_term_width = 100, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,6 +38,8 @@ pub struct Cli {
 enum Command {
     /// Replay recorded usage through sizers and score what they would have set
     Backtest(backtest::Args),
+    /// Print a script that lets a shell complete plumb's words
+    Completions(shell::Completions),
     /// Print the custom resource definitions, to be applied with kubectl
     Crds(crds::Args),
     /// Show the cluster's recommendations in a browser, served on this machine
@@ -42,8 +50,15 @@ enum Command {
     Doctor(doctor::Args),
     /// Say why a workload is recommended what it is, and what would change it
     Explain(explain::Args),
+    /// Turn what another autoscaler was told and has learned into plumb's own: `plumb import vpa`
+    Import(import::Args),
+    /// Write the manual's pages, for man
+    Man(shell::Man),
     /// Write usage from a live cluster as a trace, for `plumb backtest`
     Record(record::Args),
+    /// Write the pages of docs/ that are made from the program
+    #[command(hide = true)]
+    Reference(reference::Args),
     /// Recommend sizes for the workloads that policies select, as Recommendation objects, until stopped
     Run(Box<run::Args>),
     /// Show requests against usage, of every workload, right now
@@ -58,6 +73,8 @@ pub(crate) enum Output {
     Table,
     /// One JSON document
     Json,
+    /// YAML
+    Yaml,
 }
 
 /// Reads the command line, the environment and the file that `--config` names. Where they ask for help or for what is
@@ -86,12 +103,16 @@ pub fn run(cli: Cli) -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Backtest(args) => backtest::run(&args),
+        Command::Completions(args) => shell::completions(&args),
         Command::Crds(args) => crds::run(&args),
         Command::Dashboard(args) => block_on(dashboard::run(args)),
         Command::Demo(args) => demo::run(&args),
         Command::Doctor(args) => block_on(interruptible(doctor::run(args))),
         Command::Explain(args) => block_on(interruptible(explain::run(args))),
+        Command::Import(args) => block_on(interruptible(import::run(args))),
+        Command::Man(args) => shell::man(&args),
         Command::Record(args) => block_on(record::run(args)),
+        Command::Reference(args) => reference::run(&args),
         Command::Run(args) => block_on(run::run(*args)),
         Command::Scan(args) => block_on(interruptible(scan::run(args))),
     }

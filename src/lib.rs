@@ -11,6 +11,7 @@
 //! - [`cluster`]: the cluster, reduced to the facts that plumb uses
 //! - [`sources`]: samples and events in
 //! - [`control`]: the loops that run in a cluster
+//! - [`import`]: what other autoscalers know, as our own
 //! - [`report`]: what people read
 //! - [`cli`]: the command line, one file per verb
 //! - [`clock`]: the one place that reads a clock
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod control;
+pub mod import;
 pub mod model;
 pub mod policy;
 pub mod replay;

@@ -9,6 +9,7 @@ pub mod explain;
 pub mod findings;
 pub mod page;
 pub mod prices;
+pub mod reference;
 pub mod saved;
 pub mod scan;
 pub mod sizes;

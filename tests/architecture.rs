@@ -20,6 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cluster", &["api", "units"]),
     ("sources", &["cluster", "api", "units"]),
     ("report", &["sources", "cluster", "api", "replay", "actuate", "policy", "model", "units"]),
+    ("import", &["api", "model", "units"]),
     ("clock", &["units"]),
     (
         "control",
@@ -28,7 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "control", "clock", "report", "sources", "cluster", "api", "replay", "admit", "actuate",
+            "control", "import", "clock", "report", "sources", "cluster", "api", "replay", "admit", "actuate",
             "policy", "model", "units",
         ],
     ),

@@ -89,6 +89,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             serde_json::to_writer_pretty(&mut stdout, &report::rows(&outcomes))?;
             writeln!(stdout)?;
         }
+        Output::Yaml => write!(stdout, "{}", serde_saphyr::to_string(&report::rows(&outcomes))?)?,
         Output::Table => write!(stdout, "{}", report::table(&outcomes))?,
     }
     Ok(())

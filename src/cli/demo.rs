@@ -53,13 +53,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     write_page(&path, &outcome, &demo)?;
 
     let mut stdout = std::io::stdout().lock();
-    if args.output == Output::Json {
-        serde_json::to_writer_pretty(&mut stdout, &demo)?;
-        writeln!(stdout)?;
-        return Ok(());
+    match args.output {
+        Output::Json => {
+            serde_json::to_writer_pretty(&mut stdout, &demo)?;
+            writeln!(stdout)?;
+        }
+        Output::Yaml => write!(stdout, "{}", serde_saphyr::to_string(&demo)?)?,
+        Output::Table => {
+            let columns = comfy_table::Table::new().width().map_or(report::NARROW, usize::from);
+            writeln!(stdout, "{}", report::whole(&demo, columns))?;
+        }
     }
-    let columns = comfy_table::Table::new().width().map_or(report::NARROW, usize::from);
-    writeln!(stdout, "{}", report::whole(&demo, columns))?;
     Ok(())
 }
 

@@ -43,6 +43,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match args.output {
         Output::Table => write!(stdout, "{}", findings::lines(&found))?,
+        Output::Yaml => write!(stdout, "{}", serde_saphyr::to_string(&found)?)?,
         Output::Json => {
             serde_json::to_writer_pretty(&mut stdout, &found)?;
             writeln!(stdout)?;

@@ -40,6 +40,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match args.output {
         Output::Table => write!(stdout, "{}", explanation.text())?,
+        Output::Yaml => write!(stdout, "{}", serde_saphyr::to_string(&explanation)?)?,
         Output::Json => {
             serde_json::to_writer_pretty(&mut stdout, &explanation)?;
             writeln!(stdout)?;

@@ -4,6 +4,8 @@
 //! is done beside the loop, which has its next turn when that is done. Losing a checkpoint loses no correctness, only
 //! confidence: what goes wrong here is logged, and nothing waits for it.
 
+mod add;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,8 @@ use super::checkpoint::{CheckpointError, Checkpoints, Entry, Problem, Put, Resto
 use crate::cluster::index::WorkloadKey;
 use crate::model::{Series, SeriesId};
 use crate::units::Timestamp;
+
+pub use self::add::{Added, add};
 
 /// What stands between the parts of a key; no name in Kubernetes holds it.
 const BETWEEN: char = '|';

@@ -28,6 +28,8 @@ impl LogOptions {
     /// Begins to log.
     pub(crate) fn start(&self) {
         let terminal = std::io::stderr().is_terminal();
+        // https://no-color.org
+        let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let format = self.log_format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
         // Other crates only warn, and kube not at all: what it would say of a failed request, we say.
         let filter = match self.log.as_str() {
@@ -41,7 +43,7 @@ impl LogOptions {
             .with_writer(std::io::stderr)
             .with_target(false);
         let begun = match format {
-            LogFormat::Text => logs.with_ansi(terminal).try_init(),
+            LogFormat::Text => logs.with_ansi(colours).try_init(),
             LogFormat::Json => logs.json().flatten_event(true).try_init(),
         };
         // Somebody logs already: then so do we, there.
