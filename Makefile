@@ -73,6 +73,10 @@ bench-scan: cluster-parts ## time, queries and Prometheus's memory of a scan of 
 	PLUMB_BIN=$(CURDIR)/target/release/plumb PLUMB_SCAN_PODS=1000 PLUMB_SCAN_DAYS=14 PLUMB_TEST_LIMIT=7200 \
 	    cargo test --locked --test cluster -- a_scan_of_days
 
+.PHONY: bench-webhook
+bench-webhook: cluster-parts ## the admission webhook among 10,000 Recommendations: first answer, memory, reviews/s, latency
+	cargo test --locked --release --test cluster -- --nocapture the_webhook_answers_fast
+
 .PHONY: golden
 golden: deps ## write tests/golden/vpa.jsonl anew, with VPA's own Go code
 	cd benches/peers && go run . golden > $(CURDIR)/tests/golden/vpa.jsonl
