@@ -19,4 +19,5 @@ pub mod publish;
 pub mod recommender;
 pub mod rules;
 pub mod select;
+pub mod updater;
 pub mod writer;

@@ -67,6 +67,14 @@ impl Stepper {
         stepper
     }
 
+    /// This is what is in force: what was asked for was rounded, or somebody else has changed it.
+    pub fn observe(&mut self, in_force: ContainerSize) {
+        if in_force != self.in_force {
+            let Self { changed, asked, .. } = *self;
+            *self = Self { changed, asked, ..Self::new(in_force) };
+        }
+    }
+
     /// What is in force.
     #[must_use]
     pub fn in_force(&self) -> &ContainerSize {

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota};
 use kube::api::PartialObjectMeta;
@@ -44,6 +46,9 @@ const NEEDED: [&str; 11] = [
     "recommendations.plumb.dev",
 ];
 
+/// Needed by the updater only.
+const AUTOSCALERS: &str = "horizontalpodautoscalers.autoscaling";
+
 /// What is answered before the next interval when it changes: what a person has written.
 const CHANGING: [&str; 2] = ["verticalscalingpolicies.plumb.dev", "clusterverticalscalingpolicies.plumb.dev"];
 
@@ -54,6 +59,8 @@ pub struct Live {
     health: Mutex<BTreeMap<&'static str, Health>>,
     /// Told when a policy changed, and when a listing is complete.
     pub changed: Notify,
+    /// Rises with everything that is told.
+    version: AtomicU64,
     clock: fn() -> Timestamp,
 }
 
@@ -82,6 +89,7 @@ impl Live {
             index: Mutex::default(),
             health: Mutex::default(),
             changed: Notify::new(),
+            version: AtomicU64::new(0),
             clock,
         });
         let start = Start { live: &live, connection, stop, tasks, tell: &tell };
@@ -102,6 +110,30 @@ impl Live {
         );
         start.follow::<DeserializeGuard<Recommendation>>("recommendations.plumb.dev");
         (live, news)
+    }
+
+    /// Watches HorizontalPodAutoscalers too: who resizes pods must know what scales by their requests.
+    pub fn watch_autoscalers(
+        self: &Arc<Self>,
+        connection: &Connection,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) {
+        let (tell, _) = mpsc::unbounded_channel();
+        let start = Start { live: self, connection, stop, tasks, tell: &tell };
+        start.follow::<HorizontalPodAutoscaler>(AUTOSCALERS);
+    }
+
+    /// True once it is known which workloads are scaled by what.
+    #[must_use]
+    pub fn knows_autoscalers(&self) -> bool {
+        self.health().get(AUTOSCALERS).is_some_and(|health| health.synced)
+    }
+
+    /// A number that is another one whenever something was told since.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
     }
 
     /// The index. Hold it for as short as it takes: the watches wait.
@@ -224,6 +256,7 @@ where
     Index: Fold<K>,
 {
     let now = (live.clock)();
+    live.version.fetch_add(1, Ordering::Relaxed);
     let mut index = live.index();
     match event {
         Event::Init => Fold::<K>::begin(&mut *index),

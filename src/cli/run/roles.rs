@@ -7,16 +7,19 @@ use clap::ValueEnum;
 pub(super) enum Role {
     /// Learns from usage and OOM kills, and writes Recommendations
     Recommender,
+    /// Resizes the pods that policies in mode Auto select, in place or by eviction
+    Updater,
 }
 
 impl Role {
     /// What a process does that is told nothing else: everything.
-    pub(super) const ALL: [Self; 1] = [Self::Recommender];
+    pub(super) const ALL: [Self; 2] = [Self::Recommender, Self::Updater];
 
     /// The name of the Lease by which one of several processes has this role.
     pub(super) fn lease(self) -> &'static str {
         match self {
             Self::Recommender => "plumb-recommender",
+            Self::Updater => "plumb-updater",
         }
     }
 
