@@ -36,7 +36,7 @@ pub use policy::{
     PolicyTarget, VerticalScalingPolicy, VerticalScalingPolicySpec, WorkloadReference,
 };
 pub use recommendation::{
-    Confidence, ContainerKind, ContainerRecommendation, PolicyReference, Recommendation, RecommendationSpec,
+    Confidence, ContainerKind, ContainerRecommendation, LimitRules, PolicyReference, Recommendation, RecommendationSpec,
     RecommendationStatus, Resources, Summary,
 };
 pub use rules::{

@@ -45,7 +45,7 @@ enum Command {
     /// Write usage from a live cluster as a trace, for `plumb backtest`
     Record(record::Args),
     /// Recommend sizes for the workloads that policies select, as Recommendation objects, until stopped
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Show requests against usage, of every workload, right now
     Scan(scan::Args),
 }
@@ -92,7 +92,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Doctor(args) => block_on(interruptible(doctor::run(args))),
         Command::Explain(args) => block_on(interruptible(explain::run(args))),
         Command::Record(args) => block_on(record::run(args)),
-        Command::Run(args) => block_on(run::run(args)),
+        Command::Run(args) => block_on(run::run(*args)),
         Command::Scan(args) => block_on(interruptible(scan::run(args))),
     }
 }

@@ -7,6 +7,8 @@ pub mod prometheus;
 
 use std::fmt;
 
+use crate::units::{Bytes, Cores, Timestamp};
+
 /// One container of one pod, as its samples name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContainerName {
@@ -16,6 +18,40 @@ pub struct ContainerName {
     pub pod: String,
     /// Name of the container.
     pub container: String,
+}
+
+/// What one container used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// When it was measured: the end of the window of its CPU.
+    pub at: Timestamp,
+    /// CPU, averaged over a window.
+    pub cpu: Option<Cores>,
+    /// The working set of its memory.
+    pub memory: Option<Bytes>,
+    /// The share of the window in which it would have used CPU and got none, 0 to 1: of its scheduling periods those in
+    /// which it was throttled, or of the time that in which all of its tasks waited, whichever is more.
+    pub stalled: f32,
+}
+
+/// Who measured it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The metrics API.
+    MetricsApi,
+    /// Prometheus.
+    Prometheus,
+}
+
+impl Source {
+    /// As metrics and logs name it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::MetricsApi => "metrics-api",
+            Self::Prometheus => "prometheus",
+        }
+    }
 }
 
 impl fmt::Display for ContainerName {

@@ -1,18 +1,30 @@
 //! A pod as an admission review carries it, read in part: what is not named here is not looked at.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A pod that is about to be created.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Pod {
     /// Names, labels, owners.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub metadata: Metadata,
     /// What is asked for.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub spec: Spec,
+}
+
+impl Pod {
+    /// Reads one; `None` where it is none.
+    #[must_use]
+    pub fn read(json: &str) -> Option<Self> {
+        serde_json::from_str::<Object<Self>>(json).ok()?.0
+    }
 }
 
 /// Names, labels, owners.
@@ -29,7 +41,7 @@ pub struct Metadata {
     #[serde(deserialize_with = "or_none")]
     pub annotations: BTreeMap<String, String>,
     /// Who made it.
-    #[serde(deserialize_with = "or_none")]
+    #[serde(deserialize_with = "objects")]
     pub owner_references: Vec<OwnerReference>,
 }
 
@@ -55,13 +67,13 @@ pub struct OwnerReference {
 #[serde(rename_all = "camelCase", default)]
 pub struct Spec {
     /// The containers.
-    #[serde(deserialize_with = "or_none")]
+    #[serde(deserialize_with = "objects")]
     pub containers: Vec<Container>,
     /// What runs before them, or, with restart policy Always, beside them.
-    #[serde(deserialize_with = "or_none")]
+    #[serde(deserialize_with = "objects")]
     pub init_containers: Vec<Container>,
     /// What the pod as a whole asks for.
-    #[serde(deserialize_with = "or_none")]
+    #[serde(deserialize_with = "object")]
     pub resources: Resources,
 }
 
@@ -95,6 +107,7 @@ pub struct Container {
     /// Name, unique in the pod.
     pub name: String,
     /// Requests and limits; `None` where the field is not there at all.
+    #[serde(deserialize_with = "object_or_none")]
     pub resources: Option<Resources>,
     /// Always: an init container that is a sidecar.
     pub restart_policy: Option<String>,
@@ -147,4 +160,58 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A JSON object or null. (serde's own structs are read from an array as well, by the order of their fields, and a
+/// patch into such a place could not be applied.)
+struct Object<T>(Option<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Only<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Only<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(|value| Object(Some(value)))
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+                Ok(Object(None))
+            }
+        }
+
+        deserializer.deserialize_any(Only(PhantomData))
+    }
+}
+
+fn object_or_none<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(Object::deserialize(deserializer)?.0)
+}
+
+fn object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(object_or_none(deserializer)?.unwrap_or_default())
+}
+
+fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let objects: Option<Vec<Object<T>>> = Option::deserialize(deserializer)?;
+    let whole = |object: Object<T>| object.0.ok_or_else(|| de::Error::custom("null in a list of objects"));
+    objects.unwrap_or_default().into_iter().map(whole).collect()
 }

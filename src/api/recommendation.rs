@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, ResourceAmounts, WorkloadReference};
+use super::{CpuLimitRule, MemoryLimitRule, Mode, ResourceAmounts, WorkloadReference};
 
 /// What a Recommendation is about.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -163,6 +163,24 @@ pub enum ContainerKind {
     Sidecar,
 }
 
+/// How the limits of a new pod follow from its own ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitRules {
+    /// What becomes of the CPU limit.
+    #[serde(default)]
+    pub cpu: CpuLimitRule,
+    /// What becomes of the memory limit.
+    #[serde(default)]
+    pub memory: MemoryLimitRule,
+    /// Whether a container without a memory limit is given one.
+    #[serde(default)]
+    pub add_memory: bool,
+    /// Whether memory is never lowered.
+    #[serde(default)]
+    pub keep_memory: bool,
+}
+
 /// What plumb says of one container.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -179,6 +197,9 @@ pub struct ContainerRecommendation {
     /// What it should run with.
     #[serde(default)]
     pub target: Resources,
+    /// How the limits of a new pod follow from its own ones, as the policy says.
+    #[serde(default)]
+    pub limit_rules: LimitRules,
     /// Requests below this are too small.
     #[serde(default)]
     pub lower: ResourceAmounts,

@@ -2,6 +2,7 @@
 
 mod logs;
 mod roles;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use self::logs::LogOptions;
 use self::roles::Role;
+use self::webhook::{Unready, Webhook, WebhookOptions};
 use crate::api::Span;
 use crate::clock;
 use crate::cluster::watch::News;
@@ -32,6 +34,7 @@ use crate::control::publish::Publisher;
 use crate::control::recommender::{Options, Recommender};
 use crate::control::updater::Updater;
 use crate::report::prices::Prices;
+use crate::sources::prometheus::{Prometheus, PrometheusOptions};
 
 /// How long what has begun may take to finish when we are told to stop.
 const FINISH: Duration = Duration::from_secs(10);
@@ -48,6 +51,8 @@ pub(crate) struct Args {
     prices: Prices,
     #[command(flatten)]
     logs: LogOptions,
+    #[command(flatten)]
+    prometheus: PrometheusOptions,
     /// What this process does, of all that plumb does; the rest is then for other processes
     #[arg(long, value_enum, value_name = "ROLE,...", value_delimiter = ',', env = "PLUMB_ROLES")]
     #[arg(default_values_t = Role::ALL)]
@@ -88,12 +93,22 @@ pub(crate) struct Args {
     /// How often it is saved there, where it changed
     #[arg(long, value_name = "SPAN", default_value = "10m", env = "PLUMB_CHECKPOINT_INTERVAL")]
     checkpoint_interval: Span,
+    #[command(flatten)]
+    webhook: WebhookOptions,
+}
+
+impl Args {
+    /// Where the Leases are, and what stands beside them.
+    fn namespace<'a>(&'a self, connection: &'a Connection) -> &'a str {
+        self.lease_namespace.as_deref().unwrap_or(&connection.default_namespace)
+    }
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     anyhow::ensure!(args.interval.seconds > 0, "--interval must be longer than 0");
     anyhow::ensure!(args.checkpoint_interval.seconds > 0, "--checkpoint-interval must be longer than 0");
     args.logs.start();
+    let prometheus = Prometheus::open(&args.prometheus)?;
     let connection = Connection::open(&args.connection).await?;
     let (listener, address) = http::bind(args.listen)
         .await
@@ -104,13 +119,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         listen = address.to_string(),
         interval = args.interval.to_string(),
         roles = Role::names(&args.roles),
+        prometheus = prometheus.as_ref().map(Prometheus::url),
         "started"
     );
+    let webhook = match args.roles.contains(&Role::Webhook) {
+        true => Some(args.webhook.bind(&connection, args.namespace(&connection)).await?),
+        false => None,
+    };
     let dashboard = match args.dashboard {
         Some(address) => Some(dashboard::bind(address).await?),
         None => None,
     };
-    let process = Process::start(&args, connection.clone(), listener);
+    let process = Process::start(&args, connection.clone(), prometheus, listener, webhook);
     if let Some(listener) = dashboard {
         process.show(Dashboard::new(connection, checkpoint_place(&args), args.prices), listener);
     }
@@ -132,6 +152,7 @@ struct Process {
 /// What every role is given.
 struct Ground {
     connection: Connection,
+    prometheus: Option<Prometheus>,
     live: Arc<Live>,
     metrics: Arc<Metrics>,
     events: Arc<Events>,
@@ -140,7 +161,13 @@ struct Ground {
 }
 
 impl Process {
-    fn start(args: &Args, connection: Connection, listener: tokio::net::TcpListener) -> Self {
+    fn start(
+        args: &Args,
+        connection: Connection,
+        prometheus: Option<Prometheus>,
+        listener: tokio::net::TcpListener,
+        webhook: Option<Webhook>,
+    ) -> Self {
         let mut process = Self {
             stop: CancellationToken::new(),
             end: CancellationToken::new(),
@@ -149,38 +176,58 @@ impl Process {
             leaderships: Vec::new(),
         };
         let metrics = Arc::new(Metrics::default());
-        let (live, news) = Live::start(&connection, clock::now, &process.stop, &process.loops);
-        let identity = identity();
-        let ground = Ground {
-            events: Arc::new(Events::new(&connection, identity.clone())),
-            publisher: Publisher::new(connection.clone(), Arc::clone(&metrics), args.writes_per_second),
-            connection,
-            live,
-            metrics,
-            identity,
-        };
-        process.loops.spawn({
-            let (publisher, stop) = (Arc::clone(&ground.publisher), process.stop.clone());
-            async move { publisher.run(&stop).await }
-        });
-        if args.roles.contains(&Role::Recommender) {
-            process.recommend(args, &ground, news);
+        let mut unready = Vec::new();
+        if let Some(webhook) = webhook {
+            unready.push(webhook.start(&connection, &metrics, &process.stop, &process.loops));
         }
-        if args.roles.contains(&Role::Updater) {
-            process.update(args, &ground);
+        // The webhook alone needs to know neither pods nor nodes.
+        if args.roles.iter().any(|role| *role != Role::Webhook) {
+            unready.push(process.work(args, connection, prometheus, &metrics));
         }
-        process.serve(&ground, listener);
+        process.serve(metrics, unready, listener);
         process.loops.close();
         process.rest.close();
         process
     }
 
+    /// Starts the roles that need the whole cluster's state.
+    fn work(
+        &mut self,
+        args: &Args,
+        connection: Connection,
+        prometheus: Option<Prometheus>,
+        metrics: &Arc<Metrics>,
+    ) -> Unready {
+        let (live, news) = Live::start(&connection, clock::now, &self.stop, &self.loops);
+        let identity = identity();
+        let ground = Ground {
+            events: Arc::new(Events::new(&connection, identity.clone())),
+            publisher: Publisher::new(connection.clone(), Arc::clone(metrics), args.writes_per_second),
+            connection,
+            prometheus,
+            live,
+            metrics: Arc::clone(metrics),
+            identity,
+        };
+        self.loops.spawn({
+            let (publisher, stop) = (Arc::clone(&ground.publisher), self.stop.clone());
+            async move { publisher.run(&stop).await }
+        });
+        if args.roles.contains(&Role::Recommender) {
+            self.recommend(args, &ground, news);
+        }
+        if args.roles.contains(&Role::Updater) {
+            self.update(args, &ground);
+        }
+        let live = ground.live;
+        Box::new(move || live.unsynced())
+    }
+
     /// Begins to stand for the lead in a role.
     fn stand(&mut self, args: &Args, ground: &Ground, role: Role) -> watch::Receiver<Leadership> {
         let (tell, leadership) = watch::channel(Leadership::Following(None));
-        let own = &ground.connection.default_namespace;
         let candidate = Candidate {
-            namespace: args.lease_namespace.as_ref().unwrap_or(own).clone(),
+            namespace: args.namespace(&ground.connection).to_owned(),
             name: role.lease().to_owned(),
             identity: ground.identity.clone(),
         };
@@ -194,6 +241,7 @@ impl Process {
         let recommender = Recommender {
             connection: ground.connection.clone(),
             live: Arc::clone(&ground.live),
+            prometheus: ground.prometheus.clone(),
             metrics: Arc::clone(&ground.metrics),
             publisher: Arc::clone(&ground.publisher),
             events: Arc::clone(&ground.events),
@@ -237,8 +285,8 @@ impl Process {
         });
     }
 
-    fn serve(&self, ground: &Ground, listener: tokio::net::TcpListener) {
-        let pages = pages(&ground.metrics, &ground.live, &self.leaderships, &self.stop);
+    fn serve(&self, metrics: Arc<Metrics>, unready: Vec<Unready>, listener: tokio::net::TcpListener) {
+        let pages = pages(metrics, unready, &self.leaderships, &self.stop);
         let end = self.end.clone();
         self.rest.spawn(async move {
             if let Err(error) = http::serve(listener, pages, end).await {
@@ -306,16 +354,16 @@ async fn any(waiting: Vec<impl Future<Output = bool> + Unpin>) -> bool {
     std::future::pending().await
 }
 
-/// Ready: the cluster's state is known. Whether we lead does not matter: who stands by is ready to.
+/// Ready: what the roles need is known. Whether we lead does not matter: who stands by is ready to.
 fn pages(
-    metrics: &Arc<Metrics>,
-    live: &Arc<Live>,
+    metrics: Arc<Metrics>,
+    unready: Vec<Unready>,
     leaderships: &[watch::Receiver<Leadership>],
     stop: &CancellationToken,
 ) -> Pages {
-    let (live, leaderships, stop) = (Arc::clone(live), leaderships.to_vec(), stop.clone());
+    let (leaderships, stop) = (leaderships.to_vec(), stop.clone());
     let unready = move || {
-        let mut missing = live.unsynced();
+        let mut missing: Vec<_> = unready.iter().flat_map(|of_role| of_role()).collect();
         for leadership in &leaderships {
             if let Leadership::Following(Some(why)) = &*leadership.borrow() {
                 missing.push(why.clone());
@@ -326,7 +374,7 @@ fn pages(
         }
         missing
     };
-    Pages { metrics: Arc::clone(metrics), unready: Arc::new(unready) }
+    Pages { metrics, unready: Arc::new(unready) }
 }
 
 /// Unique to this process: the pod's name, or the machine's, and something that no other process has.

@@ -21,8 +21,8 @@ use kube::core::{Selector, SelectorExt};
 use self::intern::Interner;
 pub use facts::{
     Autoscaler, ContainerShape, ControllerFacts, Labels, Limits, MemoryEvent, MemoryShortage, NodeFacts,
-    ObjectKey, Origin, Owner, Phase, PodFacts, Qos, Quota, Shape, Size, Sizes, Uid, WorkloadKey, group,
-    stable_hash,
+    ObjectKey, Origin, Owner, Phase, PodFacts, Qos, Quota, Ratio, Shape, Size, Sizes, Uid, WorkloadKey,
+    group, stable_hash,
 };
 pub use fold::Fold;
 pub use life::{ContainerLife, Life, PAUSE, ResizeState};
@@ -115,6 +115,13 @@ impl Index {
         self.custom.retain(|uid, _| used.contains(uid));
     }
 
+    /// The same for an index without pods: what was asked for is forgotten after so many seconds.
+    pub fn forget_owners(&mut self, now: Timestamp, seconds: i64) {
+        let lately = |gone: Timestamp| now.seconds_since(gone) < REMEMBERED_SECONDS;
+        self.departed.retain(|_, facts| facts.gone.is_some_and(lately));
+        self.custom.retain(|_, custom| now.seconds_since(custom.asked) < seconds);
+    }
+
     /// What pods can have of the largest node, each resource by itself; `None` where no node is known.
     #[must_use]
     pub fn largest_node(&self) -> Option<NodeFacts> {
@@ -133,6 +140,10 @@ impl Index {
             container_min: merge(sum.container_min, limits.container_min, u64::max),
             container_max: merge(sum.container_max, limits.container_max, u64::min),
             pod_max: merge(sum.pod_max, limits.pod_max, u64::min),
+            pod_min: merge(sum.pod_min, limits.pod_min, u64::max),
+            container_default: merge(sum.container_default, limits.container_default, u64::min),
+            container_ratio: narrower(sum.container_ratio, limits.container_ratio),
+            pod_ratio: narrower(sum.pod_ratio, limits.pod_ratio),
         })
     }
 
@@ -149,6 +160,8 @@ impl Index {
         own.fold(Quota::default(), |sum, (_, quota)| Quota {
             cpu_requests: tighter(sum.cpu_requests, quota.cpu_requests),
             memory_requests: tighter(sum.memory_requests, quota.memory_requests),
+            cpu_limits: tighter(sum.cpu_limits, quota.cpu_limits),
+            memory_limits: tighter(sum.memory_limits, quota.memory_limits),
         })
     }
 
@@ -157,6 +170,11 @@ impl Index {
     pub fn namespace_matches(&self, namespace: &str, selector: &Selector) -> bool {
         self.namespaces.get(namespace).is_some_and(|labels| selector.matches(labels))
     }
+}
+
+fn narrower(a: Ratio, b: Ratio) -> Ratio {
+    let least = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
+    Ratio { cpu: least(a.cpu, b.cpu), memory: least(a.memory, b.memory) }
 }
 
 fn merge(a: Size, b: Size, choose: fn(u64, u64) -> u64) -> Size {

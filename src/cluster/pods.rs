@@ -138,6 +138,8 @@ pub struct LeanContainerStatus {
 pub struct LeanState {
     /// It waits to be started.
     pub waiting: Option<LeanWaiting>,
+    /// It runs.
+    pub running: Option<LeanRunning>,
     /// Its end.
     pub terminated: Option<LeanTerminated>,
 }
@@ -148,6 +150,14 @@ pub struct LeanState {
 pub struct LeanWaiting {
     /// Such as CrashLoopBackOff.
     pub reason: Option<String>,
+}
+
+/// Since when a container runs.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LeanRunning {
+    /// When it was started, RFC 3339.
+    pub started_at: Option<String>,
 }
 
 /// How a container ended.

@@ -49,6 +49,22 @@ const NEEDED: [&str; 11] = [
 /// Needed by the updater only.
 const AUTOSCALERS: &str = "horizontalpodautoscalers.autoscaling";
 
+/// Without these no new pod is known rightly: what it belongs to, what is recommended, and what its namespace allows.
+const NEEDED_AT_CREATION: [&str; 12] = [
+    "replicasets.apps",
+    "jobs.batch",
+    "deployments.apps",
+    "statefulsets.apps",
+    "daemonsets.apps",
+    "cronjobs.batch",
+    "namespaces",
+    "limitranges",
+    "resourcequotas",
+    "verticalscalingpolicies.plumb.dev",
+    "clusterverticalscalingpolicies.plumb.dev",
+    "recommendations.plumb.dev",
+];
+
 /// What is answered before the next interval when it changes: what a person has written.
 const CHANGING: [&str; 2] = ["verticalscalingpolicies.plumb.dev", "clusterverticalscalingpolicies.plumb.dev"];
 
@@ -61,6 +77,7 @@ pub struct Live {
     pub changed: Notify,
     /// Rises with everything that is told.
     version: AtomicU64,
+    needed: &'static [&'static str],
     clock: fn() -> Timestamp,
 }
 
@@ -85,30 +102,11 @@ impl Live {
         tasks: &TaskTracker,
     ) -> (Arc<Self>, News) {
         let (tell, news) = mpsc::unbounded_channel();
-        let live = Arc::new(Self {
-            index: Mutex::default(),
-            health: Mutex::default(),
-            changed: Notify::new(),
-            version: AtomicU64::new(0),
-            clock,
-        });
+        let live = Self::new(&NEEDED, clock);
         let start = Start { live: &live, connection, stop, tasks, tell: &tell };
         start.follow::<LeanPod>("pods");
-        start.follow::<PartialObjectMeta<ReplicaSet>>("replicasets.apps");
-        start.follow::<PartialObjectMeta<Job>>("jobs.batch");
-        start.follow::<PartialObjectMeta<Deployment>>("deployments.apps");
-        start.follow::<PartialObjectMeta<StatefulSet>>("statefulsets.apps");
-        start.follow::<PartialObjectMeta<DaemonSet>>("daemonsets.apps");
-        start.follow::<PartialObjectMeta<CronJob>>("cronjobs.batch");
-        start.follow::<PartialObjectMeta<Namespace>>("namespaces");
         start.follow::<Node>("nodes");
-        start.follow::<LimitRange>("limitranges");
-        start.follow::<ResourceQuota>("resourcequotas");
-        start.follow::<DeserializeGuard<VerticalScalingPolicy>>("verticalscalingpolicies.plumb.dev");
-        start.follow::<DeserializeGuard<ClusterVerticalScalingPolicy>>(
-            "clusterverticalscalingpolicies.plumb.dev",
-        );
-        start.follow::<DeserializeGuard<Recommendation>>("recommendations.plumb.dev");
+        start.follow_what_stands_above_pods();
         (live, news)
     }
 
@@ -136,6 +134,28 @@ impl Live {
         self.version.load(Ordering::Relaxed)
     }
 
+    /// Starts the watches that new pods are judged by: neither pods nor nodes, which are most of a cluster. They end
+    /// when `stop` is cancelled.
+    #[must_use]
+    pub fn start_for_admission(
+        connection: &Connection,
+        clock: fn() -> Timestamp,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) -> Arc<Self> {
+        // No watch of these kinds has news of memory.
+        let (tell, _) = mpsc::unbounded_channel();
+        let live = Self::new(&NEEDED_AT_CREATION, clock);
+        Start { live: &live, connection, stop, tasks, tell: &tell }.follow_what_stands_above_pods();
+        live
+    }
+
+    fn new(needed: &'static [&'static str], clock: fn() -> Timestamp) -> Arc<Self> {
+        let (index, health) = (Mutex::default(), Mutex::default());
+        let version = AtomicU64::new(0);
+        Arc::new(Self { index, health, changed: Notify::new(), version, needed, clock })
+    }
+
     /// The index. Hold it for as short as it takes: the watches wait.
     pub fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
@@ -149,7 +169,7 @@ impl Live {
     #[must_use]
     pub fn unsynced(&self) -> Vec<String> {
         let health = self.health();
-        let missing = NEEDED.iter().filter(|name| health.get(*name).is_none_or(|health| !health.synced));
+        let missing = self.needed.iter().filter(|name| health.get(*name).is_none_or(|health| !health.synced));
         let words = |name: &&'static str| match health.get(name).and_then(|health| health.error.as_ref()) {
             Some(error) => error.clone(),
             None => format!("{name} are still being listed"),
@@ -157,11 +177,18 @@ impl Live {
         missing.map(words).collect()
     }
 
+    /// True once each needed watch has told everything.
+    #[must_use]
+    pub fn knows_all(&self) -> bool {
+        let health = self.health();
+        self.needed.iter().all(|name| health.get(name).is_some_and(|health| health.synced))
+    }
+
     /// What keeps a needed watch from telling anything, where something does.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         let health = self.health();
-        let unsynced = NEEDED.iter().filter_map(|name| health.get(name)).filter(|health| !health.synced);
+        let unsynced = self.needed.iter().filter_map(|name| health.get(name)).filter(|health| !health.synced);
         unsynced.filter_map(|health| health.error.clone()).next()
     }
 
@@ -192,6 +219,23 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
+    fn follow_what_stands_above_pods(&self) {
+        self.follow::<PartialObjectMeta<ReplicaSet>>("replicasets.apps");
+        self.follow::<PartialObjectMeta<Job>>("jobs.batch");
+        self.follow::<PartialObjectMeta<Deployment>>("deployments.apps");
+        self.follow::<PartialObjectMeta<StatefulSet>>("statefulsets.apps");
+        self.follow::<PartialObjectMeta<DaemonSet>>("daemonsets.apps");
+        self.follow::<PartialObjectMeta<CronJob>>("cronjobs.batch");
+        self.follow::<PartialObjectMeta<Namespace>>("namespaces");
+        self.follow::<LimitRange>("limitranges");
+        self.follow::<ResourceQuota>("resourcequotas");
+        self.follow::<DeserializeGuard<VerticalScalingPolicy>>("verticalscalingpolicies.plumb.dev");
+        self.follow::<DeserializeGuard<ClusterVerticalScalingPolicy>>(
+            "clusterverticalscalingpolicies.plumb.dev",
+        );
+        self.follow::<DeserializeGuard<Recommendation>>("recommendations.plumb.dev");
+    }
+
     fn follow<K>(&self, name: &'static str)
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,

@@ -2,17 +2,30 @@
 //!
 //! Pure. Samples and kills come in under a workload's name, estimates go out under it.
 
+mod past;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::kills::{Kills, Told};
 use crate::cluster::index::{ObjectKey, PodFacts, Uid, WorkloadKey};
 use crate::model::{Estimate, Fleet, Model, Prices, Refused, Series, SeriesId};
 use crate::sources::metrics_server::PodUsage;
-use crate::units::{Bytes, Timestamp};
+use crate::sources::{Sample, Source};
+use crate::units::{Bytes, MIB, Timestamp};
+
+pub use past::{Past, Request};
 
 /// Below so many hours of history start-up is not kept apart: a new workload has nothing else to go by.
 const YOUNG_HOURS: f32 = 1.0;
+/// A sample that is further ahead of our clock would keep later, true ones out.
+const AHEAD_SECONDS: i64 = 60;
+/// For so long after a sample from Prometheus one from the metrics API tells nothing new: scrapes are a minute apart,
+/// and one may fail.
+const PREFERRED_SECONDS: i64 = 150;
 
 /// A container of a workload: what a series goes by, across rollouts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +48,21 @@ struct Entry {
     key: Option<SeriesKey>,
     estimate: Option<Estimate>,
     last_kill: Option<Timestamp>,
+    kills: Kills,
+    /// What is not later than this was taken in before, by this process or by one before it.
+    resumed: Option<Timestamp>,
+    /// What was before its first sample is in it, as far as Prometheus has it.
+    whole: bool,
+    /// It is not as it was saved.
+    changed: bool,
+}
+
+/// When a container of a pod was measured last.
+#[derive(Clone, Copy, Debug)]
+struct Latest {
+    at: Timestamp,
+    /// By Prometheus.
+    preferred: Option<Timestamp>,
 }
 
 /// What one reading of usage brought.
@@ -42,7 +70,7 @@ struct Entry {
 pub struct Taken {
     /// Samples taken in.
     pub samples: u64,
-    /// Samples that were seen before.
+    /// Containers whose sample was seen before, or told by a better source.
     pub known: u64,
     /// Samples refused, by reason.
     pub refused: HashMap<&'static str, u64>,
@@ -54,8 +82,12 @@ pub struct Book {
     fleet: Fleet,
     ids: HashMap<SeriesKey, SeriesId>,
     entries: Vec<Entry>,
-    /// Time of the last sample of each pod.
-    latest: HashMap<Uid, Timestamp>,
+    /// By pod and the container's place in its shape.
+    latest: HashMap<(Uid, u8), Latest>,
+    /// The newest sample of all that was taken in.
+    newest: Option<Timestamp>,
+    /// Whether the past is in it.
+    past: Past,
 }
 
 impl Default for Book {
@@ -65,8 +97,23 @@ impl Default for Book {
             ids: HashMap::new(),
             entries: Vec::new(),
             latest: HashMap::new(),
+            newest: None,
+            past: Past::default(),
         }
     }
+}
+
+/// What of a series outlives the process.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kept {
+    /// Its history.
+    pub series: Series,
+    /// When it was last killed.
+    pub last_kill: Option<Timestamp>,
+    /// Its latest kills.
+    pub kills: Kills,
+    /// What was before its first sample is in it.
+    pub whole: bool,
 }
 
 impl Book {
@@ -82,25 +129,77 @@ impl Book {
         self.fleet.is_empty()
     }
 
-    /// All series by name.
-    pub fn series(&self) -> impl Iterator<Item = (&SeriesKey, &Series)> {
-        self.ids.iter().filter_map(|(key, id)| Some((key, self.fleet.get(*id)?)))
+    /// The names of all series.
+    pub fn keys(&self) -> impl Iterator<Item = (&SeriesKey, SeriesId)> {
+        self.ids.iter().map(|(key, id)| (key, *id))
     }
 
-    /// Takes over a series, such as one from a checkpoint. One that is known already stays.
-    pub fn insert(&mut self, key: &SeriesKey, series: Series) {
-        if !self.ids.contains_key(key) {
-            self.place(key, series);
+    fn entry(&self, id: SeriesId) -> Option<&Entry> {
+        self.entries.get(usize::try_from(id.0).ok()?)
+    }
+
+    fn entry_mut(&mut self, id: SeriesId) -> Option<&mut Entry> {
+        self.entries.get_mut(usize::try_from(id.0).ok()?)
+    }
+
+    /// Whether a series is not as it was saved.
+    #[must_use]
+    pub fn is_changed(&self, id: SeriesId) -> bool {
+        self.entry(id).is_some_and(|entry| entry.changed)
+    }
+
+    /// Says whether a series is as it was saved.
+    pub fn set_changed(&mut self, id: SeriesId, changed: bool) {
+        if let Some(entry) = self.entry_mut(id) {
+            entry.changed = changed;
         }
     }
 
-    /// The same, with when it was last killed.
-    pub fn restore(&mut self, key: &SeriesKey, series: Series, last_kill: Option<Timestamp>) {
-        self.insert(key, series);
-        let place = self.ids.get(key).and_then(|id| usize::try_from(id.0).ok());
-        if let Some(entry) = place.and_then(|place| self.entries.get_mut(place)) {
-            entry.last_kill = entry.last_kill.max(last_kill);
+    /// A copy of what is to be saved of a series; `None` where another, or none, has its id by now.
+    #[must_use]
+    pub fn kept(&self, id: SeriesId, key: &SeriesKey) -> Option<Kept> {
+        let entry = self.entry(id).filter(|entry| entry.key.as_ref() == Some(key))?;
+        Some(Kept {
+            series: self.fleet.get(id)?.clone(),
+            last_kill: entry.last_kill,
+            kills: entry.kills.clone(),
+            whole: entry.whole,
+        })
+    }
+
+    /// Takes over what was kept of a series. One that is known already stays, with all kills that either knows.
+    pub fn restore(&mut self, key: &SeriesKey, kept: Kept) {
+        let Some(id) = self.ids.get(key).copied() else {
+            let newest = kept.series.newest();
+            self.newest = self.newest.max(newest);
+            let Some(entry) = self.place(key, kept.series).and_then(|id| self.entry_mut(id)) else { return };
+            entry.last_kill = kept.last_kill;
+            entry.kills = kept.kills;
+            entry.whole = kept.whole;
+            entry.resumed = newest;
+            entry.changed = false;
+            return;
+        };
+        let Some(entry) = self.entry_mut(id) else { return };
+        entry.last_kill = entry.last_kill.max(kept.last_kill);
+        let new = entry.kills.merge(&kept.kills);
+        self.count_again(id, new);
+    }
+
+    /// Counts kills of which only a record is left.
+    fn count_again(&mut self, id: SeriesId, kills: Vec<(Timestamp, Option<Bytes>, u64)>) {
+        for (at, limit, kill) in kills {
+            let limit = limit.or_else(|| self.most_used(id));
+            if let Some(limit) = limit {
+                self.fleet.add_oom(id, at, limit, kill);
+            }
         }
+    }
+
+    /// The most memory that a series had at once.
+    fn most_used(&self, id: SeriesId) -> Option<Bytes> {
+        let most = self.fleet.get(id).map(|known| f64::from(known.tail().peak()))?;
+        Some(Bytes::from_f64(most * MIB as f64)).filter(|bytes| bytes.0 > 0)
     }
 
     fn place(&mut self, key: &SeriesKey, series: Series) -> Option<SeriesId> {
@@ -109,7 +208,9 @@ impl Book {
         if self.entries.len() <= place {
             self.entries.resize(place + 1, Entry::default());
         }
-        *self.entries.get_mut(place)? = Entry { key: Some(key.clone()), ..Entry::default() };
+        let whole = self.past == Past::Read;
+        *self.entries.get_mut(place)? =
+            Entry { key: Some(key.clone()), whole, changed: true, ..Entry::default() };
         self.ids.insert(key.clone(), id);
         Some(id)
     }
@@ -122,12 +223,13 @@ impl Book {
         }
     }
 
-    /// The series themselves, for what takes in more than a pod's usage at a time.
-    pub fn fleet(&mut self) -> &mut Fleet {
-        &mut self.fleet
+    /// The newest sample of all.
+    #[must_use]
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.newest
     }
 
-    /// Takes in what the metrics API says of one pod. What it said before counts once.
+    /// Takes in what the metrics API says of one pod. What is known already counts once.
     pub fn take(
         &mut self,
         workload: &WorkloadKey,
@@ -137,54 +239,95 @@ impl Book {
         taken: &mut Taken,
     ) {
         let at = Timestamp(usage.timestamp.timestamp());
-        // A clock that is ahead by more than a moment: the sample would keep later, true ones out.
-        if at.seconds_since(now) > 60 {
+        for container in &usage.containers {
+            let sample = Sample { at, cpu: container.cpu(), memory: container.memory(), stalled: 0.0 };
+            let name = (workload, container.name.as_str());
+            self.take_sample(name, pod, &sample, Source::MetricsApi, now, taken);
+        }
+    }
+
+    /// Takes in what one container of a workload used. What is known already counts once.
+    pub fn take_sample(
+        &mut self,
+        (workload, container): (&WorkloadKey, &str),
+        pod: &PodFacts,
+        sample: &Sample,
+        source: Source,
+        now: Timestamp,
+        taken: &mut Taken,
+    ) {
+        let at = sample.at;
+        if at.seconds_since(now) > AHEAD_SECONDS {
             *taken.refused.entry("in the future").or_default() += 1;
             return;
         }
-        if self.latest.get(&pod.uid).is_some_and(|latest| *latest >= at) {
+        let Some((place, shape)) = pod.container(container) else { return };
+        let latest = self.latest.get(&(pod.uid, place)).copied();
+        if latest.is_some_and(|latest| latest.knows(at, source)) {
             taken.known += 1;
             return;
         }
-        self.latest.insert(pod.uid, at);
+        let key = SeriesKey { workload: workload.clone(), container: Arc::clone(&shape.name) };
+        let Some(id) = self.id(&key) else { return };
+        let preferred = latest.and_then(|latest| latest.preferred);
+        let preferred = if source == Source::Prometheus { Some(at) } else { preferred };
+        self.latest.insert((pod.uid, place), Latest { at, preferred });
+        let Some(entry) = self.entry_mut(id) else { return };
+        if latest.is_none() && entry.resumed.is_some_and(|resumed| at <= resumed) {
+            taken.known += 1;
+            return;
+        }
+        entry.changed = true;
+        self.newest = self.newest.max(Some(at));
         // What runs to its end is always starting up: that is its need.
         let ends = matches!(&*workload.kind, "Job" | "CronJob");
-        for container in &usage.containers {
-            let Some(shape) = pod.shape.containers.iter().find(|shape| *shape.name == *container.name) else {
-                continue;
-            };
-            let key = SeriesKey { workload: workload.clone(), container: Arc::clone(&shape.name) };
-            let Some(id) = self.id(&key) else { continue };
-            let old = !ends && self.fleet.get(id).is_some_and(|series| series.hours() >= YOUNG_HOURS);
-            let age = pod.started.filter(|_| old).map(|started| at.seconds_since(started));
-            let cpu = container.cpu().map(|cpu| self.fleet.add_cpu(id, at, cpu, 0.0, age));
-            // A working set of 0 is a container that is not there yet, not one that needs nothing.
-            let memory = container.memory().filter(|memory| memory.0 > 0);
-            let memory = memory.map(|memory| self.fleet.add_memory(id, at, memory, age));
-            for verdict in [cpu, memory].into_iter().flatten() {
-                match verdict {
-                    Ok(()) => taken.samples += 1,
-                    Err(refused) => *taken.refused.entry(word(refused)).or_default() += 1,
-                }
+        let old = !ends && self.fleet.get(id).is_some_and(|series| series.hours() >= YOUNG_HOURS);
+        let started = pod.container_started(place).filter(|_| old);
+        // What is from before the start is of the container before this one.
+        let age = started.map(|started| at.seconds_since(started)).filter(|age| *age >= 0);
+        let cpu = sample.cpu.map(|cpu| self.fleet.add_cpu(id, at, cpu, sample.stalled, age));
+        // A working set of 0 is a container that is not there yet, not one that needs nothing.
+        let memory = sample.memory.filter(|memory| memory.0 > 0);
+        let memory = memory.map(|memory| self.fleet.add_memory(id, at, memory, age));
+        for verdict in [cpu, memory].into_iter().flatten() {
+            match verdict {
+                Ok(()) => taken.samples += 1,
+                Err(refused) => *taken.refused.entry(word(refused)).or_default() += 1,
             }
         }
     }
 
-    /// Takes in an OOM kill. Without a known limit it was at what the container had used at most. Answers whether it
-    /// is new.
-    pub fn kill(&mut self, key: &SeriesKey, at: Timestamp, limit: Option<Bytes>, id: u64) -> bool {
-        let Some(series) = self.id(key) else { return false };
-        let most = self.fleet.get(series).map_or(0.0, |known| f64::from(known.tail().peak()));
-        let limit = limit.unwrap_or_else(|| Bytes::from_f64(most * crate::units::MIB as f64));
-        if let Some(entry) = usize::try_from(series.0).ok().and_then(|place| self.entries.get_mut(place)) {
-            entry.last_kill = entry.last_kill.max(Some(at));
-        }
-        limit.0 > 0 && self.fleet.add_oom(series, at, limit, id)
+    /// Takes in an OOM kill that a pod's status tells of. Without a known limit it was at what the container had used
+    /// at most. Answers whether it is new.
+    pub fn kill(&mut self, key: &SeriesKey, told: &Told<'_>) -> bool {
+        self.count_kill(key, told, |kills| kills.status(told))
+    }
+
+    /// The same of one that a counter tells of, which has grown since `since`.
+    pub fn counted_kill(&mut self, key: &SeriesKey, told: &Told<'_>, since: Timestamp) -> bool {
+        self.count_kill(key, told, |kills| kills.counter(told, since))
+    }
+
+    fn count_kill(
+        &mut self,
+        key: &SeriesKey,
+        told: &Told<'_>,
+        is_new: impl FnOnce(&mut Kills) -> bool,
+    ) -> bool {
+        let Some(id) = self.id(key) else { return false };
+        let limit = told.limit.filter(|limit| limit.0 > 0).or_else(|| self.most_used(id));
+        let Some(entry) = self.entry_mut(id) else { return false };
+        entry.changed = true;
+        let new = is_new(&mut entry.kills);
+        entry.last_kill = entry.last_kill.max(Some(told.at));
+        // The same id again is not counted, whoever has forgotten it.
+        new && limit.is_some_and(|limit| self.fleet.add_oom(id, told.at, limit, told.id))
     }
 
     /// Takes in memory that a container used when it was evicted for it.
     pub fn evicted(&mut self, key: &SeriesKey, at: Timestamp, usage: Bytes) {
         if let Some(id) = self.id(key) {
+            self.set_changed(id, true);
             // Refused is counted by the series.
             let _refused = self.fleet.add_memory(id, at, usage, None);
         }
@@ -192,8 +335,9 @@ impl Book {
 
     /// Estimates anew what has changed, at these prices.
     pub fn refresh(&mut self, prices: &HashMap<SeriesKey, Prices>, default: Prices) {
+        let entries = &self.entries;
         let of = |id: SeriesId| {
-            let entry = usize::try_from(id.0).ok().and_then(|place| self.entries.get(place));
+            let entry = usize::try_from(id.0).ok().and_then(|place| entries.get(place));
             entry.and_then(|entry| prices.get(entry.key.as_ref()?)).copied().unwrap_or(default)
         };
         let found = Mutex::new(Vec::new());
@@ -201,7 +345,7 @@ impl Book {
             found.lock().unwrap_or_else(PoisonError::into_inner).push((id, *estimate));
         });
         for (id, estimate) in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            if let Some(entry) = usize::try_from(id.0).ok().and_then(|place| self.entries.get_mut(place)) {
+            if let Some(entry) = self.entry_mut(id) {
                 entry.estimate = Some(estimate);
             }
         }
@@ -211,7 +355,7 @@ impl Book {
     #[must_use]
     pub fn known(&self, key: &SeriesKey) -> Option<Known<'_>> {
         let id = *self.ids.get(key)?;
-        let entry = self.entries.get(usize::try_from(id.0).ok()?)?;
+        let entry = self.entry(id)?;
         Some(Known {
             series: self.fleet.get(id)?,
             estimate: entry.estimate.as_ref(),
@@ -226,11 +370,22 @@ impl Book {
         pods: impl Iterator<Item = (&'a ObjectKey, &'a PodFacts)>,
     ) {
         let there: HashSet<Uid> = pods.map(|(_, pod)| pod.uid).collect();
-        self.latest.retain(|uid, _| there.contains(uid));
+        self.latest.retain(|(uid, _), _| there.contains(uid));
         for id in self.fleet.expire(before) {
-            let entry = usize::try_from(id.0).ok().and_then(|place| self.entries.get_mut(place));
-            if let Some(key) = entry.map(std::mem::take).and_then(|entry| entry.key) {
+            if let Some(key) = self.entry_mut(id).map(std::mem::take).and_then(|entry| entry.key) {
                 self.ids.remove(&key);
+            }
+        }
+    }
+}
+
+impl Latest {
+    fn knows(self, at: Timestamp, source: Source) -> bool {
+        match source {
+            Source::Prometheus => self.preferred.unwrap_or(self.at) >= at,
+            Source::MetricsApi => {
+                let preferred = |by: Timestamp| at.seconds_since(by) < PREFERRED_SECONDS;
+                self.at >= at || self.preferred.is_some_and(preferred)
             }
         }
     }

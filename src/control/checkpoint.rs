@@ -9,6 +9,7 @@ mod config_maps;
 mod folder;
 mod pack;
 mod peek;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -19,12 +20,13 @@ use std::str::FromStr;
 
 use crate::cluster::index::stable_hash;
 use crate::cluster::{ClusterError, Connection};
-use crate::model::Series;
+use crate::control::book::Kept;
 use crate::units::Timestamp;
 
 use self::config_maps::ConfigMaps;
 use self::folder::Folder;
 use self::pack::{Broken, Unpacked};
+use self::store::{Store, Stored};
 
 /// The largest pack. An object of Kubernetes may hold 1 MiB.
 const LARGEST: usize = 900_000;
@@ -88,10 +90,8 @@ impl Shard {
 pub struct Entry<'a> {
     /// What it goes by; the same in every version.
     pub key: &'a str,
-    /// Its history.
-    pub series: &'a Series,
-    /// When it was last killed.
-    pub last_kill: Option<Timestamp>,
+    /// What is kept of it.
+    pub kept: &'a Kept,
     /// Whether anything of it may differ from what was saved or loaded last.
     pub changed: bool,
 }
@@ -101,10 +101,8 @@ pub struct Entry<'a> {
 pub struct Restored {
     /// What it goes by.
     pub key: String,
-    /// Its history.
-    pub series: Series,
-    /// When it was last killed.
-    pub last_kill: Option<Timestamp>,
+    /// What was kept of it.
+    pub kept: Kept,
 }
 
 /// What of a checkpoint could not be used, and what became of it.
@@ -159,20 +157,15 @@ pub struct Saved {
     pub removed: u32,
 }
 
-/// Where packs are.
-#[derive(Clone)]
-enum Store {
-    ConfigMaps(Box<ConfigMaps>),
-    Folder(Folder),
-    None,
-}
-
-/// A pack as it is stored.
-struct Stored {
-    name: String,
-    bytes: Vec<u8>,
-    /// It was set aside before, and its name is taken.
-    aside: bool,
+/// What became of one pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It stands as it was written before.
+    Stands,
+    /// It was written, with so many bytes.
+    Written(usize),
+    /// It would be larger than one may be: see [`Checkpoints::spread`].
+    TooLarge,
 }
 
 /// What the last save or load left of a pack.
@@ -214,6 +207,12 @@ impl Checkpoints {
         Self::of(store, shard)
     }
 
+    /// In a folder, for one shard of one.
+    #[must_use]
+    pub fn in_folder(folder: &std::path::Path) -> Self {
+        Self::of(Store::Folder(Folder::new(folder)), Shard::default())
+    }
+
     fn of(store: Store, shard: Shard) -> Self {
         let (written, outdated, taken) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         Self { store, shard, loaded: false, packs: 0, written, outdated, taken }
@@ -228,21 +227,51 @@ impl Checkpoints {
         let mut newest: HashMap<String, (Timestamp, Restored)> = HashMap::new();
         let mut problems = Vec::new();
         *self = Self::of(self.store.clone(), self.shard);
+        let mut layout = Some(BTreeMap::new());
         for stored in self.store.list().await? {
             if stored.aside {
                 self.taken.insert(stored.name);
                 continue;
             }
             match pack::unpack(&stored.bytes) {
-                Ok(unpacked) => self.take(&stored.name, unpacked, &mut newest),
+                Ok(unpacked) => {
+                    layout = layout.and_then(|layout| self.lies_in(layout, &stored.name, &unpacked));
+                    self.take(&stored.name, unpacked, &mut newest);
+                }
                 Err(broken) => {
                     let detail = self.set_aside(&stored.name, &broken).await;
                     problems.push(Problem { place: self.store.place(&stored.name), detail });
+                    layout = None;
                 }
             }
         }
+        self.go_on_with(layout.unwrap_or_default());
         self.loaded = true;
         Ok((newest.into_values().map(|(_, restored)| restored).collect(), problems))
+    }
+
+    /// The packs so far, if this is another of the same layout; else `None`.
+    fn lies_in(
+        &self,
+        mut layout: BTreeMap<u32, (u32, Written)>,
+        name: &str,
+        unpacked: &Unpacked,
+    ) -> Option<BTreeMap<u32, (u32, Written)>> {
+        let (number, packs) = name.strip_prefix(&self.prefix())?.split_once("of")?;
+        let (number, packs): (u32, u32) = (number.parse().ok()?, packs.parse().ok()?);
+        let keys = unpacked.series.iter().fold(0, |all, one| all ^ key_hash(&one.key));
+        let same = layout.values().all(|(known, _)| *known == packs);
+        layout.insert(number, (packs, Written { name: name.to_owned(), keys, content: None }));
+        (same && number < packs && packs.is_power_of_two()).then_some(layout)
+    }
+
+    /// All packs are of one layout: what does not change stands.
+    fn go_on_with(&mut self, layout: BTreeMap<u32, (u32, Written)>) {
+        for (number, (packs, written)) in layout {
+            self.packs = packs;
+            self.outdated.remove(&written.name);
+            self.written.insert(number, written);
+        }
     }
 
     fn take(&mut self, name: &str, unpacked: Unpacked, newest: &mut HashMap<String, (Timestamp, Restored)>) {
@@ -275,28 +304,73 @@ impl Checkpoints {
     /// # Errors
     /// When the store cannot be written, or nothing was loaded before. What was written by then counts.
     pub async fn save(&mut self, entries: &[Entry<'_>], now: Timestamp) -> Result<Saved, CheckpointError> {
-        if matches!(self.store, Store::None) {
+        if !self.begin(entries.len())? {
             return Ok(Saved::default());
+        }
+        let entries: Vec<&Entry<'_>> = entries.iter().filter(|entry| self.shard.has(entry.key)).collect();
+        'again: loop {
+            let mut packs: BTreeMap<u32, Vec<Entry<'_>>> = BTreeMap::new();
+            for entry in &entries {
+                packs.entry(self.pack_of(entry.key)).or_default().push(**entry);
+            }
+            let mut saved = Saved { packs: packs.len() as u32, ..Saved::default() };
+            for (number, entries) in &mut packs {
+                match self.put(*number, entries, now).await? {
+                    Put::Stands => {}
+                    Put::Written(bytes) => {
+                        saved.written += 1;
+                        saved.bytes += bytes;
+                    }
+                    Put::TooLarge => {
+                        self.spread()?;
+                        continue 'again;
+                    }
+                }
+            }
+            saved.removed = self.finish(&packs.into_keys().collect()).await?;
+            return Ok(saved);
+        }
+    }
+
+    /// Begins to save so many series, pack by pack: each by [`put`](Self::put), then [`finish`](Self::finish). False
+    /// where nothing is to be saved.
+    ///
+    /// # Errors
+    /// When nothing was loaded before.
+    pub fn begin(&mut self, series: usize) -> Result<bool, CheckpointError> {
+        if matches!(self.store, Store::None) {
+            return Ok(false);
         }
         if !self.loaded {
             return Err(CheckpointError::NotLoaded);
         }
-        let entries: Vec<&Entry<'_>> = entries.iter().filter(|entry| self.shard.has(entry.key)).collect();
-        self.choose_layout(entries.len());
-        loop {
-            match self.write(&entries, now).await? {
-                Some(saved) => return self.clean_up(saved).await,
-                None if self.packs >= MOST_PACKS => return Err(CheckpointError::TooLarge),
-                None => self.lay_out(self.packs * 2),
-            }
+        self.choose_layout(series);
+        Ok(true)
+    }
+
+    /// Whether the series of that key is this shard's.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.shard.has(key)
+    }
+
+    /// Twice as many packs; the save begins anew.
+    ///
+    /// # Errors
+    /// When there are as many as there may be.
+    pub fn spread(&mut self) -> Result<(), CheckpointError> {
+        if self.packs >= MOST_PACKS {
+            return Err(CheckpointError::TooLarge);
         }
+        self.lay_out(self.packs * 2);
+        Ok(())
     }
 
     /// How many packs so many series go into: as many as there are, unless that is far from what they need.
     fn choose_layout(&mut self, series: usize) {
         let usual = u32::try_from(series.div_ceil(USUAL_SERIES)).unwrap_or(MOST_PACKS);
         let usual = usual.clamp(1, MOST_PACKS).next_power_of_two();
-        if self.packs < usual || self.packs > usual.saturating_mul(8) {
+        if self.packs < usual || self.packs > usual.saturating_mul(4) {
             self.lay_out(usual);
         }
     }
@@ -306,56 +380,65 @@ impl Checkpoints {
         self.outdated.extend(std::mem::take(&mut self.written).into_values().map(|written| written.name));
     }
 
-    /// Writes what changed; `None` where a pack would be too large.
-    async fn write(
+    /// Whether a pack of these series would stand as it was written before, if none of them has changed.
+    #[must_use]
+    pub fn stands<'a>(&self, number: u32, keys: impl Iterator<Item = &'a str>) -> bool {
+        let keys = keys.fold(0, |all, key| all ^ key_hash(key));
+        self.written.get(&number).is_some_and(|known| known.keys == keys)
+    }
+
+    /// Writes all series of a pack, where one has changed.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn put(
         &mut self,
-        entries: &[&Entry<'_>],
+        number: u32,
+        entries: &mut [Entry<'_>],
         now: Timestamp,
-    ) -> Result<Option<Saved>, CheckpointError> {
-        let mut packs: BTreeMap<u32, Vec<&Entry<'_>>> = BTreeMap::new();
-        for entry in entries {
-            packs.entry(self.pack_of(entry.key)).or_default().push(entry);
+    ) -> Result<Put, CheckpointError> {
+        if entries.iter().all(|entry| !entry.changed)
+            && self.stands(number, entries.iter().map(|entry| entry.key))
+        {
+            return Ok(Put::Stands);
         }
-        let mut saved = Saved { packs: packs.len() as u32, ..Saved::default() };
-        let gone: Vec<u32> =
-            self.written.keys().copied().filter(|number| !packs.contains_key(number)).collect();
-        for (number, mut entries) in packs {
-            entries.sort_by_key(|entry| entry.key);
-            let keys = entries.iter().fold(0, |all, entry| all ^ key_hash(entry.key));
-            let known = self.written.get(&number);
-            if known.is_some_and(|known| known.keys == keys) && entries.iter().all(|entry| !entry.changed) {
-                continue;
-            }
-            let (bytes, content) = pack::pack(&entries, now);
-            if bytes.len() > LARGEST {
-                return Ok(None);
-            }
-            if known.is_some_and(|known| known.content == Some(content)) {
-                continue;
-            }
-            let name = self.name(number);
-            self.store.write(&name, &bytes).await?;
-            self.outdated.remove(&name);
-            saved.written += 1;
-            saved.bytes += bytes.len();
-            self.written.insert(number, Written { name, keys, content: Some(content) });
+        entries.sort_by_key(|entry| entry.key);
+        let keys = entries.iter().fold(0, |all, entry| all ^ key_hash(entry.key));
+        let (bytes, content) = pack::pack(entries, now);
+        if bytes.len() > LARGEST {
+            return Ok(Put::TooLarge);
         }
+        if self.written.get(&number).is_some_and(|known| known.content == Some(content)) {
+            return Ok(Put::Stands);
+        }
+        let name = self.name(number);
+        self.store.write(&name, &bytes).await?;
+        self.outdated.remove(&name);
+        self.written.insert(number, Written { name, keys, content: Some(content) });
+        Ok(Put::Written(bytes.len()))
+    }
+
+    /// All packs are written, these: removes what of older ones is of no use any more. Answers how many.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn finish(&mut self, packs: &BTreeSet<u32>) -> Result<u32, CheckpointError> {
+        let gone: Vec<u32> = self.written.keys().copied().filter(|number| !packs.contains(number)).collect();
         for number in gone {
             self.outdated.extend(self.written.remove(&number).map(|written| written.name));
         }
-        Ok(Some(saved))
-    }
-
-    /// Removes what all is saved of elsewhere now.
-    async fn clean_up(&mut self, mut saved: Saved) -> Result<Saved, CheckpointError> {
-        for name in std::mem::take(&mut self.outdated) {
+        let mut removed = 0;
+        while let Some(name) = self.outdated.first().cloned() {
             self.store.remove(&name).await?;
-            saved.removed += 1;
+            self.outdated.remove(&name);
+            removed += 1;
         }
-        Ok(saved)
+        Ok(removed)
     }
 
-    fn pack_of(&self, key: &str) -> u32 {
+    /// Which pack the series of that key goes into.
+    #[must_use]
+    pub fn pack_of(&self, key: &str) -> u32 {
         // The upper bits; the shard has used the lower ones.
         (key_hash(key) >> 48) as u32 % self.packs.max(1)
     }
@@ -374,49 +457,6 @@ impl Checkpoints {
             next += 1;
         }
         name
-    }
-}
-
-impl Store {
-    async fn list(&self) -> Result<Vec<Stored>, CheckpointError> {
-        match self {
-            Self::ConfigMaps(store) => Ok(store.list().await?),
-            Self::Folder(store) => store.list().await,
-            Self::None => Ok(Vec::new()),
-        }
-    }
-
-    async fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
-        match self {
-            Self::ConfigMaps(store) => Ok(store.write(name, bytes).await?),
-            Self::Folder(store) => store.write(name, bytes).await,
-            Self::None => Ok(()),
-        }
-    }
-
-    async fn remove(&self, name: &str) -> Result<(), CheckpointError> {
-        match self {
-            Self::ConfigMaps(store) => Ok(store.remove(name).await?),
-            Self::Folder(store) => store.remove(name).await,
-            Self::None => Ok(()),
-        }
-    }
-
-    /// Sets a pack aside and answers where it is then.
-    async fn set_aside(&self, name: &str, why: &'static str) -> Result<String, CheckpointError> {
-        match self {
-            Self::ConfigMaps(store) => Ok(store.set_aside(name, why).await?),
-            Self::Folder(store) => store.set_aside(name, why).await,
-            Self::None => Ok(name.to_owned()),
-        }
-    }
-
-    fn place(&self, name: &str) -> String {
-        match self {
-            Self::ConfigMaps(store) => store.place(name),
-            Self::Folder(store) => store.place(name),
-            Self::None => name.to_owned(),
-        }
     }
 }
 

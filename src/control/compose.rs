@@ -50,6 +50,8 @@ pub struct Common<'a> {
 struct Part<'a> {
     shape: &'a ContainerShape,
     rules: ContainerRules,
+    /// As the policy has them, whatever the class of the running pods.
+    limit_rules: api::LimitRules,
     known: Option<Known<'a>>,
     current: ContainerSize,
     need: Estimate,
@@ -114,6 +116,7 @@ fn part<'a>(
 ) -> Part<'a> {
     let known = book.known(&SeriesKey { workload: key.clone(), container: Arc::clone(&shape.name) });
     let mut rules = rules::rules(choice, &shape.name);
+    let limit_rules = rules::limits(&rules.rules);
     let (kept, guaranteed) = policy::keep_class(&rules.rules, rules::class(pod.qos));
     rules.rules = kept;
     let sizes = &shape.sizes;
@@ -128,7 +131,7 @@ fn part<'a>(
     found.reasons.extend(guaranteed);
     let least = rules::bounds(around.limits.container_min);
     policy::limit_range(&mut found, &least, &rules::bounds(around.limits.container_max));
-    Part { shape, rules, known, current, need, found }
+    Part { shape, rules, limit_rules, known, current, need, found }
 }
 
 /// The estimate without what the policy does not size, and without what rests on nothing.
@@ -168,7 +171,7 @@ fn fit_pod(parts: &mut [Part<'_>], replicas: u32, around: &Surroundings) {
 }
 
 fn container(part: &Part<'_>, pod: &Shape) -> ContainerRecommendation {
-    let Part { shape, rules, known, current, need, found } = part;
+    let Part { shape, rules, limit_rules, known, current, need, found } = part;
     // What is not sized stays; what nothing is known of is left out.
     let (cpu, memory) = (need.cpu.is_some() || !rules.cpu, need.limit.is_some() || !rules.memory);
     let target = ContainerSize {
@@ -196,6 +199,7 @@ fn container(part: &Part<'_>, pod: &Shape) -> ContainerRecommendation {
         kind: shape.kind,
         current: resources(current),
         target: resources(&target),
+        limit_rules: *limit_rules,
         lower: amounts(&found.size.lower, false),
         upper: amounts(&found.size.upper, true),
         confidence: words::confidence(found.size.confidence),
@@ -238,12 +242,22 @@ fn history(parts: &[Part<'_>], common: &Common<'_>) -> Condition {
         newest.is_some_and(|newest| common.now.seconds_since(newest) > STALE_SECONDS)
     };
     let old = measured(parts).find(stale).filter(|_| common.source_error.is_some());
+    let stale_since = measured(parts)
+        .find(stale)
+        .and_then(|part| Some((&part.shape.name, part.known.and_then(|known| known.series.newest())?)));
     let (status, reason, message) = if let (Some(_), Some(error)) = (unseen, common.source_error) {
         (false, "SourceFailing", format!("usage cannot be read: {error}"))
     } else if let Some(part) = unseen {
         (false, "NoSamples", format!("no usage of container {} was seen yet", part.shape.name))
     } else if let (Some(_), Some(error)) = (old, common.source_error) {
         (false, "Stale", format!("the last figures stand, as usage cannot be read: {error}"))
+    } else if let Some((container, newest)) = stale_since {
+        let since = jiff::Timestamp::from_second(newest.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        (
+            false,
+            "Stale",
+            format!("the last figures stand, as no usage of container {container} was seen since {since}"),
+        )
     } else if confidence(parts) == api::Confidence::Low {
         (false, "Young", "less than a day of history: the figures may still change much".to_owned())
     } else {

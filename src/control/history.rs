@@ -41,6 +41,14 @@ pub struct Place {
     pub series: SeriesId,
     /// It runs to its end, as Jobs do: its start-up is a part of its need.
     pub ends: bool,
+    /// What is not later than this is known already.
+    pub after: Option<Timestamp>,
+}
+
+impl Place {
+    fn wants(self, at: Timestamp) -> bool {
+        self.after.is_none_or(|after| at > after)
+    }
 }
 
 /// What became of a piece.
@@ -63,7 +71,14 @@ impl std::ops::AddAssign for Fed {
 }
 
 /// Takes a piece in. `place` says which series a container belongs to; what belongs to none is left out.
-pub fn feed(fleet: &mut Fleet, piece: &Piece, mut place: impl FnMut(&ContainerName) -> Option<Place>) -> Fed {
+/// `is_new` says of each kill (its number among those of its step, and its id) whether it is not counted already.
+pub fn feed(
+    fleet: &mut Fleet,
+    piece: &Piece,
+    mut place: impl FnMut(&ContainerName) -> Option<Place>,
+    mut is_new: impl FnMut(SeriesId, &Kills, Option<Bytes>, u64) -> bool,
+) -> Fed {
+    let is_new: &mut IsNew<'_> = &mut is_new;
     let mut fed = Fed::default();
     for (place, replicas) in by_series(&piece.cpu, &mut place) {
         feed_cpu(fleet, piece, place, &replicas, &mut fed);
@@ -72,13 +87,15 @@ pub fn feed(fleet: &mut Fleet, piece: &Piece, mut place: impl FnMut(&ContainerNa
     let mut kills = kills_by_series(&piece.kills, &mut place);
     for (place, replicas) in by_series(&piece.memory, &mut place) {
         let kills = kills.remove(&place.series).unwrap_or_default();
-        feed_memory(fleet, piece, place, &replicas, &kills, &mut fed);
+        feed_memory(fleet, piece, place, &replicas, &kills, is_new, &mut fed);
     }
     for (series, kills) in kills {
-        kills.into_iter().for_each(|kill| feed_kill(fleet, series, kill, &mut fed));
+        kills.into_iter().for_each(|kill| feed_kill(fleet, series, kill, is_new, &mut fed));
     }
     fed
 }
+
+type IsNew<'a> = dyn FnMut(SeriesId, &Kills, Option<Bytes>, u64) -> bool + 'a;
 
 type Replicas<'a> = Vec<&'a (ContainerName, Vec<Point>)>;
 
@@ -121,7 +138,7 @@ fn age(piece: &Piece, container: &ContainerName, at: Timestamp) -> Option<i64> {
 
 fn feed_cpu(fleet: &mut Fleet, piece: &Piece, place: Place, replicas: &Replicas<'_>, fed: &mut Fed) {
     for (at, value, replica) in in_time(replicas) {
-        let Some((name, _)) = replicas.get(replica) else { continue };
+        let Some((name, _)) = replicas.get(replica).filter(|_| place.wants(at)) else { continue };
         let throttled = Piece::at(piece.throttled.get(name), at).unwrap_or(0.0).clamp(0.0, 1.0) as f32;
         let age = keeps_startup_apart(fleet, place).then(|| age(piece, name, at)).flatten();
         count(fleet.add_cpu(place.series, at, Cores(value), throttled, age).is_ok(), fed);
@@ -134,21 +151,22 @@ fn feed_memory(
     place: Place,
     replicas: &Replicas<'_>,
     kills: &[&Kills],
+    is_new: &mut IsNew<'_>,
     fed: &mut Fed,
 ) {
     let mut kills = kills.iter().peekable();
     for (at, value, replica) in in_time(replicas) {
         while let Some(kill) = kills.next_if(|kill| kill.at <= at) {
-            feed_kill(fleet, place.series, kill, fed);
+            feed_kill(fleet, place.series, kill, is_new, fed);
         }
-        let Some((name, _)) = replicas.get(replica) else { continue };
+        let Some((name, _)) = replicas.get(replica).filter(|_| place.wants(at)) else { continue };
         // A working set of 0 is a container that is not there yet, not one that needs nothing.
         if value > 0.0 {
             let age = keeps_startup_apart(fleet, place).then(|| age(piece, name, at)).flatten();
             count(fleet.add_memory(place.series, at, Bytes::from_f64(value), age).is_ok(), fed);
         }
     }
-    kills.for_each(|kill| feed_kill(fleet, place.series, kill, fed));
+    kills.for_each(|kill| feed_kill(fleet, place.series, kill, is_new, fed));
 }
 
 fn count(taken: bool, fed: &mut Fed) {
@@ -165,7 +183,7 @@ fn kills_by_series<'a>(
 ) -> BTreeMap<SeriesId, Vec<&'a Kills>> {
     let mut groups: BTreeMap<SeriesId, Vec<&Kills>> = BTreeMap::new();
     for kill in kills {
-        if let Some(place) = place(&kill.container) {
+        if let Some(place) = place(&kill.container).filter(|place| place.wants(kill.at)) {
             groups.entry(place.series).or_default().push(kill);
         }
     }
@@ -174,14 +192,17 @@ fn kills_by_series<'a>(
 }
 
 /// Each kill counts. Where the limit is not known it was at what the series had used at most.
-fn feed_kill(fleet: &mut Fleet, series: SeriesId, kill: &Kills, fed: &mut Fed) {
+fn feed_kill(fleet: &mut Fleet, series: SeriesId, kill: &Kills, is_new: &mut IsNew<'_>, fed: &mut Fed) {
     let most = fleet.get(series).map_or(0.0, |known| f64::from(known.tail().peak()));
     let limit = kill.limit.unwrap_or_else(|| Bytes::from_f64(most * crate::units::MIB as f64));
     if limit.0 == 0 {
         return;
     }
     for number in 0..kill.count {
-        fed.kills += u64::from(fleet.add_oom(series, kill.at, limit, kill_id(kill, number)));
+        let id = kill_id(kill, number);
+        if is_new(series, kill, Some(limit), id) {
+            fed.kills += u64::from(fleet.add_oom(series, kill.at, limit, id));
+        }
     }
 }
 
@@ -213,7 +234,32 @@ mod tests {
     fn fleet() -> (Fleet, Place) {
         let mut fleet = Fleet::new(Model::default());
         let series = fleet.add(Series::default()).unwrap();
-        (fleet, Place { series, ends: false })
+        (fleet, Place { series, ends: false, after: None })
+    }
+
+    fn take(fleet: &mut Fleet, piece: &Piece, place: impl FnMut(&ContainerName) -> Option<Place>) -> Fed {
+        feed(fleet, piece, place, |_, _, _, _| true)
+    }
+
+    #[test]
+    fn what_is_known_already_is_left_out() {
+        let (mut fleet, place) = fleet();
+        let kill = |at| Kills {
+            container: name("a"),
+            at: Timestamp(at),
+            count: 1,
+            limit: Some(Bytes::from_mib(64)),
+        };
+        let piece = Piece {
+            step: STEP,
+            cpu: vec![(name("a"), points(0, 10, 0.1))],
+            memory: vec![(name("a"), points(0, 10, 1e8))],
+            kills: vec![kill(STEP * 2), kill(STEP * 8)],
+            ..Piece::default()
+        };
+        let place = Place { after: Some(Timestamp(4 * STEP)), ..place };
+        let fed = take(&mut fleet, &piece, |_| Some(place));
+        assert_eq!(fed, Fed { samples: 10, refused: 0, kills: 1 });
     }
 
     #[test]
@@ -222,7 +268,7 @@ mod tests {
         let cpu = vec![(name("a"), points(0, 2000, 0.1)), (name("b"), points(0, 2000, 0.3))];
         let memory = vec![(name("a"), points(0, 2000, 1e8)), (name("b"), points(0, 2000, 2e8))];
         let piece = Piece { step: STEP, end: Timestamp(1999 * STEP), cpu, memory, ..Piece::default() };
-        let fed = feed(&mut fleet, &piece, |_| Some(place));
+        let fed = take(&mut fleet, &piece, |_| Some(place));
         // Days later than the first samples of the one the other's are not too old.
         assert_eq!(fed, Fed { samples: 8000, refused: 0, kills: 0 });
         let series = fleet.get(place.series).unwrap();
@@ -241,7 +287,7 @@ mod tests {
         let kills = vec![kill(STEP * 3, 2), kill(STEP * 50, 1)];
         let memory = vec![(name("a"), points(0, 10, 6e7))];
         let piece = Piece { step: STEP, end: Timestamp(STEP * 50), memory, kills, ..Piece::default() };
-        assert_eq!(feed(&mut fleet, &piece, |_| Some(place)).kills, 3);
+        assert_eq!(take(&mut fleet, &piece, |_| Some(place)).kills, 3);
         assert_eq!(fleet.get(place.series).unwrap().kills(), 3);
         let mut series = fleet.get(place.series).unwrap().clone();
         let estimate = series.estimate(&Rules::default().prices(), &Model::default());
@@ -255,7 +301,7 @@ mod tests {
         cpu[50].1 = 2.0;
         let young = [(name("a"), vec![(cpu[50].0, 400.0)])].into();
         let piece = Piece { step: STEP, cpu: vec![(name("a"), cpu)], young, ..Piece::default() };
-        feed(&mut fleet, &piece, |_| Some(place));
+        take(&mut fleet, &piece, |_| Some(place));
         let mut series = fleet.get(place.series).unwrap().clone();
         assert_eq!(series.startup().samples, 1);
         let estimate = series.estimate(&Rules::default().prices(), &Model::default());
@@ -265,12 +311,12 @@ mod tests {
     #[test]
     fn what_stands_holds_at_all_hours() {
         let mut fleet = Fleet::new(standing_model());
-        let place = Place { series: fleet.add(Series::default()).unwrap(), ends: false };
+        let place = Place { series: fleet.add(Series::default()).unwrap(), ends: false, after: None };
         let day = |(at, _): Point| (at, if (at.0 % 86_400) < 40_000 { 0.6 } else { 0.05 });
         // Its last hours are of the night.
         let cpu: Vec<Point> = points(0, 288 * 14, 0.0).into_iter().map(day).collect();
         let piece = Piece { step: STEP, cpu: vec![(name("a"), cpu)], ..Piece::default() };
-        feed(&mut fleet, &piece, |_| Some(place));
+        take(&mut fleet, &piece, |_| Some(place));
         let mut series = fleet.get(place.series).unwrap().clone();
         let target = series.estimate(&Rules::default().prices(), &standing_model()).cpu.unwrap().target;
         assert!((0.58..0.8).contains(&target), "{target}");
@@ -280,6 +326,6 @@ mod tests {
     fn what_belongs_to_nobody_is_left_out() {
         let (mut fleet, _) = fleet();
         let piece = Piece { step: STEP, cpu: vec![(name("a"), points(0, 9, 1.0))], ..Piece::default() };
-        assert_eq!(feed(&mut fleet, &piece, |_| None), Fed::default());
+        assert_eq!(take(&mut fleet, &piece, |_| None), Fed::default());
     }
 }

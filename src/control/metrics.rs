@@ -27,6 +27,8 @@ label!(Reason { reason });
 label!(Outcome { outcome });
 label!(Action { action, outcome });
 label!(Resource { resource });
+label!(Admission { result, reason });
+label!(Certificate { certificate });
 label!(Namespace { namespace });
 label!(Container { namespace, kind, workload, container });
 
@@ -66,6 +68,16 @@ pub struct Metrics {
     pub admission_answers: Gauge,
     /// Time that the updater's planning took.
     pub updater_round: Histogram,
+    /// Admission reviews answered.
+    pub admissions: Family<Admission, Counter>,
+    /// Time that an answer to one took, from its last byte on.
+    pub admission: Histogram,
+    /// Requests to the webhook that were no admission review, or could not be read in full.
+    pub admission_refusals: Family<Reason, Counter>,
+    /// Open connections to the webhook.
+    pub admission_connections: Gauge,
+    /// When each of the webhook's certificates ends, in seconds since 1970.
+    pub certificate_expiry: Family<Certificate, Gauge>,
     /// What a container's CPU request should be.
     pub target_cpu: Family<Container, Float>,
     /// What a container's memory request should be.
@@ -92,6 +104,13 @@ impl Default for Metrics {
             held_pods: Family::default(),
             admission_answers: Gauge::default(),
             updater_round: Histogram::new([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]),
+            admissions: Family::default(),
+            admission: Histogram::new([
+                0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.02, 0.1, 0.5,
+            ]),
+            admission_refusals: Family::default(),
+            admission_connections: Gauge::default(),
+            certificate_expiry: Family::default(),
             target_cpu: Family::default(),
             target_memory: Family::default(),
         };
@@ -147,6 +166,7 @@ impl Metrics {
             Unit::Seconds,
             self.round.clone(),
         );
+        self.register_admission(registry);
         registry.register_with_unit(
             "container_target_cpu_request",
             "CPU request that a container should have",
@@ -158,6 +178,32 @@ impl Metrics {
             "Memory request that a container should have",
             Unit::Bytes,
             self.target_memory.clone(),
+        );
+    }
+
+    fn register_admission(&self, registry: &mut Registry) {
+        registry.register("admission_requests", "Admission reviews answered", self.admissions.clone());
+        registry.register_with_unit(
+            "admission_duration",
+            "Time from the last byte of an admission review to its answer",
+            Unit::Seconds,
+            self.admission.clone(),
+        );
+        registry.register(
+            "admission_refusals",
+            "Requests to the webhook that were no whole admission review",
+            self.admission_refusals.clone(),
+        );
+        registry.register(
+            "admission_connections",
+            "Open connections to the webhook",
+            self.admission_connections.clone(),
+        );
+        registry.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When a certificate of the webhook ends",
+            Unit::Seconds,
+            self.certificate_expiry.clone(),
         );
     }
 

@@ -24,6 +24,14 @@ pub fn name(workload: &WorkloadKey, taken: &mut HashMap<(String, String), Worklo
     name
 }
 
+/// The names that a workload's Recommendation can have, the likelier first.
+#[must_use]
+pub fn candidates(workload: &WorkloadKey) -> [String; 2] {
+    let plain = format!("{}-{}", workload.kind, workload.name).to_lowercase();
+    let hashed = hashed(&plain, workload);
+    [plain, hashed]
+}
+
 /// A DNS subdomain of at most 253 characters.
 fn is_name(text: &str) -> bool {
     let part = |part: &str| {

@@ -1,27 +1,33 @@
 //! The recommender's loop: usage each interval, kills as they come, recommendations written where they change.
 
-use std::collections::HashMap;
+mod past;
+mod readings;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::book::{Book, SeriesKey, Taken};
+use super::book::{Book, SeriesKey};
 use super::compose::Common;
 use super::events::Events;
 use super::keeper::Keeper;
+use super::kills::Told as ToldKill;
 use super::lease::Leadership;
-use super::metrics::{Container, Metrics, Namespace, Reason, Resource, Source};
+use super::metrics::{Container, Metrics, Namespace, Resource};
 use super::plan::{self, Plan};
 use super::publish::Publisher;
 use crate::cluster::index::{MemoryEvent, MemoryShortage, ObjectKey, Owner, Resolution, Uid};
 use crate::cluster::watch::News;
-use crate::cluster::{ClusterError, Connection, Live, custom};
+use crate::cluster::{Connection, Index, Live, custom};
 use crate::report::prices::Prices;
-use crate::sources::metrics_server::{self, PodUsage};
+use crate::sources::prometheus::Prometheus;
 use crate::units::{Bytes, Cores, Timestamp};
+
+use self::readings::{Counters, Told};
 
 /// What comes within this time of a kill is answered together with it.
 const GATHER: Duration = Duration::from_millis(100);
@@ -40,8 +46,6 @@ const ASK_AGAIN_SECONDS: i64 = 60;
 /// What nothing came for is forgotten after this, unless a policy wants it longer.
 const WINDOW_SECONDS: u64 = 14 * 86_400;
 
-type Reading = Result<Vec<PodUsage>, ClusterError>;
-
 /// What the loop is told by flags.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -59,6 +63,8 @@ pub struct Recommender {
     pub connection: Connection,
     /// The watched cluster.
     pub live: Arc<Live>,
+    /// Where usage is known beside the metrics API, and the past.
+    pub prometheus: Option<Prometheus>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Who writes.
@@ -78,9 +84,16 @@ pub struct Recommender {
 }
 
 /// What changes from round to round.
-#[derive(Default)]
 struct State {
-    source_error: Option<String>,
+    /// What is wrong with each source.
+    errors: BTreeMap<&'static str, String>,
+    counters: Counters,
+    /// Kills that counters told of, to be told in the next round.
+    counted: Vec<(SeriesKey, Option<String>)>,
+    /// By which those who read tell the loop.
+    tell: mpsc::Sender<Told>,
+    /// A round was made with the cluster's state known.
+    looked: bool,
     /// Kills of pods whose workload is not known yet, and until when they wait.
     waiting: Vec<(MemoryEvent, Timestamp)>,
     /// When an owner was last asked for.
@@ -92,6 +105,23 @@ struct State {
     took: Duration,
 }
 
+impl State {
+    fn new(tell: mpsc::Sender<Told>) -> Self {
+        Self {
+            errors: BTreeMap::new(),
+            counters: Counters::default(),
+            counted: Vec::new(),
+            tell,
+            looked: false,
+            waiting: Vec::new(),
+            asked: HashMap::new(),
+            unsynced: Vec::new(),
+            last_forgotten: None,
+            took: Duration::ZERO,
+        }
+    }
+}
+
 /// A person who changes many policies must not keep us busy: between rounds at least four times what one takes, but
 /// not so long that a kill would wait.
 fn settle(took: Duration) -> Duration {
@@ -101,10 +131,11 @@ fn settle(took: Duration) -> Duration {
 impl Recommender {
     /// Runs until `stop`.
     pub async fn run(mut self, mut news: News, stop: CancellationToken) {
-        self.keeper.restore(&mut self.book).await;
+        self.keeper.restore(&mut self.book, (self.clock)()).await;
         let (tell, mut readings) = mpsc::channel(1);
-        let reader = tokio::spawn(read(self.connection.clone(), self.options.interval, tell));
-        let mut state = State::default();
+        let prometheus = self.prometheus.as_ref();
+        let readers = readings::read(&self.connection, prometheus, self.options.interval, &tell);
+        let mut state = State::new(tell);
         let mut leadership = self.leadership.clone();
         loop {
             let mut kills = Vec::new();
@@ -122,10 +153,13 @@ impl Recommender {
                     }
                     // What another leader has saved meanwhile.
                     if self.leads() {
-                        self.keeper.restore(&mut self.book).await;
+                        self.keeper.load();
                     }
                 }
-                () = tokio::time::sleep_until(self.keeper.due()) => self.keep().await,
+                () = self.keeper.wait() => {
+                    let leads = self.leads();
+                    self.keeper.turn(&mut self.book, (self.clock)(), leads);
+                }
                 () = tokio::time::sleep(RETRY), if !state.waiting.is_empty() => {}
             }
             while let Ok(event) = news.try_recv() {
@@ -133,63 +167,13 @@ impl Recommender {
             }
             self.round(kills, &mut state);
         }
-        reader.abort();
-        self.keep().await;
+        drop(readers);
+        let leads = self.leads();
+        self.keeper.finish(&mut self.book, (self.clock)(), leads).await;
     }
 
     fn leads(&self) -> bool {
         *self.leadership.borrow() == Leadership::Leading
-    }
-
-    async fn keep(&mut self) {
-        let leads = self.leads();
-        self.keeper.turn(&mut self.book, (self.clock)(), leads).await;
-    }
-
-    /// Takes in one reading of usage.
-    fn take(&mut self, reading: Reading, state: &mut State) {
-        let source = || Source { source: "metrics-api".to_owned() };
-        let usage = match reading {
-            Ok(usage) => usage,
-            Err(error) => {
-                let error = error.to_string();
-                if state.source_error.as_ref() != Some(&error) {
-                    tracing::warn!(error, "cannot read usage; trying again each interval");
-                }
-                state.source_error = Some(error);
-                self.metrics.source_errors.get_or_create(&source()).inc();
-                return;
-            }
-        };
-        if state.source_error.take().is_some() {
-            tracing::info!("usage can be read again");
-        }
-        let now = (self.clock)();
-        let mut taken = Taken::default();
-        let live = Arc::clone(&self.live);
-        let index = live.index();
-        let mut workloads = HashMap::new();
-        for sample in &usage {
-            let key = ObjectKey {
-                namespace: sample.metadata.namespace.as_str().into(),
-                name: sample.metadata.name.as_str().into(),
-            };
-            let Some(pod) = index.pods.get(&key) else { continue };
-            // Replicas have one owner: it is climbed once a reading.
-            let climbed = pod.origin.owner().map(|owner| owner.uid);
-            let known = climbed.and_then(|uid| workloads.get(&uid)).cloned();
-            let resolution = known.unwrap_or_else(|| index.resolve(&key, &pod.origin));
-            if let Resolution::Workload(workload, _) = &resolution {
-                self.book.take(workload, pod, sample, now, &mut taken);
-            }
-            if let Some(uid) = climbed {
-                workloads.entry(uid).or_insert(resolution);
-            }
-        }
-        self.metrics.samples.get_or_create(&source()).inc_by(taken.samples);
-        for (reason, count) in taken.refused {
-            self.metrics.refused.get_or_create(&Reason { reason: reason.to_owned() }).inc_by(count);
-        }
     }
 
     /// One round: kills in, recommendations out.
@@ -217,9 +201,11 @@ impl Recommender {
             return;
         }
         index.forget(now);
-        let killed = self.take_kills(&index, now, state);
-        let common =
-            Common { prices: &self.options.prices, source_error: state.source_error.as_deref(), now };
+        state.looked = true;
+        let mut killed = self.take_kills(&index, now, state);
+        killed.append(&mut state.counted);
+        let error = self.source_error(state);
+        let common = Common { prices: &self.options.prices, source_error: error.as_deref(), now };
         let mut plan = plan::plan(&index, &mut self.book, &common);
         if leads {
             let urgent: Vec<_> =
@@ -242,7 +228,7 @@ impl Recommender {
     /// Books the kills whose workload is known. Answers the new ones, in words where they are recent.
     fn take_kills(
         &mut self,
-        index: &crate::cluster::Index,
+        index: &Index,
         now: Timestamp,
         state: &mut State,
     ) -> Vec<(SeriesKey, Option<String>)> {
@@ -265,7 +251,8 @@ impl Recommender {
             let namespace = Namespace { namespace: event.pod.namespace.to_string() };
             match event.what {
                 MemoryShortage::OomKilled { limit } => {
-                    if self.book.kill(&key, event.at, limit, event.id) {
+                    let told = ToldKill { pod: &event.pod.name, at: event.at, limit, id: event.id };
+                    if self.book.kill(&key, &told) {
                         let at = limit
                             .map_or_else(|| "without a limit".to_owned(), |l| format!("at its limit of {l}"));
                         let pod = &event.pod.name;
@@ -317,20 +304,12 @@ impl Recommender {
     }
 
     /// Once an hour.
-    fn forget(&mut self, index: &crate::cluster::Index, now: Timestamp, state: &mut State) {
+    fn forget(&mut self, index: &Index, now: Timestamp, state: &mut State) {
         if state.last_forgotten.is_some_and(|last| now.seconds_since(last) < 3600) {
             return;
         }
         state.last_forgotten = Some(now);
-        let own =
-            index.policies.iter().filter_map(|(_, p)| Some(p.as_ref().ok()?.spec.history.window.seconds));
-        let all = index
-            .cluster_policies
-            .iter()
-            .filter_map(|(_, policy)| Some(policy.as_ref().ok()?.spec.history.window.seconds));
-        let window = own.chain(all).fold(WINDOW_SECONDS, u64::max);
-        let window = i64::try_from(window).unwrap_or(i64::MAX);
-        self.book.forget(now.plus(window.saturating_neg()), index.pods.iter());
+        self.book.forget(now.plus(window(index).saturating_neg()), index.pods.iter());
         state.asked.retain(|_, at| now.seconds_since(*at) < custom::FRESH_SECONDS);
     }
 
@@ -361,6 +340,16 @@ impl Recommender {
     }
 }
 
+/// For how many seconds what was seen is kept: the longest that a policy asks for.
+fn window(index: &Index) -> i64 {
+    let own = index.policies.iter().filter_map(|(_, p)| Some(p.as_ref().ok()?.spec.history.window.seconds));
+    let all = index
+        .cluster_policies
+        .iter()
+        .filter_map(|(_, policy)| Some(policy.as_ref().ok()?.spec.history.window.seconds));
+    i64::try_from(own.chain(all).fold(WINDOW_SECONDS, u64::max)).unwrap_or(i64::MAX)
+}
+
 /// What a container should have, in its gauges.
 fn gauges(metrics: &Metrics, (key, cpu, memory): &(SeriesKey, Option<Cores>, Option<Bytes>)) {
     let container = Container {
@@ -374,19 +363,5 @@ fn gauges(metrics: &Metrics, (key, cpu, memory): &(SeriesKey, Option<Cores>, Opt
     }
     if let Some(memory) = memory {
         metrics.target_memory.get_or_create(&container).set(memory.as_f64());
-    }
-}
-
-/// Reads usage each interval and hands it over. A reading that takes longer than the interval is followed by the next
-/// at once, never overtaken by it.
-async fn read(connection: Connection, interval: Duration, tell: mpsc::Sender<Reading>) {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let reading = metrics_server::read(&connection, None, None).await;
-        if tell.send(reading).await.is_err() {
-            return;
-        }
     }
 }

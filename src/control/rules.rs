@@ -77,23 +77,57 @@ pub fn of_container(objective: api::Objective, stated: Option<&api::ContainerPol
     rules.memory_objective = stated.memory.objective.map_or(objective, self::objective);
     rules.max_shortfall_percent = stated.cpu.max_shortfall_percent.as_ref().map(number);
     rules.max_oom_kills_per_year = stated.memory.max_oom_kills_per_year.as_ref().map(number);
-    rules.cpu_limit = match stated.cpu.limit {
+    rules.cpu_limit = cpu_limit(stated.cpu.limit);
+    rules.memory_limit = memory_limit(stated.memory.limit);
+    rules.add_limit = stated.memory.add_limit;
+    rules.shrink_memory = stated.memory.shrink;
+    let sized = |resource| stated.resources.contains(&resource);
+    ContainerRules { rules, cpu: sized(ResourceName::Cpu), memory: sized(ResourceName::Memory) }
+}
+
+/// How limits follow, as a recommendation says it.
+#[must_use]
+pub fn limits(rules: &Rules) -> api::LimitRules {
+    api::LimitRules {
+        cpu: match rules.cpu_limit {
+            CpuLimitRule::Keep => api::CpuLimitRule::Keep,
+            CpuLimitRule::Ratio => api::CpuLimitRule::Ratio,
+            CpuLimitRule::Remove => api::CpuLimitRule::Remove,
+            CpuLimitRule::Equal => api::CpuLimitRule::Equal,
+        },
+        memory: match rules.memory_limit {
+            MemoryLimitRule::Tail => api::MemoryLimitRule::Tail,
+            MemoryLimitRule::Equal => api::MemoryLimitRule::Equal,
+            MemoryLimitRule::Ratio => api::MemoryLimitRule::Ratio,
+            MemoryLimitRule::Keep => api::MemoryLimitRule::Keep,
+            MemoryLimitRule::Remove => api::MemoryLimitRule::Remove,
+        },
+        add_memory: rules.add_limit,
+        keep_memory: !rules.shrink_memory,
+    }
+}
+
+/// A CPU limit rule as it is applied.
+#[must_use]
+pub fn cpu_limit(rule: api::CpuLimitRule) -> CpuLimitRule {
+    match rule {
         api::CpuLimitRule::Keep => CpuLimitRule::Keep,
         api::CpuLimitRule::Ratio => CpuLimitRule::Ratio,
         api::CpuLimitRule::Remove => CpuLimitRule::Remove,
         api::CpuLimitRule::Equal => CpuLimitRule::Equal,
-    };
-    rules.memory_limit = match stated.memory.limit {
+    }
+}
+
+/// A memory limit rule as it is applied.
+#[must_use]
+pub fn memory_limit(rule: api::MemoryLimitRule) -> MemoryLimitRule {
+    match rule {
         api::MemoryLimitRule::Tail => MemoryLimitRule::Tail,
         api::MemoryLimitRule::Equal => MemoryLimitRule::Equal,
         api::MemoryLimitRule::Ratio => MemoryLimitRule::Ratio,
         api::MemoryLimitRule::Keep => MemoryLimitRule::Keep,
         api::MemoryLimitRule::Remove => MemoryLimitRule::Remove,
-    };
-    rules.add_limit = stated.memory.add_limit;
-    rules.shrink_memory = stated.memory.shrink;
-    let sized = |resource| stated.resources.contains(&resource);
-    ContainerRules { rules, cpu: sized(ResourceName::Cpu), memory: sized(ResourceName::Memory) }
+    }
 }
 
 fn objective(objective: api::Objective) -> Objective {

@@ -76,6 +76,13 @@ impl Fleet {
         self.len() == 0
     }
 
+    /// Puts another series in a series' place; an unknown id takes nothing in.
+    pub fn replace(&mut self, id: SeriesId, series: Series) {
+        if let Some((place, _)) = self.touch(id) {
+            *place = series;
+        }
+    }
+
     fn touch(&mut self, id: SeriesId) -> Option<(&mut Series, &Model)> {
         let place = self.places.get_mut(id.index()).filter(|place| place.live)?;
         place.changed = true;

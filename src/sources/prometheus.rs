@@ -8,6 +8,7 @@ mod answer;
 pub mod checks;
 mod error;
 pub mod history;
+pub mod now;
 mod options;
 pub mod owners;
 mod queries;
@@ -194,6 +195,14 @@ impl Prometheus {
     /// When there is no answer, or none that makes sense.
     pub async fn instant(&self, query: &str, at: Timestamp) -> Result<Vec<Series>, PrometheusError> {
         self.ask("query", query, &[("time", at.0.to_string())]).await
+    }
+
+    /// What `query` answers at the server's own time.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that makes sense.
+    pub async fn now(&self, query: &str) -> Result<Vec<Series>, PrometheusError> {
+        self.ask("query", query, &[]).await
     }
 
     /// What `query` answers over a span of time. Points without a finite value are left out.

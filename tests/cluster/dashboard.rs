@@ -10,6 +10,7 @@ use kube::api::{Patch, PatchParams};
 use libtest_mimic::Trial;
 use plumb::api::Recommendation;
 use plumb::cluster::{Connection, ConnectionOptions};
+use plumb::control::book::Kept;
 use plumb::control::checkpoint::{Checkpoints, Entry, Place, Shard};
 use plumb::model::{Model, Series};
 use plumb::units::{Bytes, Cores, Timestamp};
@@ -77,7 +78,8 @@ async fn learned(context: &Context, folder: &Path) -> Result<()> {
     let keys: Vec<String> = ["web", "leak", "batch"]
         .map(|name| format!("apps/v1|Deployment|{}|{name}|app", context.namespace))
         .to_vec();
-    let entry = |key| Entry { key, series: &series, last_kill: None, changed: true };
+    let kept = Kept { series, ..Kept::default() };
+    let entry = |key| Entry { key, kept: &kept, changed: true };
     let entries: Vec<Entry<'_>> = keys.iter().map(|key| entry(key.as_str())).collect();
     let mut store = Checkpoints::open(&Place::Folder(folder.to_owned()), &connection, Shard::default());
     store.load().await?;

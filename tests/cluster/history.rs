@@ -7,6 +7,7 @@ use kube::api::DeleteParams;
 use libtest_mimic::Trial;
 use plumb::api::Recommendation;
 use plumb::cluster::{Connection, ConnectionOptions};
+use plumb::control::book::Kept;
 use plumb::control::checkpoint::{Checkpoints, Entry, Place, Shard};
 use plumb::model::{Model, Series};
 use plumb::units::{Bytes, Cores, Timestamp};
@@ -247,7 +248,8 @@ async fn checkpoints(context: Context) -> Result<()> {
         series.add_memory(at, Bytes::from_mib(100), None, &Model::default()).ok().context("refused")?;
     }
     let keys: Vec<String> = (0..4000).map(|i| format!("apps/v1/Deployment/shop/web-{i}/app")).collect();
-    let entry = |key| Entry { key, series: &series, last_kill: None, changed: true };
+    let kept = Kept { series, ..Kept::default() };
+    let entry = |key| Entry { key, kept: &kept, changed: true };
     let entries: Vec<Entry<'_>> = keys.iter().map(|key| entry(key.as_str())).collect();
     let now = Timestamp(backfill::now());
     let mut first = open();

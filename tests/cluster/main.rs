@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by them")]
 #![allow(missing_docs, unreachable_pub, clippy::missing_errors_doc, reason = "nobody uses it from outside")]
 
+mod admission;
+mod admission_under_attack;
 mod crash_loop;
 mod crds;
 mod dashboard;
@@ -15,10 +17,13 @@ mod fleet;
 mod history;
 mod metrics;
 mod oom_kill;
+mod past;
 mod recommender;
 mod recommender_on_node;
 mod resize;
+mod scale;
 mod scan;
+mod sources;
 mod support;
 mod webhook;
 
@@ -53,6 +58,8 @@ fn main() -> ExitCode {
 fn test() -> ExitCode {
     let suite = Suite::new().expect("a runtime");
     let trials = [
+        admission::trials(&suite),
+        admission_under_attack::trials(&suite),
         crash_loop::trials(&suite),
         crds::trials(&suite),
         dashboard::trials(&suite),
@@ -61,10 +68,13 @@ fn test() -> ExitCode {
         history::trials(&suite),
         metrics::trials(&suite),
         oom_kill::trials(&suite),
+        past::trials(&suite),
         recommender::trials(&suite),
         recommender_on_node::trials(&suite),
         resize::trials(&suite),
+        scale::trials(&suite),
         scan::trials(&suite),
+        sources::trials(&suite),
         webhook::trials(&suite),
     ];
     suite.main(trials.into_iter().flatten().collect())

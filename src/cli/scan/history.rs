@@ -96,9 +96,9 @@ impl Known {
                     ids.insert(key, *id);
                 }),
             };
-            places.insert(name.clone(), series.map(|series| Place { series, ends }));
+            places.insert(name.clone(), series.map(|series| Place { series, ends, after: None }));
         }
-        *fed += feed(fleet, piece, |name| places.get(name).copied().flatten());
+        *fed += feed(fleet, piece, |name| places.get(name).copied().flatten(), |_, _, _, _| true);
     }
 }
 

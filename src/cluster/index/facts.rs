@@ -243,8 +243,26 @@ pub struct PodFacts {
     pub started: Option<Timestamp>,
     /// How it fares, for who would change it.
     pub life: Life,
+    /// Containers that were started again, by their place in the shape, and when.
+    pub(super) restarted: Box<[(u8, Timestamp)]>,
     /// The kills and evictions that its status tells of, and that were therefore reported.
     pub(super) told: Box<[u64]>,
+}
+
+impl PodFacts {
+    /// Its container of that name: its place in the shape, and what it is.
+    #[must_use]
+    pub fn container(&self, name: &str) -> Option<(u8, &ContainerShape)> {
+        let place = self.shape.containers.iter().position(|shape| *shape.name == *name)?;
+        Some((u8::try_from(place).ok()?, self.shape.containers.get(place)?))
+    }
+
+    /// When the container at that place of the shape was started last, as far as is known.
+    #[must_use]
+    pub fn container_started(&self, place: u8) -> Option<Timestamp> {
+        let again = self.restarted.iter().find(|(restarted, _)| *restarted == place);
+        again.map(|(_, at)| *at).or(self.started)
+    }
 }
 
 /// Who made a pod: what its workload is found by, also when the pod is gone.
@@ -345,6 +363,23 @@ pub struct Limits {
     pub container_max: Size,
     /// Of all containers of a pod together, not above.
     pub pod_max: Size,
+    /// Of the same, not below.
+    pub pod_min: Size,
+    /// The limits of a container that states none.
+    pub container_default: Size,
+    /// How far above its request a container's limit may be.
+    pub container_ratio: Ratio,
+    /// The same of a pod.
+    pub pod_ratio: Ratio,
+}
+
+/// A limit in thousandths of its request, at most; `None`: no bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ratio {
+    /// Of CPU.
+    pub cpu: Option<u64>,
+    /// Of memory.
+    pub memory: Option<u64>,
 }
 
 /// What of a namespace's ResourceQuotas is left, the least of each.
@@ -354,4 +389,8 @@ pub struct Quota {
     pub cpu_requests: Option<(u64, u64)>,
     /// The same of memory requests, in bytes.
     pub memory_requests: Option<(u64, u64)>,
+    /// The same of CPU limits, in thousandths of a core.
+    pub cpu_limits: Option<(u64, u64)>,
+    /// The same of memory limits, in bytes.
+    pub memory_limits: Option<(u64, u64)>,
 }

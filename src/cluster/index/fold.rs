@@ -14,13 +14,13 @@ use kube::{Resource, ResourceExt};
 
 use super::facts::{
     Autoscaler, ContainerShape, ControllerFacts, Limits, MemoryEvent, NodeFacts, ObjectKey, Origin, Owner,
-    Phase, PodFacts, Qos, Quota, Shape, Size, Sizes, Uid, stable_hash,
+    Phase, PodFacts, Qos, Quota, Ratio, Shape, Size, Sizes, Uid, stable_hash,
 };
 use super::life::PAUSE;
 use super::shortages::{shortages, timestamp};
 use super::{Index, Readable, Table, Unreadable, Written};
 use crate::api::{ClusterVerticalScalingPolicy, ContainerKind, Recommendation, VerticalScalingPolicy};
-use crate::cluster::pods::{self, LeanContainer, LeanPod};
+use crate::cluster::pods::{self, LeanContainer, LeanContainerStatus, LeanPod};
 use crate::units::Timestamp;
 
 /// What one kind's watch does to the index.
@@ -127,13 +127,13 @@ impl Index {
             },
             started: status.start_time.as_deref().and_then(timestamp),
             life: self.life(pod),
+            restarted: restarted(pod),
             told: shortages(pod).iter().map(|shortage| shortage.key).collect(),
         }
     }
 
     fn container(&mut self, container: &LeanContainer, kind: ContainerKind, pod: &LeanPod) -> ContainerShape {
-        let mut statuses = pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
-        let status = statuses.find(|status| status.name == container.name);
+        let status = status(pod, container);
         let sizes = match status {
             Some(status) => Sizes::given(&container.resources, &status.resources),
             None => Sizes::of(&container.resources),
@@ -356,12 +356,34 @@ fn limits(object: &LimitRange) -> Limits {
             "Container" => {
                 found.container_min = super::merge(found.container_min, size(item.min.as_ref()), u64::max);
                 found.container_max = super::merge(found.container_max, size(item.max.as_ref()), u64::min);
+                let default = size(item.default.as_ref());
+                found.container_default = super::merge(found.container_default, default, u64::min);
+                let ratio = ratio(item.max_limit_request_ratio.as_ref());
+                found.container_ratio = super::narrower(found.container_ratio, ratio);
             }
-            "Pod" => found.pod_max = super::merge(found.pod_max, size(item.max.as_ref()), u64::min),
+            "Pod" => {
+                found.pod_min = super::merge(found.pod_min, size(item.min.as_ref()), u64::max);
+                found.pod_max = super::merge(found.pod_max, size(item.max.as_ref()), u64::min);
+                let ratio = ratio(item.max_limit_request_ratio.as_ref());
+                found.pod_ratio = super::narrower(found.pod_ratio, ratio);
+            }
             _ => {}
         }
     }
     found
+}
+
+fn ratio(quantities: Option<&Quantities>) -> Ratio {
+    let thousandths = |name: &str| {
+        let quantity: crate::units::Quantity = quantities?.get(name)?.0.parse().ok()?;
+        // A thousandth of a part, rounded down: what is at the bound is inside of it.
+        Some((quantity.as_cores().to_milli()).saturating_sub(u64::from(!is_milli(quantity))))
+    };
+    Ratio { cpu: thousandths("cpu"), memory: thousandths("memory") }
+}
+
+fn is_milli(quantity: crate::units::Quantity) -> bool {
+    crate::units::Quantity::from_milli(quantity.as_cores().to_milli()) == quantity
 }
 
 fn quota(object: &ResourceQuota) -> Quota {
@@ -380,6 +402,8 @@ fn quota(object: &ResourceQuota) -> Quota {
     Quota {
         cpu_requests: pair("cpu", |q| Some(q.as_cores().to_milli())),
         memory_requests: pair("memory", |q| q.as_bytes().map(|bytes| bytes.0)),
+        cpu_limits: pair("limits.cpu", |q| Some(q.as_cores().to_milli())),
+        memory_limits: pair("limits.memory", |q| q.as_bytes().map(|bytes| bytes.0)),
     }
 }
 
@@ -389,4 +413,20 @@ impl<K: std::hash::Hash + Eq, V> Table<K, V> {
     pub fn missing(&self, name: &'static str) -> Option<&'static str> {
         (!self.synced()).then_some(name)
     }
+}
+
+fn status<'a>(pod: &'a LeanPod, container: &LeanContainer) -> Option<&'a LeanContainerStatus> {
+    let mut statuses = pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
+    statuses.find(|status| status.name == container.name)
+}
+
+/// The containers that run not for the first time, by their place in the shape, and since when.
+fn restarted(pod: &LeanPod) -> Box<[(u8, Timestamp)]> {
+    let containers = pod.spec.containers.iter().chain(&pod.spec.init_containers);
+    let again = containers.enumerate().filter_map(|(place, container)| {
+        let status = status(pod, container).filter(|status| status.restart_count > 0)?;
+        let started = status.state.running.as_ref()?.started_at.as_deref().and_then(timestamp)?;
+        Some((u8::try_from(place).ok()?, started))
+    });
+    again.collect()
 }

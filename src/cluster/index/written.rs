@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::facts::{Size, Sizes, hash};
 use super::intern::Interner;
 use crate::api::{
-    Confidence, ContainerKind, Mode, PolicyReference, Recommendation, RecommendationSpec,
+    Confidence, ContainerKind, LimitRules, Mode, PolicyReference, Recommendation, RecommendationSpec,
     RecommendationStatus, ResourceAmounts, WorkloadReference,
 };
 use crate::units::Cores;
@@ -64,7 +64,9 @@ pub struct Advice {
     pub kind: ContainerKind,
     /// What it should run with. What is `None` is not recommended.
     pub target: Sizes,
-    /// Requests below this are too small.
+    /// How the limits of a new pod follow.
+    pub limit_rules: LimitRules,
+    /// Requests below this are too small. `None`: this resource is not sized.
     pub lower: Size,
     /// Requests above this are too large.
     pub upper: Size,
@@ -107,6 +109,7 @@ impl Written {
                 requests: size(&container.target.requests),
                 limits: size(&container.target.limits),
             },
+            limit_rules: container.limit_rules,
             lower: size(&container.lower),
             upper: size(&container.upper),
             confidence: container.confidence,

@@ -3,12 +3,16 @@
 //! Layout: `PLCP`, version (1 byte), CRC-32 of the rest (4 bytes, little endian), when it was saved (8), the length of
 //! the keys (4), the keys (deflated JSON), then a snapshot of the series in the order of the keys.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{Read, Write};
 
 use flate2::{Compression, Crc};
+use serde::{Deserialize, Serialize};
 
 use super::{Entry, Restored};
+use crate::control::book::Kept;
+use crate::control::kills::Kills;
 use crate::model::{self, SnapshotError};
 use crate::units::Timestamp;
 
@@ -56,6 +60,34 @@ impl From<SnapshotError> for Broken {
     }
 }
 
+/// What is kept of a series beside its history. Short names: there are many.
+#[derive(Serialize, Deserialize)]
+struct Named<'a> {
+    #[serde(rename = "k")]
+    key: Cow<'a, str>,
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    last_kill: Option<i64>,
+    #[serde(rename = "o", default, skip_serializing_if = "none")]
+    kills: Cow<'a, Kills>,
+    #[serde(rename = "w", default)]
+    whole: bool,
+}
+
+fn none(kills: &Kills) -> bool {
+    kills.is_empty()
+}
+
+impl<'a> Named<'a> {
+    fn of(entry: &Entry<'a>) -> Self {
+        Self {
+            key: Cow::Borrowed(entry.key),
+            last_kill: entry.kept.last_kill.map(|at| at.0),
+            kills: Cow::Borrowed(&entry.kept.kills),
+            whole: entry.kept.whole,
+        }
+    }
+}
+
 /// What was in a pack.
 pub(super) struct Unpacked {
     pub(super) saved: Timestamp,
@@ -63,10 +95,9 @@ pub(super) struct Unpacked {
 }
 
 /// A pack of entries in the order of their keys, and the checksum of what is in it, its time left out.
-pub(super) fn pack(entries: &[&Entry<'_>], now: Timestamp) -> (Vec<u8>, u32) {
-    let keys: Vec<(&str, Option<i64>)> =
-        entries.iter().map(|entry| (entry.key, entry.last_kill.map(|at| at.0))).collect();
-    let series: Vec<_> = entries.iter().map(|entry| entry.series).collect();
+pub(super) fn pack(entries: &[Entry<'_>], now: Timestamp) -> (Vec<u8>, u32) {
+    let keys: Vec<Named<'_>> = entries.iter().map(Named::of).collect();
+    let series: Vec<_> = entries.iter().map(|entry| &entry.kept.series).collect();
     let snapshot = model::write_snapshot(&series);
     let mut packed = Vec::new();
     let mut deflate = flate2::write::DeflateEncoder::new(&mut packed, Compression::default());
@@ -109,17 +140,21 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Unpacked, Broken> {
     let mut json = Vec::new();
     let inflated = flate2::read::DeflateDecoder::new(keys).take(LONGEST).read_to_end(&mut json);
     inflated.map_err(|_| damaged("its keys cannot be unpacked"))?;
-    let keys: Vec<(String, Option<i64>)> =
+    let keys: Vec<Named<'static>> =
         serde_json::from_slice(&json).map_err(|_| damaged("its keys are none"))?;
     let series = model::read_snapshot(rest.get(length..).unwrap_or_default())?;
     if series.len() != keys.len() {
         return Err(damaged("it has not as many series as keys"));
     }
     let series = keys.into_iter().zip(series);
-    let series = series.map(|((key, last_kill), series)| Restored {
-        key,
-        series,
-        last_kill: last_kill.map(Timestamp),
+    let series = series.map(|(named, series)| Restored {
+        key: named.key.into_owned(),
+        kept: Kept {
+            series,
+            last_kill: named.last_kill.map(Timestamp),
+            kills: named.kills.into_owned(),
+            whole: named.whole,
+        },
     });
     Ok(Unpacked { saved: Timestamp(i64::from_le_bytes(*saved)), series: series.collect() })
 }

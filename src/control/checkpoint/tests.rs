@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::model::Model;
+use crate::model::{Model, Series};
 use crate::units::{Bytes, Cores};
 
 fn series(seed: i64) -> Series {
@@ -15,19 +15,18 @@ fn series(seed: i64) -> Series {
     series
 }
 
-fn all(count: usize) -> Vec<(String, Series)> {
+fn all(count: usize) -> Vec<(String, Kept)> {
     let kinds: Vec<Series> = (1..8).map(series).collect();
-    (0..count).map(|i| (format!("apps/v1|Deployment|shop|web-{i}|app"), kinds[i % 7].clone())).collect()
+    let kept = |i: usize| Kept {
+        series: kinds[i % 7].clone(),
+        last_kill: i.is_multiple_of(3).then_some(Timestamp(5)),
+        ..Kept::default()
+    };
+    (0..count).map(|i| (format!("apps/v1|Deployment|shop|web-{i}|app"), kept(i))).collect()
 }
 
-fn entries<'a>(all: &'a [(String, Series)], changed: impl Fn(usize) -> bool) -> Vec<Entry<'a>> {
-    all.iter()
-        .enumerate()
-        .map(|(i, (key, series))| {
-            let last_kill = (i % 3 == 0).then_some(Timestamp(5));
-            Entry { key, series, last_kill, changed: changed(i) }
-        })
-        .collect()
+fn entries<'a>(all: &'a [(String, Kept)], changed: impl Fn(usize) -> bool) -> Vec<Entry<'a>> {
+    all.iter().enumerate().map(|(i, (key, kept))| Entry { key, kept, changed: changed(i) }).collect()
 }
 
 fn folder(path: &Path, shard: Shard) -> Checkpoints {
@@ -61,9 +60,9 @@ async fn what_was_saved_is_restored() {
     restored.sort_by(|a, b| a.key.cmp(&b.key));
     assert_eq!(restored.len(), 2000);
     let first = restored.iter().find(|r| r.key == all[0].0).unwrap();
-    assert_eq!(first.last_kill, Some(Timestamp(5)));
-    assert_eq!(first.series.samples(), all[0].1.samples());
-    assert_eq!(first.series.newest(), all[0].1.newest());
+    assert_eq!(first.kept.last_kill, Some(Timestamp(5)));
+    assert_eq!(first.kept.series.samples(), all[0].1.series.samples());
+    assert_eq!(first.kept.series.newest(), all[0].1.series.newest());
 }
 
 #[tokio::test]
@@ -78,7 +77,7 @@ async fn only_what_changed_is_written() {
     // It may have changed, but it has not.
     let same = checkpoints.save(&entries(&all, |_| true), NOW.plus(600)).await.unwrap();
     assert_eq!(same.written, 0);
-    all[7].1 = series(9);
+    all[7].1.series = series(9);
     let one = checkpoints.save(&entries(&all, |i| i == 7), NOW.plus(600)).await.unwrap();
     assert_eq!(one.written, 1);
     // One that is gone is a change too.

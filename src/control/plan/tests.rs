@@ -12,6 +12,7 @@ use crate::api::{Recommendation, VerticalScalingPolicy};
 use crate::cluster::index::{Fold, Written};
 use crate::cluster::pods::LeanPod;
 use crate::control::book::Taken;
+use crate::control::kills::Told;
 use crate::sources::metrics_server::PodUsage;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -142,8 +143,9 @@ fn a_kill_changes_the_row_at_once_and_counts_once() {
     place.write(&first);
     let workload = first.workloads.keys().next().unwrap().clone();
     let key = SeriesKey { workload, container: "app".into() };
-    assert!(place.book.kill(&key, NOW, Some(Bytes::from_mib(512)), 7));
-    assert!(!place.book.kill(&key, NOW, Some(Bytes::from_mib(512)), 7));
+    let told = Told { pod: "web-1", at: NOW, limit: Some(Bytes::from_mib(512)), id: 7 };
+    assert!(place.book.kill(&key, &told));
+    assert!(!place.book.kill(&key, &told));
     let plan = place.plan();
     let status = &only(&plan).status;
     assert_eq!(status.summary.oom_kills, 1);

@@ -46,6 +46,11 @@ const WANTED: &[Wanted] = &[
         false,
         "which CPU samples were held down by a limit",
     ),
+    kubelet(
+        "container_pressure_cpu_stalled_seconds_total",
+        false,
+        "which CPU samples were held down by other pods (PSI, on cgroup v2)",
+    ),
     kubelet("container_oom_events_total", false, "OOM kills of single processes"),
     state("kube_pod_container_resource_requests", true, "requests, where there is no access to the cluster"),
     state("kube_pod_owner", false, "whose pods that are gone were"),

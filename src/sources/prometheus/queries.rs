@@ -8,6 +8,9 @@ use super::options::LabelNames;
 /// The shortest span over which a rate is taken: two scrapes at the usual interval of a minute, and some.
 const SHORTEST_RATE: i64 = 150;
 
+/// How far back the scrape before the last may be.
+const TWO_SCRAPES: i64 = 300;
+
 /// Questions about the containers of one namespace or of all.
 #[derive(Clone, Debug)]
 pub struct Queries {
@@ -82,6 +85,20 @@ impl Queries {
         format!("max {by} (sum without (cpu) (rate(container_cpu_usage_seconds_total{{{only}}}[{window}s])))")
     }
 
+    /// CPU in cores between the last two scrapes.
+    #[must_use]
+    pub fn cpu_now(&self) -> String {
+        let (by, only) = (self.by_usage(), &self.only_usage);
+        let rate = format!("irate(container_cpu_usage_seconds_total{{{only}}}[{TWO_SCRAPES}s])");
+        format!("max {by} (sum without (cpu) ({rate}))")
+    }
+
+    /// When each container was measured last, in seconds since 1970.
+    #[must_use]
+    pub fn scraped_at(&self) -> String {
+        format!("max {} (timestamp({}))", self.by_usage(), self.memory_now())
+    }
+
     /// The peak of the memory working set in a step, in bytes.
     #[must_use]
     pub fn memory(&self, step: i64) -> String {
@@ -111,6 +128,33 @@ impl Queries {
             format!("max {by} (rate(container_cpu_cfs_{what}periods_total{{{only}}}[{window}s]))")
         };
         format!("({} / {}) > 0", rate("throttled_"), rate(""))
+    }
+
+    /// The same between the last two scrapes.
+    #[must_use]
+    pub fn throttled_now(&self) -> String {
+        let (by, only) = (self.by_usage(), &self.only_usage);
+        let rate = |what: &str| {
+            let counter = format!("container_cpu_cfs_{what}periods_total{{{only}}}");
+            format!("max {by} (irate({counter}[{TWO_SCRAPES}s]))")
+        };
+        format!("({} / {}) > 0", rate("throttled_"), rate(""))
+    }
+
+    /// The share of time between the last two scrapes in which all tasks of a container waited for CPU, where that is
+    /// more than a twentieth: the kernel's pressure stall information, which a kubelet shows on cgroup v2.
+    #[must_use]
+    pub fn starved_now(&self) -> String {
+        let (by, only) = (self.by_usage(), &self.only_usage);
+        let counter = format!("container_pressure_cpu_stalled_seconds_total{{{only}}}");
+        format!("max {by} (irate({counter}[{TWO_SCRAPES}s])) > 0.05")
+    }
+
+    /// OOM kills that a container's cgroup counts, where there were some.
+    #[must_use]
+    pub fn oom_total(&self) -> String {
+        let (by, only) = (self.by_usage(), &self.only_usage);
+        format!("max {by} (container_oom_events_total{{{only}}}) > 0")
     }
 
     /// Seconds since a container started, where they are fewer than `below`.

@@ -42,6 +42,15 @@ impl Authority {
         self.sign(params)
     }
 
+    /// For a server on this machine, some time ago.
+    pub fn expired_server(&self) -> Result<Signed> {
+        let mut params = CertificateParams::new(["localhost", "127.0.0.1"].map(str::to_owned))?;
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.sign(params)
+    }
+
     /// For a client of that name and, where there is one, group.
     pub fn client(&self, name: &str, group: Option<&str>) -> Result<Signed> {
         let mut params = CertificateParams::default();

@@ -33,9 +33,19 @@ pub async fn start(plane: &ControlPlane) -> Result<()> {
     server.args(["--metric-resolution", "10s", "--kubelet-request-timeout", "5s"]);
     plane.apply(&rights_and_service(port)).await?;
     plane.run.spawn(&name, &mut server)?;
+    wait_served(plane, || plane.run.check_running(&name)).await.with_context(|| plane.run.log_tail(&name))
+}
+
+/// Makes what listens at a port of this machine the metrics API of a cluster.
+pub async fn register(plane: &ControlPlane, port: u16) -> Result<()> {
+    plane.apply(&rights_and_service(port)).await?;
+    wait_served(plane, || Ok(())).await
+}
+
+async fn wait_served(plane: &ControlPlane, check: impl Fn() -> Result<()>) -> Result<()> {
     let services: Api<APIService> = Api::all(plane.client());
     wait_for("metrics.k8s.io to be served", START, || async {
-        plane.run.check_running(&name)?;
+        check()?;
         let status = services.get_status("v1beta1.metrics.k8s.io").await?.status.context("no status yet")?;
         let available = status.conditions.iter().flatten().find(|c| c.type_ == "Available");
         let available = available.context("no condition yet")?;
@@ -43,7 +53,6 @@ pub async fn start(plane: &ControlPlane) -> Result<()> {
         Ok(())
     })
     .await
-    .with_context(|| plane.run.log_tail(&name))
 }
 
 fn rights_and_service(port: u16) -> serde_json::Value {

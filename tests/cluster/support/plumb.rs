@@ -30,6 +30,9 @@ impl<'a> Plumb<'a> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_plumb"));
         command.args(["run", "--listen", &address, "--lease-namespace", namespace, "--log", "debug"]);
         command.arg("--kubeconfig").arg(kubeconfig).args(more);
+        if !more.contains(&"--roles") {
+            command.args(["--roles", "recommender"]);
+        }
         plane.run.spawn(&name, &mut command)?;
         Ok(Self { plane, name, url: format!("http://{address}") })
     }
@@ -67,6 +70,36 @@ impl<'a> Plumb<'a> {
         self.plane.run.log_text(&self.name)
     }
 
+    /// The memory that it has in use now, in MiB, and the most that it ever had.
+    pub fn memory(&self) -> Result<(u64, u64)> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.plane.run.pid(&self.name)?))?;
+        let line = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
+            let kib = line.trim().trim_end_matches("kB").trim();
+            Ok::<_, anyhow::Error>(kib.parse::<u64>()? >> 10)
+        };
+        Ok((line("VmRSS:")?, line("VmHWM:")?))
+    }
+
+    /// Ends it as if its machine had failed. Answers what it has logged.
+    pub fn kill(self) -> Result<String> {
+        tokio::task::block_in_place(|| self.plane.run.kill(&self.name))?;
+        Ok(self.log())
+    }
+
+    /// The id of its process.
+    pub fn pid(&self) -> Result<u32> {
+        self.plane.run.pid(&self.name)
+    }
+
+    /// One number of its page /metrics, by what its line begins with; 0 where there is none.
+    pub async fn metric(&self, start: &str) -> Result<f64> {
+        let page = self.page("/metrics").await?.1;
+        let line = page.lines().find(|line| line.starts_with(start));
+        let value = line.and_then(|line| line.rsplit(' ').next());
+        Ok(value.map_or(Ok(0.0), str::parse)?)
+    }
+
     /// Asks it to stop, and waits for that.
     pub fn stop(self) -> Result<String> {
         tokio::task::block_in_place(|| self.plane.run.stop(&self.name))?;
@@ -76,16 +109,28 @@ impl<'a> Plumb<'a> {
 
 /// Somebody with the rights of deploy/rbac-recommender.yaml, but for those on `without` ("deployments").
 pub async fn account(context: &Context, name: &str, without: Option<&str>) -> Result<Account> {
-    let file = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rbac-recommender.yaml"))?;
+    account_with(context, name, &["recommender"], without).await
+}
+
+/// Somebody with the rights that are shipped for these roles, but for those on `without`.
+pub async fn account_with(
+    context: &Context,
+    name: &str,
+    roles: &[&str],
+    without: Option<&str>,
+) -> Result<Account> {
     let mut everywhere = Vec::new();
     let mut own = Vec::new();
-    for document in file.split("\n---\n") {
-        if document.contains("kind: ClusterRole\n") {
-            let role: ClusterRole = serde_saphyr::from_str(document)?;
-            everywhere.extend(role.rules.unwrap_or_default());
-        } else if document.contains("kind: Role\n") {
-            let role: Role = serde_saphyr::from_str(document)?;
-            own.extend(role.rules.unwrap_or_default());
+    for role in roles {
+        let file = format!("{}/deploy/rbac-{role}.yaml", env!("CARGO_MANIFEST_DIR"));
+        for document in std::fs::read_to_string(file)?.split("\n---\n") {
+            if document.contains("kind: ClusterRole\n") {
+                let role: ClusterRole = serde_saphyr::from_str(document)?;
+                everywhere.extend(role.rules.unwrap_or_default());
+            } else if document.contains("kind: Role\n") {
+                let role: Role = serde_saphyr::from_str(document)?;
+                own.extend(role.rules.unwrap_or_default());
+            }
         }
     }
     ensure!(!everywhere.is_empty() && !own.is_empty(), "the shipped rights were not found");

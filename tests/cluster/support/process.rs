@@ -120,6 +120,24 @@ impl Run {
         output
     }
 
+    /// The id of a process that runs.
+    pub fn pid(&self, name: &str) -> Result<u32> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = state.running.iter().find(|running| running.name == name);
+        Ok(running.with_context(|| format!("{name} does not run"))?.child.id())
+    }
+
+    /// Ends one process as if its machine had failed.
+    pub fn kill(&self, name: &str) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = state.running.iter().position(|running| running.name == name);
+        let mut running = state.running.remove(place.with_context(|| format!("{name} does not run"))?);
+        drop(state);
+        running.child.kill()?;
+        running.child.wait()?;
+        Ok(())
+    }
+
     /// Stops one process, which may then be started again under its name.
     pub fn stop(&self, name: &str) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -18,6 +18,12 @@ use super::{leftovers, node};
 /// No test waits longer than this; each has shorter limits of its own.
 const LIMIT: Duration = Duration::from_secs(280);
 
+/// The same, for a run of what takes longer: `PLUMB_TEST_LIMIT` seconds.
+fn limit() -> Duration {
+    let stated = std::env::var("PLUMB_TEST_LIMIT").ok().and_then(|seconds| seconds.parse().ok());
+    stated.map_or(LIMIT, Duration::from_secs)
+}
+
 /// What a test needs beside the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -94,8 +100,9 @@ impl Suite {
                 let prefix: String =
                     name.chars().map(|c| if c.is_ascii_lowercase() { c } else { '-' }).collect();
                 let context = Context::new(cluster, prefix.trim_matches('-')).await?;
-                let result = tokio::time::timeout(LIMIT, test(context.clone())).await;
-                let result = result.unwrap_or_else(|_| Err(anyhow!("not done after {} s", LIMIT.as_secs())));
+                let result = tokio::time::timeout(limit(), test(context.clone())).await;
+                let result =
+                    result.unwrap_or_else(|_| Err(anyhow!("not done after {} s", limit().as_secs())));
                 let result = match result {
                     Ok(()) => Ok(()),
                     Err(error) => Err(anyhow!("{error:#}\n\n{}", context.describe().await)),

@@ -29,11 +29,7 @@ pub struct JsonServer {
 impl JsonServer {
     pub async fn start(answer: impl Fn(&Value) -> Value + Send + Sync + 'static) -> Result<Self> {
         let authority = Authority::new()?;
-        let signed = authority.server()?;
-        let chain = vec![CertificateDer::from_pem_slice(signed.certificate.as_bytes())?];
-        let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes())?;
-        let tls = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let acceptor = acceptor(&authority)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("https://{}", listener.local_addr()?);
         let answer = Arc::new(answer);
@@ -52,6 +48,15 @@ impl JsonServer {
         });
         Ok(Self { url, authority: authority.certificate(), task })
     }
+}
+
+/// Of a server on this machine.
+pub fn acceptor(authority: &Authority) -> Result<TlsAcceptor> {
+    let signed = authority.server()?;
+    let chain = vec![CertificateDer::from_pem_slice(signed.certificate.as_bytes())?];
+    let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes())?;
+    let tls = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+    Ok(TlsAcceptor::from(Arc::new(tls)))
 }
 
 impl Drop for JsonServer {

@@ -1,0 +1,56 @@
+//! Any bytes as an admission review: answered or refused, never a panic. What is stamped is a patch that can be
+//! applied, leaves no request above its limit, and comes to rest.
+
+#![no_main]
+
+use json_patch::Patch;
+use libfuzzer_sys::fuzz_target;
+use plumb::admit::{Advice, Bounds, Kind, LimitRules, Pod, Verdict, Want, admit};
+use plumb::control::webhook::review;
+use plumb::policy::{CpuLimitRule, MemoryLimitRule};
+use plumb::units::{Quantity, Timestamp};
+use serde_json::Value;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(read) = review::read(data) else { return };
+    let Some(raw) = read.pod else { return };
+    let Some(pod) = review::pod(raw) else { return };
+    let want = |kind, cpu, memory, rules| Want {
+        kind,
+        cpu: Some(cpu),
+        memory: Some(memory),
+        memory_limit: Some(memory * 2),
+        rules,
+    };
+    let ratio = LimitRules {
+        cpu: CpuLimitRule::Ratio,
+        memory: MemoryLimitRule::Ratio,
+        ..LimitRules::default()
+    };
+    let advice = Advice {
+        recommendation: "deployment-web",
+        wants: vec![
+            ("app", want(Kind::Container, 180, 300 << 20, LimitRules::default())),
+            ("two", want(Kind::Container, 7, 1 << 20, ratio)),
+            ("proxy", want(Kind::Sidecar, 30, 50 << 20, LimitRules::default())),
+        ],
+    };
+    let now = Timestamp(1_800_000_000);
+    let Verdict::Stamp(operations) = admit(&pod, &advice, &Bounds::default(), now) else { return };
+    assert!(!review::answer(&read.uid, &operations).is_empty());
+    let mut object: Value = serde_json::from_str(raw.get()).expect("it was read as a pod");
+    let patch: Patch = serde_json::from_value(serde_json::json!(operations)).expect("a patch");
+    json_patch::patch(&mut object, &patch).expect("it can be applied");
+    let text = object.to_string();
+    let again = Pod::read(&text).expect("it still is a pod");
+    assert_eq!(admit(&again, &advice, &Bounds::default(), now), Verdict::Stamped, "{text}");
+    let Some(app) = again.spec.containers.iter().find(|container| container.name == "app") else { return };
+    let Some(resources) = &app.resources else { return };
+    for (name, request) in &resources.requests {
+        let (Ok(request), Some(limit)) = (request.0.parse::<Quantity>(), resources.limits.get(name)) else {
+            continue;
+        };
+        let sized = name == "cpu" || name == "memory";
+        assert!(!sized || limit.0.parse::<Quantity>().is_ok_and(|limit| request <= limit), "{text}");
+    }
+});

@@ -1,0 +1,292 @@
+//! Usage as it is read: from each source by a task of its own, so that neither waits for the other; taken in by the loop.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use super::past::{self, Past};
+use super::{NEWS_SECONDS, Recommender, State, window};
+use crate::cluster::index::{ObjectKey, PodFacts, Resolution, Uid, WorkloadKey, stable_hash};
+use crate::cluster::{ClusterError, Connection, Index};
+use crate::control::book::{SeriesKey, Taken};
+use crate::control::kills::Told as ToldKill;
+use crate::control::metrics::{Namespace, Reason, Source as SourceLabel};
+use crate::sources::metrics_server::{self, PodUsage};
+use crate::sources::prometheus::now::{self, Usage};
+use crate::sources::prometheus::{Prometheus, PrometheusError};
+use crate::sources::{ContainerName, Source};
+use crate::units::Timestamp;
+
+/// More kills of one container between two readings are not believed.
+const MOST_KILLS: u32 = 100;
+
+/// What the loop is told by those who read.
+pub(super) enum Told {
+    /// By the metrics API.
+    MetricsApi(Result<Vec<PodUsage>, ClusterError>),
+    /// By Prometheus.
+    Prometheus(Result<Usage, PrometheusError>),
+    /// The past, by Prometheus.
+    Past(Box<Past>),
+}
+
+/// What Prometheus's counters of kills said last.
+#[derive(Default)]
+pub(super) struct Counters {
+    counts: BTreeMap<ContainerName, u32>,
+    read: Option<Timestamp>,
+}
+
+/// The tasks that read; they end with this.
+pub(super) struct Readers(Vec<JoinHandle<()>>);
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Begins to read from every source there is, each interval. A reading that takes longer is followed by the next at
+/// once, never overtaken by it.
+pub(super) fn read(
+    connection: &Connection,
+    prometheus: Option<&Prometheus>,
+    interval: Duration,
+    tell: &mpsc::Sender<Told>,
+) -> Readers {
+    let ticks = || {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    };
+    let mut readers = Vec::new();
+    if let Some(prometheus) = prometheus.cloned() {
+        let (tell, mut ticks) = (tell.clone(), ticks());
+        readers.push(tokio::spawn(async move {
+            let queries = prometheus.queries(None);
+            loop {
+                ticks.tick().await;
+                let reading = now::read(&prometheus, &queries).await;
+                if tell.send(Told::Prometheus(reading)).await.is_err() {
+                    return;
+                }
+            }
+        }));
+    }
+    let (connection, tell, mut ticks) = (connection.clone(), tell.clone(), ticks());
+    readers.push(tokio::spawn(async move {
+        loop {
+            ticks.tick().await;
+            let reading = metrics_server::read(&connection, None, None).await;
+            if tell.send(Told::MetricsApi(reading)).await.is_err() {
+                return;
+            }
+        }
+    }));
+    Readers(readers)
+}
+
+/// The workload of each pod; replicas have one owner, which is climbed once a reading.
+#[derive(Default)]
+struct Climbed(HashMap<Uid, Option<WorkloadKey>>);
+
+impl Climbed {
+    fn workload(&mut self, index: &Index, key: &ObjectKey, pod: &PodFacts) -> Option<WorkloadKey> {
+        let climb = || match index.resolve(key, &pod.origin) {
+            Resolution::Workload(workload, _) => Some(workload),
+            Resolution::Pending | Resolution::Unknown(_) => None,
+        };
+        match pod.origin.owner() {
+            Some(owner) => self.0.entry(owner.uid).or_insert_with(climb).clone(),
+            None => climb(),
+        }
+    }
+}
+
+impl Recommender {
+    /// Takes in what the loop is told.
+    pub(super) fn take(&mut self, told: Told, state: &mut State) {
+        match told {
+            Told::MetricsApi(Ok(usage)) => {
+                let taken = self.take_metrics(&usage);
+                self.taken(Source::MetricsApi, usage.len(), taken, state);
+            }
+            Told::Prometheus(Ok(usage)) => {
+                self.read_past(state);
+                let taken = self.take_prometheus(&usage, state);
+                self.taken(Source::Prometheus, usage.containers.len(), taken, state);
+            }
+            Told::MetricsApi(Err(error)) => self.failed(Source::MetricsApi, error.to_string(), state),
+            Told::Prometheus(Err(error)) => self.failed(Source::Prometheus, error.to_string(), state),
+            Told::Past(past) => self.book.adopt(&past.book),
+        }
+    }
+
+    fn failed(&self, source: Source, error: String, state: &mut State) {
+        if state.errors.get(source.word()) != Some(&error) {
+            tracing::warn!(source = source.word(), error, "cannot read usage; trying again each interval");
+        }
+        state.errors.insert(source.word(), error);
+        self.metrics.source_errors.get_or_create(&SourceLabel { source: source.word().to_owned() }).inc();
+    }
+
+    fn taken(&self, source: Source, of: usize, taken: Taken, state: &mut State) {
+        let ahead = taken.refused.get("in the future").copied().unwrap_or(0);
+        if ahead > 0 && taken.samples == 0 && taken.known == 0 {
+            let error = format!(
+                "all of {ahead} samples are dated in the future: this machine's clock is behind, or the source's ahead"
+            );
+            self.failed(source, error, state);
+        } else if state.errors.remove(source.word()).is_some() {
+            tracing::info!(source = source.word(), of, "usage can be read again");
+        }
+        let label = SourceLabel { source: source.word().to_owned() };
+        self.metrics.samples.get_or_create(&label).inc_by(taken.samples);
+        for (reason, count) in taken.refused {
+            self.metrics.refused.get_or_create(&Reason { reason: reason.to_owned() }).inc_by(count);
+        }
+    }
+
+    /// Why usage is not known, where no source can be read.
+    pub(super) fn source_error(&self, state: &State) -> Option<String> {
+        let sources = 1 + usize::from(self.prometheus.is_some());
+        let errors: Vec<&str> = state.errors.values().map(String::as_str).collect();
+        (errors.len() == sources).then(|| errors.join("; "))
+    }
+
+    fn take_metrics(&mut self, usage: &[PodUsage]) -> Taken {
+        let (now, mut taken, live) = ((self.clock)(), Taken::default(), Arc::clone(&self.live));
+        let (index, mut climbed) = (live.index(), Climbed::default());
+        for sample in usage {
+            let key = ObjectKey {
+                namespace: sample.metadata.namespace.as_str().into(),
+                name: sample.metadata.name.as_str().into(),
+            };
+            let Some(pod) = index.pods.get(&key) else { continue };
+            if let Some(workload) = climbed.workload(&index, &key, pod) {
+                self.book.take(&workload, pod, sample, now, &mut taken);
+            }
+        }
+        taken
+    }
+
+    fn take_prometheus(&mut self, usage: &Usage, state: &mut State) -> Taken {
+        let (now, mut taken, live) = ((self.clock)(), Taken::default(), Arc::clone(&self.live));
+        let (index, mut climbed) = (live.index(), Climbed::default());
+        let mut last: Option<(ObjectKey, Option<WorkloadKey>)> = None;
+        // In the order of names: a pod's containers follow each other.
+        for (name, sample) in &usage.containers {
+            let same = |key: &ObjectKey| *key.name == *name.pod && *key.namespace == *name.namespace;
+            if !last.as_ref().is_some_and(|(key, _)| same(key)) {
+                let key =
+                    ObjectKey { namespace: name.namespace.as_str().into(), name: name.pod.as_str().into() };
+                let workload = index.pods.get(&key).and_then(|pod| climbed.workload(&index, &key, pod));
+                last = Some((key, workload));
+            }
+            let Some((key, Some(workload))) = &last else { continue };
+            let Some(pod) = index.pods.get(key) else { continue };
+            let container = (workload, name.container.as_str());
+            self.book.take_sample(container, pod, sample, Source::Prometheus, now, &mut taken);
+        }
+        let grown = state.counters.grown(&usage.oom_kills, now);
+        for (name, count, first, since) in grown {
+            let key = ObjectKey { namespace: name.namespace.as_str().into(), name: name.pod.as_str().into() };
+            let Some(pod) = index.pods.get(&key) else { continue };
+            let Some(workload) = climbed.workload(&index, &key, pod) else { continue };
+            let Some((_, shape)) = pod.container(&name.container) else { continue };
+            let limit = shape.sizes.limits.memory.or(pod.shape.pod.limits.memory);
+            let series = SeriesKey { workload, container: Arc::clone(&shape.name) };
+            let mut new = 0;
+            for number in first..first.saturating_add(count) {
+                let id = stable_hash(format!("{:?}/{}/{number}", pod.uid, name.container).bytes());
+                let told = ToldKill { pod: &name.pod, at: now, limit, id };
+                new += u64::from(self.book.counted_kill(&series, &told, since));
+            }
+            if new > 0 {
+                self.metrics
+                    .oom_kills
+                    .get_or_create(&Namespace { namespace: name.namespace.clone() })
+                    .inc_by(new);
+                let note = format!(
+                    "{new} processes of container {} of pod {} were OOM killed",
+                    name.container, name.pod
+                );
+                tracing::info!(workload = series.workload.to_string(), note, "OOM kill");
+                let recent = now.seconds_since(since) < NEWS_SECONDS;
+                state.counted.push((series, Some(note).filter(|_| recent)));
+            }
+        }
+        taken
+    }
+
+    /// Reads the past beside the loop, where it is missing: at the start, and after a gap.
+    fn read_past(&mut self, state: &State) {
+        let Some(prometheus) = &self.prometheus else { return };
+        if !state.unsynced.is_empty() || !state.looked {
+            // Whose the samples are is not known yet.
+            return;
+        }
+        let now = (self.clock)();
+        let window = window(&self.live.index());
+        if let Some(request) = self.book.missing(now, window) {
+            past::spawn(prometheus, &self.live, self.clock, request, state.tell.clone());
+        }
+    }
+}
+
+impl Counters {
+    /// What has grown since the last reading: which container, by how many, the number of the first, and since when.
+    /// The first reading only tells where to begin: what was before it is the past.
+    fn grown<'a>(
+        &mut self,
+        counts: &'a BTreeMap<ContainerName, u32>,
+        now: Timestamp,
+    ) -> Vec<(&'a ContainerName, u32, u32, Timestamp)> {
+        let mut grown = Vec::new();
+        if let Some(since) = self.read {
+            for (name, count) in counts {
+                // A counter that is lower than it was began anew.
+                let before = self.counts.get(name).copied().filter(|before| before <= count).unwrap_or(0);
+                if *count > before {
+                    grown.push((name, (count - before).min(MOST_KILLS), before + 1, since));
+                }
+            }
+        }
+        self.counts.clone_from(counts);
+        self.read = Some(now);
+        grown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_tell_what_is_new() {
+        let name = |pod: &str| ContainerName {
+            namespace: "shop".to_owned(),
+            pod: pod.to_owned(),
+            container: "app".to_owned(),
+        };
+        let mut counters = Counters::default();
+        let mut grown = |list: &[(&str, u32)], at: i64| {
+            let counts: BTreeMap<_, _> = list.iter().map(|(pod, count)| (name(pod), *count)).collect();
+            let grown = counters.grown(&counts, Timestamp(at));
+            grown
+                .into_iter()
+                .map(|(name, count, first, since)| (name.pod.clone(), count, first, since.0))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(grown(&[("a", 3)], 10), vec![], "what was before");
+        assert_eq!(grown(&[("a", 5), ("b", 1)], 20), vec![("a".into(), 2, 4, 10), ("b".into(), 1, 1, 10)]);
+        assert_eq!(grown(&[("a", 5), ("b", 1)], 30), vec![]);
+        assert_eq!(grown(&[("b", 1)], 40), vec![], "a is gone");
+        assert_eq!(grown(&[("a", 1), ("b", 1)], 50), vec![("a".into(), 1, 1, 40)], "and back");
+        assert_eq!(grown(&[("b", 100_000)], 60), vec![("b".into(), MOST_KILLS, 2, 50)]);
+    }
+}

@@ -1,0 +1,156 @@
+//! From a review to its answer: from memory, in microseconds, and always an answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::lookup::{self, Found};
+use super::review::{self, NoReview};
+use crate::admit::{self, Verdict};
+use crate::cluster::index::{ObjectKey, Owner};
+use crate::cluster::{Connection, Index, Live, custom};
+use crate::control::metrics::{Admission, Metrics};
+use crate::units::Timestamp;
+
+/// A ReplicaSet's first pod is created within milliseconds of it; the watch that tells of the ReplicaSet needs as long.
+const OWNER_WAIT: Duration = Duration::from_millis(300);
+const OWNER_POLL: Duration = Duration::from_millis(5);
+/// Owners that wait to be asked for, at most; the others are seen again with their next pod.
+const ASKING: usize = 64;
+
+/// Where reviews are answered.
+pub struct Desk {
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+    clock: fn() -> Timestamp,
+    ask: mpsc::Sender<(ObjectKey, Arc<Owner>)>,
+}
+
+/// The owners of pods that the desk wants to have asked for, beside its work.
+pub type Asked = mpsc::Receiver<(ObjectKey, Arc<Owner>)>;
+
+impl Desk {
+    /// Opens it.
+    #[must_use]
+    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>, clock: fn() -> Timestamp) -> (Arc<Self>, Asked) {
+        let (ask, asked) = mpsc::channel(ASKING);
+        (Arc::new(Self { live, metrics, clock, ask }), asked)
+    }
+
+    /// What is missing before reviews can be answered.
+    #[must_use]
+    pub fn unready(&self) -> Vec<String> {
+        self.live.unsynced()
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The answer to a review, as JSON.
+    ///
+    /// # Errors
+    /// Where the body is no review.
+    pub async fn answer(&self, body: &[u8]) -> Result<Vec<u8>, NoReview> {
+        let begin = Instant::now();
+        let review = review::read(body)?;
+        let (operations, result, reason) = match self.verdict(&review).await {
+            Ok(Verdict::Stamp(operations)) => (operations, "stamped", ""),
+            Ok(Verdict::Stamped) => (Vec::new(), "unchanged", "stamped_already"),
+            Ok(Verdict::Leave(reason)) => (Vec::new(), "unchanged", reason.word()),
+            Err(reason) => (Vec::new(), "unchanged", reason),
+        };
+        let labels = Admission { result: result.to_owned(), reason: reason.to_owned() };
+        self.metrics.admissions.get_or_create(&labels).inc();
+        let answer = review::answer(&review.uid, &operations);
+        self.metrics.admission.observe(begin.elapsed().as_secs_f64());
+        Ok(answer)
+    }
+
+    /// What becomes of the pod, or in a word why nothing does.
+    async fn verdict(&self, review: &review::Review<'_>) -> Result<Verdict, &'static str> {
+        let raw = review.pod.ok_or("no_pod_creation")?;
+        let pod = review::pod(raw).ok_or("unreadable")?;
+        if !self.live.knows_all() {
+            return Err("not_ready");
+        }
+        let begin = Instant::now();
+        loop {
+            let judgement = judge(&self.live.index(), &review.namespace, &pod, (self.clock)());
+            match judgement {
+                Judgement::Verdict(verdict) => return Ok(verdict),
+                Judgement::Leave(reason) => return Err(reason),
+                Judgement::Soon if begin.elapsed() < OWNER_WAIT => tokio::time::sleep(OWNER_POLL).await,
+                Judgement::Soon => return Err("owner_unknown"),
+                Judgement::Ask(pod, owner) => {
+                    // Where too many are asked for already, this one waits for its next pod.
+                    drop(self.ask.try_send((pod, owner)));
+                    return Err("owner_asked_for");
+                }
+            }
+        }
+    }
+}
+
+/// What the index makes of a pod.
+#[derive(Debug)]
+pub enum Judgement {
+    /// There is a recommendation for it.
+    Verdict(Verdict),
+    /// It stays as it is, and why.
+    Leave(&'static str),
+    /// Its owner is so young that the index does not know it yet.
+    Soon,
+    /// Its owner is of a kind that has to be asked for first.
+    Ask(ObjectKey, Arc<Owner>),
+}
+
+/// What becomes of a pod of that namespace.
+#[must_use]
+pub fn judge(index: &Index, namespace: &str, pod: &admit::Pod, now: Timestamp) -> Judgement {
+    match lookup::find(index, namespace, pod) {
+        Found::Recommendation(name, written) => {
+            let advice = lookup::advice(&name, written);
+            Judgement::Verdict(admit::admit(pod, &advice, &lookup::bounds(index, namespace), now))
+        }
+        Found::Soon => Judgement::Soon,
+        Found::Ask(pod, owner) => Judgement::Ask(pod, owner),
+        Found::Nothing(reason) => Judgement::Leave(reason),
+    }
+}
+
+/// An answer of a kind's owner holds for so long; then its next pod has it asked for again.
+const ANSWER_SECONDS: i64 = 3600;
+const FORGET: Duration = Duration::from_secs(60);
+
+/// Asks for owners of kinds that are not built in, until the desk closes, so that the next pod of each is known; and
+/// forgets what is long gone.
+pub async fn ask_owners(connection: Connection, live: Arc<Live>, clock: fn() -> Timestamp, mut asked: Asked) {
+    let mut forget = tokio::time::interval(FORGET);
+    loop {
+        let (pod, owner) = tokio::select! {
+            asked = asked.recv() => match asked {
+                Some(asked) => asked,
+                None => return,
+            },
+            _ = forget.tick() => {
+                live.index().forget_owners(clock(), ANSWER_SECONDS);
+                continue;
+            }
+        };
+        if live.index().custom.contains_key(&owner.uid) {
+            continue;
+        }
+        match custom::ask(&connection, &pod, &owner).await {
+            Ok(answer) => live.index().learn(&pod, &owner, &answer, clock()),
+            Err(error) => {
+                let owner = format!("{} {}/{}", owner.kind, pod.namespace, owner.name);
+                tracing::warn!(owner, error = error.to_string(), "cannot ask for the owner of a pod");
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! From a pod to what is recommended for it, and what its namespace allows: by the index alone.
+//!
+//! Pure but for the lock on the index that the caller holds.
+
+use std::sync::Arc;
+
+use crate::admit::{self, Advice, Bounds, Extent, Left, LimitRules, Pod, Range, Want};
+use crate::api::{ContainerKind, Mode};
+use crate::cluster::Index;
+use crate::cluster::index::{
+    ObjectKey, Origin, Owner, Ratio, Resolution, Size, Uid, WorkloadKey, Written, group,
+};
+use crate::control::{naming, rules};
+
+/// What the index says of a pod.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// A recommendation, by its name.
+    Recommendation(Box<str>, &'a Written),
+    /// The pod's owner is so young that the index does not know it yet.
+    Soon,
+    /// The owner is of a kind that has to be asked for first.
+    Ask(ObjectKey, Arc<Owner>),
+    /// Nothing is to be done.
+    Nothing(&'static str),
+}
+
+/// The recommendation for a pod of that namespace.
+#[must_use]
+pub fn find<'a>(index: &'a Index, namespace: &str, pod: &Pod) -> Found<'a> {
+    let key = ObjectKey { namespace: namespace.into(), name: pod.metadata.name.as_str().into() };
+    let origin = origin(pod);
+    match index.resolve(&key, &origin) {
+        Resolution::Workload(workload, _) => written(index, &workload),
+        Resolution::Pending => Found::Soon,
+        // Whoever has recommended for that owner itself has found it to be the workload.
+        Resolution::Unknown(owner) => match written(index, &of_owner(&key, &owner)) {
+            Found::Nothing(_) => Found::Ask(key, owner),
+            found => found,
+        },
+    }
+}
+
+/// Who made the pod, as [`Index`] keeps it of pods that are there.
+fn origin(pod: &Pod) -> Origin {
+    let controller = pod.metadata.owner_references.iter().find(|owner| owner.controller);
+    match controller {
+        Some(owner) if !(group(&owner.api_version).is_empty() && owner.kind == "Node") => {
+            Origin::Owner(Arc::new(Owner {
+                api_version: owner.api_version.as_str().into(),
+                kind: owner.kind.as_str().into(),
+                name: owner.name.as_str().into(),
+                uid: Uid::from(owner.uid.as_str()),
+            }))
+        }
+        _ => Origin::Labels(Arc::new(pod.metadata.labels.clone())),
+    }
+}
+
+fn of_owner(pod: &ObjectKey, owner: &Owner) -> WorkloadKey {
+    WorkloadKey {
+        namespace: Arc::clone(&pod.namespace),
+        kind: Arc::clone(&owner.kind),
+        name: Arc::clone(&owner.name),
+        api_version: Arc::clone(&owner.api_version),
+    }
+}
+
+fn written<'a>(index: &'a Index, workload: &WorkloadKey) -> Found<'a> {
+    if workload.name.is_empty() {
+        return Found::Nothing("no_name");
+    }
+    for name in naming::candidates(workload) {
+        let key = ObjectKey { namespace: Arc::clone(&workload.namespace), name: name.into_boxed_str() };
+        let Some(known) = index.recommendations.get(&key) else { continue };
+        let is_about = known.workload.as_ref().is_some_and(|about| {
+            about.kind == *workload.kind
+                && about.name == *workload.name
+                && group(&about.api_version) == group(&workload.api_version)
+        });
+        if is_about {
+            return match known.mode {
+                Mode::Recommend => Found::Nothing("mode_recommend"),
+                Mode::Auto => Found::Recommendation(key.name, known),
+            };
+        }
+    }
+    Found::Nothing("no_recommendation")
+}
+
+/// What a recommendation says, as pods are admitted by it. A resource without lower bound is not sized: what stands
+/// there as target is only what runs.
+#[must_use]
+pub fn advice<'a>(name: &'a str, written: &'a Written) -> Advice<'a> {
+    let wants = written.containers.iter().map(|advice| {
+        let (requests, limits) = (&advice.target.requests, &advice.target.limits);
+        let cpu = requests.milli_cpu.filter(|_| advice.lower.milli_cpu.is_some());
+        let memory = requests.memory.filter(|_| advice.lower.memory.is_some());
+        let want = Want {
+            kind: match advice.kind {
+                ContainerKind::Container => admit::Kind::Container,
+                ContainerKind::Init => admit::Kind::Init,
+                ContainerKind::Sidecar => admit::Kind::Sidecar,
+            },
+            cpu: cpu.filter(|cpu| *cpu > 0),
+            memory: memory.map(|memory| memory.0).filter(|memory| *memory > 0),
+            memory_limit: limits.memory.filter(|_| memory.is_some()).map(|memory| memory.0),
+            rules: LimitRules {
+                cpu: rules::cpu_limit(advice.limit_rules.cpu),
+                memory: rules::memory_limit(advice.limit_rules.memory),
+                add_memory: advice.limit_rules.add_memory,
+                keep_memory: advice.limit_rules.keep_memory,
+            },
+        };
+        (&*advice.name, want)
+    });
+    Advice { recommendation: name, wants: wants.collect() }
+}
+
+/// What a namespace allows.
+#[must_use]
+pub fn bounds(index: &Index, namespace: &str) -> Bounds {
+    if index.limit_ranges.is_empty() && index.quotas.is_empty() {
+        return Bounds::default();
+    }
+    let (limits, quota) = (index.limits(namespace), index.quota(namespace));
+    let left = |pair: Option<(u64, u64)>| pair.map(|(hard, used)| hard.saturating_sub(used));
+    Bounds {
+        container: extent(
+            limits.container_min,
+            limits.container_max,
+            limits.container_default,
+            limits.container_ratio,
+        ),
+        pod: extent(limits.pod_min, limits.pod_max, Size::default(), limits.pod_ratio),
+        left: Left {
+            cpu_requests: left(quota.cpu_requests),
+            cpu_limits: left(quota.cpu_limits),
+            memory_requests: left(quota.memory_requests),
+            memory_limits: left(quota.memory_limits),
+        },
+    }
+}
+
+fn extent(least: Size, most: Size, default: Size, ratio: Ratio) -> Extent {
+    let bytes = |size: Size| size.memory.map(|memory| memory.0);
+    Extent {
+        cpu: Range {
+            least: least.milli_cpu,
+            most: most.milli_cpu,
+            default_limit: default.milli_cpu,
+            ratio: ratio.cpu,
+        },
+        memory: Range {
+            least: bytes(least),
+            most: bytes(most),
+            default_limit: bytes(default),
+            ratio: ratio.memory,
+        },
+    }
+}

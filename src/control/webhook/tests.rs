@@ -1,0 +1,212 @@
+//! A review and the index together: what is stamped, and that nothing in a review can do harm.
+
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota};
+use kube::api::PartialObjectMeta;
+use kube::core::DeserializeGuard;
+use serde_json::{Value, json};
+
+use super::desk::{Judgement, judge};
+use super::review;
+use crate::admit::Verdict;
+use crate::api::Recommendation;
+use crate::cluster::Index;
+use crate::cluster::index::Fold;
+use crate::units::Timestamp;
+
+const NOW: Timestamp = Timestamp(1_800_000_000);
+const SET: &str = "11111111-1111-1111-1111-111111111111";
+const DEPLOYMENT: &str = "22222222-2222-2222-2222-222222222222";
+
+fn owner(kind: &str, name: &str, uid: &str) -> Value {
+    json!([{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": true}])
+}
+
+fn recommendation(mode: &str) -> Value {
+    json!({"metadata": {"name": "deployment-web", "namespace": "shop"},
+    "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+             "policyRef": {"kind": "VerticalScalingPolicy", "name": "p"}, "mode": mode},
+    "status": {"containers": [
+        {"name": "app", "target": {"requests": {"cpu": "180m", "memory": "300Mi"}, "limits": {"memory": "400Mi"}},
+         "lower": {"cpu": "100m", "memory": "200Mi"}},
+        {"name": "unsized", "target": {"requests": {"cpu": "3", "memory": "3Gi"}, "limits": {}}, "lower": {}},
+    ]}})
+}
+
+fn index(mode: &str) -> Index {
+    let mut index = Index::default();
+    let set: PartialObjectMeta<ReplicaSet> = serde_json::from_value(json!({"metadata":
+        {"name": "web-7f", "namespace": "shop", "uid": SET, "ownerReferences": owner("Deployment", "web", DEPLOYMENT)}}))
+    .unwrap();
+    index.apply(set, NOW);
+    let deployment: PartialObjectMeta<Deployment> =
+        serde_json::from_value(json!({"metadata": {"name": "web", "namespace": "shop", "uid": DEPLOYMENT}}))
+            .unwrap();
+    index.apply(deployment, NOW);
+    let object: DeserializeGuard<Recommendation> = serde_json::from_value(recommendation(mode)).unwrap();
+    index.apply(object, NOW);
+    index
+}
+
+fn a_review() -> Value {
+    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "u1", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "namespace": "shop",
+        "resource": {"group": "", "version": "v1", "resource": "pods"}, "name": "", "operation": "CREATE",
+        "userInfo": {"username": "x", "groups": ["y"]}, "dryRun": false, "oldObject": null, "subResource": "",
+        "object": {"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"generateName": "web-7f-", "labels": {"app": "web"}, "annotations": {"a": "b"},
+                         "ownerReferences": owner("ReplicaSet", "web-7f", SET)},
+            "spec": {"initContainers": [{"name": "proxy", "restartPolicy": "Always", "resources": {"requests": {"cpu": "1"}}}],
+                     "resources": null,
+                     "containers": [{"name": "app", "image": "x",
+                        "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": 1, "memory": "2Gi"}}}]}}}})
+}
+
+fn judged(index: &Index, review: &Value) -> Result<Judgement, review::NoReview> {
+    let text = review.to_string();
+    let review = review::read(text.as_bytes())?;
+    let Some(pod) = review.pod.and_then(review::pod) else { return Ok(Judgement::Leave("unreadable")) };
+    Ok(judge(index, &review.namespace, &pod, NOW))
+}
+
+/// The pod after what is answered, where it is stamped.
+fn stamped(index: &Index, review: &Value) -> Option<Value> {
+    let Ok(Judgement::Verdict(Verdict::Stamp(operations))) = judged(index, review) else { return None };
+    let answer = review::answer("u1", &operations);
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(answer["response"]["allowed"], true);
+    assert!(answer["response"]["patch"].is_string());
+    let mut pod = review["request"]["object"].clone();
+    let patch: json_patch::Patch = serde_json::from_value(json!(operations)).unwrap();
+    json_patch::patch(&mut pod, &patch).unwrap();
+    Some(pod)
+}
+
+fn reason(index: &Index, review: &Value) -> &'static str {
+    match judged(index, review) {
+        Ok(Judgement::Leave(reason)) => reason,
+        Ok(Judgement::Verdict(Verdict::Leave(reason))) => reason.word(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_pod_is_stamped_as_recommended_for_its_workload() {
+    let found = stamped(&index("Auto"), &a_review()).unwrap();
+    let resources = &found["spec"]["containers"][0]["resources"];
+    assert_eq!(resources["requests"], json!({"cpu": "180m", "memory": "300Mi"}));
+    assert_eq!(resources["limits"], json!({"cpu": "1", "memory": "400Mi"}));
+    assert_eq!(found["spec"]["initContainers"][0]["resources"]["requests"]["cpu"], "1");
+}
+
+#[test]
+fn what_is_not_to_be_stamped_is_left_with_a_reason() {
+    assert_eq!(reason(&index("Recommend"), &a_review()), "mode_recommend");
+    let elsewhere = {
+        let mut review = a_review();
+        review["request"]["namespace"] = json!("other");
+        review
+    };
+    assert_eq!(reason(&index("Auto"), &elsewhere), "no_recommendation");
+    let mut unsized_container = a_review();
+    unsized_container["request"]["object"]["spec"]["containers"][0]["name"] = json!("unsized");
+    assert_eq!(reason(&index("Auto"), &unsized_container), "nothing_wanted");
+    let mut young = a_review();
+    young["request"]["object"]["metadata"]["ownerReferences"] = owner("ReplicaSet", "web-80", "3");
+    assert!(matches!(judged(&index("Auto"), &young), Ok(Judgement::Soon)));
+}
+
+#[test]
+fn an_owner_of_another_kind_is_asked_for_unless_it_is_recommended_for() {
+    let mut custom = a_review();
+    let object = &mut custom["request"]["object"]["metadata"];
+    object["ownerReferences"] =
+        json!([{"apiVersion": "x.dev/v1", "kind": "Rollout", "name": "web", "uid": "9", "controller": true}]);
+    let mut index = index("Auto");
+    assert!(matches!(judged(&index, &custom), Ok(Judgement::Ask(..))));
+    let mut known = recommendation("Auto");
+    known["metadata"]["name"] = json!("rollout-web");
+    known["spec"]["workloadRef"] = json!({"apiVersion": "x.dev/v1", "kind": "Rollout", "name": "web"});
+    let object: DeserializeGuard<Recommendation> = serde_json::from_value(known).unwrap();
+    index.apply(object, NOW);
+    assert!(stamped(&index, &custom).is_some());
+}
+
+#[test]
+fn limit_ranges_and_quotas_of_the_index_bind() {
+    let mut index = index("Auto");
+    let range: LimitRange = serde_json::from_value(json!({"metadata": {"name": "l", "namespace": "shop"}, "spec": {"limits": [
+        {"type": "Container", "min": {"cpu": "200m"}, "max": {"memory": "350Mi"}, "maxLimitRequestRatio": {"cpu": "4"}}]}}))
+    .unwrap();
+    index.apply(range, NOW);
+    let resources =
+        |index: &Index| stamped(index, &a_review()).unwrap()["spec"]["containers"][0]["resources"].clone();
+    let expected =
+        json!({"requests": {"cpu": "250m", "memory": "300Mi"}, "limits": {"cpu": 1, "memory": "350Mi"}});
+    let found = resources(&index);
+    assert_eq!(found["requests"], expected["requests"]);
+    assert_eq!(found["limits"]["memory"], "350Mi");
+    let quota: ResourceQuota = serde_json::from_value(json!({"metadata": {"name": "q", "namespace": "shop"},
+        "status": {"hard": {"limits.memory": "1Gi"}, "used": {"limits.memory": "1Gi"}}}))
+    .unwrap();
+    index.apply(quota, NOW);
+    // Everything shrinks, for which there is always room.
+    assert_eq!(resources(&index)["limits"]["memory"], "350Mi");
+}
+
+/// Every place of a document, as the way to it.
+fn places(value: &Value, way: &mut Vec<String>, found: &mut Vec<String>) {
+    found.push(way.iter().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect());
+    let children: Vec<(String, &Value)> = match value {
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), value)).collect(),
+        Value::Array(list) => {
+            list.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect()
+        }
+        _ => Vec::new(),
+    };
+    for (key, child) in children {
+        way.push(key);
+        places(child, way, found);
+        way.pop();
+    }
+}
+
+#[test]
+fn every_json_type_at_every_place_is_answered() {
+    let mut found = Vec::new();
+    places(&a_review(), &mut Vec::new(), &mut found);
+    let index = index("Auto");
+    let (mut tried, mut stamps) = (0, 0);
+    for place in &found {
+        for value in [
+            json!(null),
+            json!(true),
+            json!(0),
+            json!(-1),
+            json!(1e300),
+            json!(u64::MAX),
+            json!(""),
+            json!("x"),
+            json!("1e40"),
+            json!("-5"),
+            json!("\u{0}"),
+            json!("9".repeat(100)),
+            json!([]),
+            json!([[]]),
+            json!([null]),
+            json!({}),
+            json!({"": {}}),
+            json!({"cpu": {}}),
+            json!([{"name": 7}]),
+        ] {
+            let mut review = a_review();
+            *review.pointer_mut(place).unwrap() = value;
+            tried += 1;
+            let has_uid = review["request"]["uid"].as_str().is_some_and(|uid| !uid.is_empty());
+            assert_eq!(judged(&index, &review).is_ok(), has_uid, "{place}: {review}");
+            // What is stamped is a patch that can be applied.
+            stamps += usize::from(stamped(&index, &review).is_some());
+        }
+    }
+    assert!(tried > 1000 && stamps > 300, "{tried} tried, {stamps} stamped");
+}

@@ -1,0 +1,198 @@
+//! A fleet that is larger than the machine: what one process needs for it.
+//!
+//! On a control plane of its own, with fake nodes and pods, and a stand-in for the metrics API. `PLUMB_SCALE` says how
+//! many containers there are (1,000 where it says nothing), `PLUMB_SCALE_PER_POD` how many of them a pod has;
+//! `make scale` measures 10,000 with an optimised build.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{ListParams, PartialObjectMeta};
+use libtest_mimic::Trial;
+use plumb::api::Recommendation;
+use serde_json::{Value, json};
+
+use crate::support::cluster::Cluster;
+use crate::support::plumb::{Plumb, account};
+use crate::support::stand_in::{self, MetricsApi};
+use crate::support::{Context, Load, Suite, kwok, wait_for};
+
+/// Replicas of one Deployment.
+const REPLICAS: usize = 5;
+/// Pods on a fake node.
+const PODS_PER_NODE: usize = 200;
+
+pub fn trials(suite: &Suite) -> Vec<Trial> {
+    vec![suite.trial("a_large_fleet_fits_its_budget", &[], fleet)]
+}
+
+fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Memory in MiB and CPU in seconds for one interval, that so many containers may take.
+fn budget(containers: usize) -> (f64, f64) {
+    if containers <= 10_000 { (120.0, 2.0) } else { (800.0, 20.0) }
+}
+
+async fn fleet(context: Context) -> Result<()> {
+    let containers = number("PLUMB_SCALE", 1000);
+    let per_pod = number("PLUMB_SCALE_PER_POD", 1).max(1);
+    let long = Duration::from_secs(120 + containers as u64 / 20);
+    let (deployments, pods) = (containers.div_ceil(per_pod * REPLICAS), containers.div_ceil(per_pod));
+    let cluster = Arc::new(Cluster::start(&context.cluster.plane.run, "scale").await?);
+    let plane = &cluster.plane;
+    cluster.crds().await?;
+    cluster.kwok().await?;
+    kwok::add_nodes(plane, "scale", pods.div_ceil(PODS_PER_NODE).max(2)).await?;
+    let context = Context::new(cluster.clone(), "scale").await?;
+    stream::iter(0..deployments)
+        .map(|number| {
+            let context = context.clone();
+            async move { context.apply(&deployment(number, per_pod)).await }
+        })
+        .buffer_unordered(2)
+        .try_collect::<Vec<()>>()
+        .await?;
+    let all = wait_for("the fake pods to be placed", long, || async {
+        let all = placed(&context).await?;
+        ensure!(all.len() == deployments * REPLICAS, "{} of {} are", all.len(), deployments * REPLICAS);
+        Ok(all)
+    })
+    .await?;
+    let names: Vec<String> = (0..per_pod).map(container).collect();
+    let metrics = MetricsApi::start(plane).await?;
+    let pod = |name: &String| stand_in::Pod {
+        namespace: context.namespace.clone(),
+        name: name.clone(),
+        containers: names.clone(),
+    };
+    metrics.serve(all.iter().map(pod).collect());
+    context
+        .apply(&json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "ClusterVerticalScalingPolicy",
+            "metadata": {"name": "all"}, "spec": {}}))
+        .await?;
+    let rights = account(&context, "plumb", None).await?;
+    let flags = ["--interval", "10s", "--checkpoint-interval", "30s"];
+    let plumb = Plumb::start(plane, &rights.kubeconfig, &context.namespace, &flags)?;
+    plumb.wait_ready().await?;
+    let begin = Instant::now();
+    let recommendations = context.api::<Recommendation>();
+    wait_for("all recommendations", long, || async {
+        plumb.check_running()?;
+        let list = recommendations.list_metadata(&ListParams::default()).await?.items.len();
+        ensure!(list == deployments, "{list} of {deployments} are there");
+        let unknown = plumb.metric("plumb_container_series").await?;
+        ensure!(unknown >= (deployments * per_pod) as f64, "{unknown} series");
+        Ok(())
+    })
+    .await?;
+    println!("{deployments} recommendations after {:.1} s", begin.elapsed().as_secs_f64());
+    let measured = measure(&plumb, deployments * REPLICAS * per_pod).await?;
+    plumb.check_running()?;
+    let stopping = Instant::now();
+    let log = plumb.stop()?;
+    println!("stopped, with a checkpoint, in {:.1} s", stopping.elapsed().as_secs_f64());
+    for line in log.lines().filter(|line| line.contains("saved a checkpoint")).take(2) {
+        println!("{line}");
+    }
+    ensure!(!log.contains("panicked"), "{log}");
+    let (memory, cpu) = budget(deployments * REPLICAS * per_pod);
+    // A build without optimisation says nothing of either.
+    ensure!(cfg!(debug_assertions) || measured.0 <= memory, "{} MiB are more than {memory}", measured.0);
+    ensure!(cfg!(debug_assertions) || measured.1 <= cpu, "{} s are more than {cpu}", measured.1);
+    Ok(())
+}
+
+fn container(place: usize) -> String {
+    if place == 0 { "load".to_owned() } else { format!("side-{place}") }
+}
+
+fn deployment(number: usize, per_pod: usize) -> Value {
+    let load = Load::named(&format!("fleet-{number}")).requests("50m", "64Mi").limits("100m", "128Mi");
+    let mut deployment = load.deployment(u32::try_from(REPLICAS).unwrap_or(1));
+    let template = &mut deployment["spec"]["template"];
+    kwok::on_fake_nodes(template);
+    let first = template["spec"]["containers"][0].clone();
+    let more = (0..per_pod).map(|place| {
+        let mut next = first.clone();
+        next["name"] = json!(container(place));
+        next["resources"] =
+            json!({"requests": {"cpu": "5m", "memory": "16Mi"}, "limits": {"memory": "128Mi"}});
+        next
+    });
+    template["spec"]["containers"] = more.collect();
+    deployment
+}
+
+/// The names of the pods that are placed on a node.
+async fn placed(context: &Context) -> Result<Vec<String>> {
+    let api = context.api::<Pod>();
+    let mut names = Vec::new();
+    let mut params = ListParams::default().fields("status.phase=Running").limit(2000);
+    loop {
+        let page: kube::core::ObjectList<PartialObjectMeta<Pod>> = api.list_metadata(&params).await?;
+        names.extend(page.items.iter().map(ResourceExt::name_any));
+        match page.metadata.continue_ {
+            Some(token) if !token.is_empty() => params = params.continue_token(&token),
+            _ => return Ok(names),
+        }
+    }
+}
+
+/// Memory in MiB at its highest, and CPU in seconds for one interval, over some of them.
+async fn measure(plumb: &Plumb<'_>, containers: usize) -> Result<(f64, f64)> {
+    const INTERVALS: f64 = 6.0;
+    let intervals = || async {
+        let samples = plumb.metric("plumb_samples_total{source=\"metrics-api\"}").await?;
+        Ok::<_, anyhow::Error>(samples / (2.0 * containers as f64))
+    };
+    // The first ones still find everything new.
+    let first = intervals().await?;
+    let reach = |goal: f64| async move {
+        wait_for("intervals to pass", Duration::from_secs(600), || async {
+            let now = intervals().await?;
+            ensure!(now >= goal, "{now} of {goal} intervals have passed");
+            Ok(now)
+        })
+        .await
+    };
+    let begin = reach(first + 3.0).await?;
+    let (cpu, writes) = (cpu_seconds(plumb)?, written(plumb).await?);
+    let end = reach(begin + INTERVALS).await?;
+    let spent = (cpu_seconds(plumb)? - cpu) / (end - begin);
+    let writes = (written(plumb).await? - writes) / (end - begin);
+    let (now, most) = (status(plumb, "VmRSS:")?, status(plumb, "VmHWM:")?);
+    let rounds = plumb.metric("plumb_round_duration_seconds_sum").await?
+        / plumb.metric("plumb_round_duration_seconds_count").await?;
+    println!(
+        "{containers} containers: {now:.0} MiB (at most {most:.0} MiB), {spent:.2} s of CPU an interval, \
+         {writes:.0} writes an interval, {rounds:.3} s a round"
+    );
+    Ok((most, spent))
+}
+
+async fn written(plumb: &Plumb<'_>) -> Result<f64> {
+    plumb.metric("plumb_writes_total{outcome=\"ok\"}").await
+}
+
+/// CPU that the process has used so far.
+fn cpu_seconds(plumb: &Plumb<'_>) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", plumb.pid()?))?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |place: usize| -> Result<f64> { Ok(fields.get(place).context("no such field")?.parse()?) };
+    let per_second = rustix::param::clock_ticks_per_second() as f64;
+    Ok((ticks(11)? + ticks(12)?) / per_second)
+}
+
+/// A line of the process's status, in MiB.
+fn status(plumb: &Plumb<'_>, name: &str) -> Result<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{}/status", plumb.pid()?))?;
+    let line = text.lines().find(|line| line.starts_with(name)).context("no such line")?;
+    let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+    Ok(kib / 1024.0)
+}

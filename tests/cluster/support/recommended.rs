@@ -1,0 +1,58 @@
+//! Recommendations as plumb writes them, for tests of who acts on them.
+
+use anyhow::Result;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Patch, PatchParams, PostParams};
+use plumb::admit::{ANNOTATION, Stamp};
+use plumb::api::{Recommendation, VerticalScalingPolicy};
+use serde_json::{Value, json};
+
+use super::Context;
+
+/// A policy that acts.
+pub async fn auto_policy(context: &Context, name: &str) -> Result<()> {
+    let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
+                        "metadata": {"name": name}, "spec": {"mode": "Auto"}});
+    let policy: VerticalScalingPolicy = serde_json::from_value(policy)?;
+    context.api().create(&PostParams::default(), &policy).await?;
+    Ok(())
+}
+
+/// One container's part: what it should have, and that both resources are sized.
+pub fn container(name: &str, cpu: &str, memory: &str, memory_limit: &str) -> Value {
+    json!({"name": name,
+        "target": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory_limit}},
+        "lower": {"cpu": cpu, "memory": memory}, "upper": {"cpu": cpu, "memory": memory}})
+}
+
+/// Writes a Recommendation for a workload.
+pub async fn recommend(
+    context: &Context,
+    name: &str,
+    (api_version, kind, workload): (&str, &str, &str),
+    mode: &str,
+    containers: Value,
+) -> Result<()> {
+    let object: Recommendation = serde_json::from_value(json!({
+        "apiVersion": "plumb.dev/v1alpha1", "kind": "Recommendation", "metadata": {"name": name},
+        "spec": {"workloadRef": {"apiVersion": api_version, "kind": kind, "name": workload},
+                 "policyRef": {"kind": "VerticalScalingPolicy", "name": "all"}, "mode": mode}}))?;
+    let api = context.api::<Recommendation>();
+    api.create(&PostParams::default(), &object).await?;
+    let status = Patch::Merge(json!({"status": {"containers": containers}}));
+    api.patch_status(name, &PatchParams::default(), &status).await?;
+    Ok(())
+}
+
+/// What a pod says that it was given.
+pub fn stamp(pod: &Pod) -> Option<Stamp> {
+    Stamp::read(pod.metadata.annotations.as_ref()?.get(ANNOTATION)?)
+}
+
+/// Requests and limits of a pod's container, as they stand.
+pub fn resources(pod: &Pod, container: &str) -> Value {
+    let spec = pod.spec.clone().unwrap_or_default();
+    let found =
+        spec.init_containers.into_iter().flatten().chain(spec.containers).find(|c| c.name == container);
+    json!(found.and_then(|container| container.resources))
+}
