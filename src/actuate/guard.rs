@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::change::back_to;
 use super::facts::{Pod, PodId, Workload};
 use crate::policy::ContainerSize;
-use crate::units::Timestamp;
+use crate::units::{Bytes, Timestamp};
 
 /// After the first harm nothing is tried for so long, in seconds; after each further one, twice as long.
 const FIRST_PAUSE: i64 = 3600;
@@ -78,7 +78,7 @@ fn similar(a: &Targets, b: &Targets) -> bool {
     a.len() == b.len()
         && a.iter().zip(b).all(|((name, a), (other, b))| {
             let cpu = |size: &ContainerSize| size.cpu_request.map_or(0.0, |cpu| cpu.0);
-            let memory = |size: &ContainerSize| size.memory_request.map_or(0.0, |memory| memory.as_f64());
+            let memory = |size: &ContainerSize| size.memory_request.map_or(0.0, Bytes::as_f64);
             name == other && near(cpu(a), cpu(b)) && near(memory(a), memory(b))
         })
 }

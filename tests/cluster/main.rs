@@ -25,6 +25,7 @@ mod scale;
 mod scan;
 mod sources;
 mod support;
+mod updater;
 mod webhook;
 
 use std::path::Path;
@@ -75,6 +76,7 @@ fn test() -> ExitCode {
         scale::trials(&suite),
         scan::trials(&suite),
         sources::trials(&suite),
+        updater::trials(&suite),
         webhook::trials(&suite),
     ];
     suite.main(trials.into_iter().flatten().collect())

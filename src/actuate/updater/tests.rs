@@ -240,7 +240,8 @@ fn a_container_that_runs_again_after_a_kill_grows_in_place_without_waiting() {
 
 #[test]
 fn each_reason_to_leave_a_pod_alone_is_named() {
-    let cases: [(Hold, fn(&mut Workload)); 10] = [
+    type Change = fn(&mut Workload);
+    let cases: [(Hold, Change); 10] = [
         (Hold::Paused, |web| web.rules.paused = true),
         (Hold::WindowClosed, |web| web.rules.open = false),
         (Hold::OnCreateOnly, |web| web.rules.method = Method::OnCreate),

@@ -16,7 +16,7 @@ use super::facts::{
     Autoscaler, ContainerShape, ControllerFacts, Limits, MemoryEvent, NodeFacts, ObjectKey, Origin, Owner,
     Phase, PodFacts, Qos, Quota, Ratio, Shape, Size, Sizes, Uid, stable_hash,
 };
-use super::life::PAUSE;
+use super::life::{PAUSE, doubt};
 use super::shortages::{shortages, timestamp};
 use super::{Index, Readable, Table, Unreadable, Written};
 use crate::api::{ClusterVerticalScalingPolicy, ContainerKind, Recommendation, VerticalScalingPolicy};
@@ -44,17 +44,17 @@ impl Fold<LeanPod> for Index {
 
     fn apply(&mut self, pod: LeanPod, now: Timestamp) -> Vec<MemoryEvent> {
         let key = self.object_key(&pod.metadata);
-        let facts = self.pod_facts(&pod);
-        let events = self.news(&pod, &key, &facts, now);
+        let mut facts = self.pod_facts(&pod);
+        let events = self.news(&pod, &key, &mut facts, now);
         self.pods.put(key, facts);
         events
     }
 
     fn delete(&mut self, pod: LeanPod, now: Timestamp) -> Vec<MemoryEvent> {
         let key = self.object_key(&pod.metadata);
-        let facts = self.pod_facts(&pod);
+        let mut facts = self.pod_facts(&pod);
         // The last thing that one hears of a pod may be how it was killed.
-        let events = self.news(&pod, &key, &facts, now);
+        let events = self.news(&pod, &key, &mut facts, now);
         if self.pods.get(&key).is_some_and(|known| known.uid == facts.uid) {
             self.pods.remove(&key);
         }
@@ -128,6 +128,7 @@ impl Index {
             started: status.start_time.as_deref().and_then(timestamp),
             life: self.life(pod),
             restarted: restarted(pod),
+            kills: Box::default(),
             told: shortages(pod).iter().map(|shortage| shortage.key).collect(),
         }
     }
@@ -152,23 +153,29 @@ impl Index {
     }
 
     /// What the pod's status tells of memory that it did not tell before.
-    fn news(&self, pod: &LeanPod, key: &ObjectKey, facts: &PodFacts, now: Timestamp) -> Vec<MemoryEvent> {
+    fn news(&self, pod: &LeanPod, key: &ObjectKey, facts: &mut PodFacts, now: Timestamp) -> Vec<MemoryEvent> {
         if facts.told.is_empty() {
             return Vec::new();
         }
         let known = self.pods.get(key).filter(|known| known.uid == facts.uid);
         let told = known.map(|known| &*known.told).unwrap_or_default();
+        let mut kills = known.map(|known| known.kills.to_vec()).unwrap_or_default();
         let new = shortages(pod).into_iter().filter(|shortage| !told.contains(&shortage.key));
-        new.map(|shortage| MemoryEvent {
-            id: stable_hash(format!("{:x}/{:x}", facts.uid.0, shortage.key).bytes()),
-            pod: key.clone(),
-            origin: facts.origin.clone(),
-            container: shortage.container,
-            // A kubelet's clock that is ahead must not date a kill into the future.
-            at: shortage.at.map_or(now, |at| at.min(now)),
-            what: shortage.what,
-        })
-        .collect()
+        let mut events: Vec<MemoryEvent> = new
+            .map(|shortage| MemoryEvent {
+                id: stable_hash(format!("{:x}/{:x}", facts.uid.0, shortage.key).bytes()),
+                pod: key.clone(),
+                origin: facts.origin.clone(),
+                container: shortage.container,
+                // A kubelet's clock that is ahead must not date a kill into the future.
+                at: shortage.at.map_or(now, |at| at.min(now)),
+                what: shortage.what,
+            })
+            .collect();
+        events.sort_by_key(|event| event.at);
+        events.iter_mut().for_each(|event| doubt(event, &mut kills));
+        facts.kills = kills.into();
+        events
     }
 
     fn controller_facts(&mut self, metadata: &ObjectMeta) -> ControllerFacts {

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use super::Index;
-use super::facts::Sizes;
+use super::facts::{MemoryEvent, MemoryShortage, Sizes};
 use super::shortages::timestamp;
 use crate::cluster::pods::{LeanContainerStatus, LeanPod};
-use crate::units::Timestamp;
+use crate::units::{Bytes, Timestamp};
 
 /// The annotation (or label) that keeps plumb's hands off a pod, a workload, a namespace or what a policy selects.
 pub const PAUSE: &str = "plumb.dev/pause";
@@ -70,6 +70,38 @@ pub struct ContainerLife {
     pub down: bool,
     /// When the kernel killed it last for its memory.
     pub oom_killed: Option<Timestamp>,
+}
+
+/// Under which limit a container was killed last.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Kill {
+    container: Arc<str>,
+    limit: Bytes,
+    at: Timestamp,
+    /// How many kills since were put down to that limit, though the status named a higher one.
+    doubted: u8,
+}
+
+/// Of a container that dies again and again, a limit that was raised in place may not be in force: on Kubernetes up to
+/// 1.36.3 the pod's cgroup keeps the old one, whatever the status says (kubernetes#138760), and later ones raise it
+/// only at the container's next start. So what it is killed under soon after is taken for the limit before; else each
+/// kill would teach a need that nobody has seen. After a few such kills the status is believed.
+pub(super) fn doubt(event: &mut MemoryEvent, kills: &mut Vec<Kill>) {
+    /// A container's restarts are delayed by up to five minutes.
+    const SOON: i64 = 600;
+    const MOST: u8 = 5;
+    let MemoryShortage::OomKilled { limit: Some(limit) } = &mut event.what else { return };
+    let Some(known) = kills.iter_mut().find(|kill| kill.container == event.container) else {
+        kills.push(Kill { container: Arc::clone(&event.container), limit: *limit, at: event.at, doubted: 0 });
+        return;
+    };
+    if *limit > known.limit && event.at.seconds_since(known.at) < SOON && known.doubted < MOST {
+        known.doubted += 1;
+        *limit = known.limit;
+    } else {
+        (known.limit, known.doubted) = (*limit, 0);
+    }
+    known.at = event.at;
 }
 
 impl Index {

@@ -50,9 +50,8 @@ async fn resized(connection: &Connection, pod: &ObjectKey, uid: Uid, change: &Ch
         })
         .collect();
     let api: Api<LeanPod> = Api::namespaced(connection.client.clone(), &pod.namespace);
-    let error = match resize(&api, &pod.name, &uid.to_string(), &sizes).await {
-        Ok(_) => return Outcome::Accepted,
-        Err(error) => error,
+    let Err(error) = resize(&api, &pod.name, &uid.to_string(), &sizes).await else {
+        return Outcome::Accepted;
     };
     let hold = match &error {
         ResizeError::NotFound { .. } | ResizeError::UidChanged { .. } => return Outcome::Gone,
