@@ -58,6 +58,10 @@ bench: deps ## our own benchmarks
 bench-peers: deps ## ours beside VPA's own Go code, on the same samples, in one run
 	benches/peers/compare.sh
 
+.PHONY: bench-webhook
+bench-webhook: cluster-parts ## the admission webhook among 10,000 Recommendations: first answer, memory, reviews/s, latency
+	cargo test --locked --release --test cluster -- --nocapture the_webhook_answers_fast
+
 .PHONY: golden
 golden: deps ## write tests/golden/vpa.jsonl anew, with VPA's own Go code
 	cd benches/peers && go run . golden > $(CURDIR)/tests/golden/vpa.jsonl

@@ -17,7 +17,9 @@ pub const ANNOTATION: &str = "plumb.dev/sized";
 pub struct Stamp {
     /// Name of the Recommendation, in the pod's namespace.
     pub recommendation: String,
-    /// When, RFC 3339 in UTC.
+    /// When, RFC 3339 in UTC; empty where the API server stamps by itself, which tells nobody the time: then the pod's
+    /// own time of creation is it.
+    #[serde(default)]
     pub at: String,
     /// What each container was given, by name. A container that is not named was left alone.
     pub containers: BTreeMap<String, StampedContainer>,

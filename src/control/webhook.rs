@@ -8,12 +8,14 @@
 //! - [`server`]: TLS and HTTP, with a bound on everything
 //! - [`certificates`], [`rotation`], [`keeper`]: whom the API server trusts, and how that changes
 //! - [`registration`]: which pods the API server asks about
+//! - [`policy`]: the same without a webhook, by the API server's own means
 
 pub mod certificates;
 pub mod connections;
 pub mod desk;
 pub mod keeper;
 pub mod lookup;
+pub mod policy;
 pub mod registration;
 pub mod review;
 pub mod rotation;

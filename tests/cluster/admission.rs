@@ -73,7 +73,7 @@ async fn configuration(context: &Context) -> Result<MutatingWebhookConfiguration
 }
 
 /// A pod of `web`, as its ReplicaSet makes it, that is not kept.
-async fn dry_run(context: &Context) -> Result<Pod> {
+pub async fn dry_run(context: &Context) -> Result<Pod> {
     let mut pod = Load::named("web").json();
     pod["metadata"] = json!({"generateName": "web-", "labels": {"app": "web"}});
     let params = PostParams { dry_run: true, field_manager: None };

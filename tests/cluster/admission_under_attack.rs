@@ -63,12 +63,14 @@ async fn attack(context: Context) -> Result<()> {
 }
 
 /// The way to the webhook, as the API server knows it.
-struct Door {
+#[derive(Clone)]
+pub struct Door {
     address: String,
     tls: TlsConnector,
 }
 
-type Client = SendRequest<Full<Bytes>>;
+/// One connection.
+pub type Client = SendRequest<Full<Bytes>>;
 
 impl Door {
     async fn of(context: &Context) -> Result<Self> {
@@ -77,13 +79,18 @@ impl Door {
         let webhook = found.webhooks.into_iter().flatten().next().context("not registered")?;
         let url = webhook.client_config.url.context("no URL")?;
         let address = url.trim_start_matches("https://").trim_end_matches("/mutate").to_owned();
-        let mut roots = rustls::RootCertStore::empty();
         let secret = context.api::<Secret>().get("plumb-webhook-tls").await?;
         let pem = secret.data.and_then(|mut data| data.remove("ca.crt")).context("no authority")?;
-        roots.add(CertificateDer::from_pem_slice(&pem.0)?)?;
+        Self::new(&address, &pem.0)
+    }
+
+    /// To an address whose certificate that authority has signed.
+    pub fn new(address: &str, authority: &[u8]) -> Result<Self> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority)?)?;
         let mut tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(Self { address, tls: TlsConnector::from(Arc::new(tls)) })
+        Ok(Self { address: address.to_owned(), tls: TlsConnector::from(Arc::new(tls)) })
     }
 
     async fn connect(&self) -> Result<TlsStream<TcpStream>> {
@@ -91,7 +98,8 @@ impl Door {
         Ok(self.tls.connect(ServerName::try_from("127.0.0.1")?, stream).await?)
     }
 
-    async fn http2<B>(&self) -> Result<SendRequest<B>>
+    /// A new connection.
+    pub async fn http2<B>(&self) -> Result<SendRequest<B>>
     where
         B: Body<Data = Bytes, Error = std::convert::Infallible> + Send + Unpin + 'static,
     {
@@ -106,7 +114,7 @@ impl Door {
     }
 
     /// Sends a whole body. Answers status and text.
-    async fn post(&self, client: &mut Client, body: Vec<u8>) -> Result<(u16, String)> {
+    pub async fn post(&self, client: &mut Client, body: Vec<u8>) -> Result<(u16, String)> {
         client.ready().await?;
         let response = client.send_request(self.request(Full::new(Bytes::from(body)))?).await?;
         let status = response.status().as_u16();

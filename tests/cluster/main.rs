@@ -8,6 +8,8 @@
 #![allow(missing_docs, unreachable_pub, clippy::missing_errors_doc, reason = "nobody uses it from outside")]
 
 mod admission;
+mod admission_policy;
+mod admission_speed;
 mod admission_under_attack;
 mod crash_loop;
 mod crds;
@@ -60,6 +62,8 @@ fn test() -> ExitCode {
     let suite = Suite::new().expect("a runtime");
     let trials = [
         admission::trials(&suite),
+        admission_policy::trials(&suite),
+        admission_speed::trials(&suite),
         admission_under_attack::trials(&suite),
         crash_loop::trials(&suite),
         crds::trials(&suite),

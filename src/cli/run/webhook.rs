@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::ValueEnum;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,6 +18,7 @@ use crate::control::http;
 use crate::control::metrics::Metrics;
 use crate::control::webhook::desk::{self, Desk};
 use crate::control::webhook::keeper::{Keeper, Shown, Source};
+use crate::control::webhook::policy::AdmissionPolicy;
 use crate::control::webhook::registration::{Address, Registration};
 use crate::control::webhook::rotation::Lifetimes;
 use crate::control::webhook::server;
@@ -32,6 +34,9 @@ const SHORTEST: u64 = 60;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Admission webhook")]
 pub(crate) struct WebhookOptions {
+    /// How new pods get their sizes
+    #[arg(long, value_enum, value_name = "MEANS", default_value_t, env = "PLUMB_ADMISSION")]
+    admission: Means,
     /// Where the API server's reviews of new pods are answered
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:9443", env = "PLUMB_WEBHOOK_LISTEN")]
     webhook_listen: SocketAddr,
@@ -67,9 +72,20 @@ pub(crate) struct WebhookOptions {
     webhook_ca: Option<PathBuf>,
 }
 
+/// How new pods get their sizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Means {
+    /// The API server asks us, by an admission webhook
+    #[default]
+    Webhook,
+    /// The API server does it itself, by a MutatingAdmissionPolicy (Kubernetes 1.36 and later)
+    Policy,
+}
+
 /// Ready to be started.
 pub(super) struct Webhook {
-    listener: TcpListener,
+    /// `None`: the API server does it itself.
+    listener: Option<TcpListener>,
     address: Option<Address>,
     names: Vec<String>,
     source: Source,
@@ -86,6 +102,16 @@ impl WebhookOptions {
             self.webhook_cert_lifetime.seconds >= SHORTEST,
             "--webhook-cert-lifetime must be {SHORTEST}s or longer"
         );
+        if self.admission == Means::Policy {
+            tracing::info!("the API server gives new pods their sizes by an admission policy");
+            return Ok(Webhook {
+                listener: None,
+                address: None,
+                names: Vec::new(),
+                source: self.source(namespace),
+                configuration: self.webhook_configuration.clone(),
+            });
+        }
         let (listener, listen) = http::bind(self.webhook_listen).await.with_context(|| {
             format!("cannot listen on {}; choose another with --webhook-listen", self.webhook_listen)
         })?;
@@ -98,7 +124,7 @@ impl WebhookOptions {
         let names = address.as_ref().map_or_else(|| vec!["127.0.0.1".to_owned()], Address::names);
         tracing::info!(listen = listen.to_string(), ?address, "answering admission reviews");
         Ok(Webhook {
-            listener,
+            listener: Some(listener),
             names,
             source: self.source(namespace),
             address: address.filter(|_| !self.no_webhook_registration),
@@ -169,6 +195,13 @@ impl Webhook {
     ) -> Unready {
         // Watches of its own: they are few, and the webhook never waits for what else goes on in this process.
         let live = Live::start_for_admission(connection, clock::now, stop, tasks);
+        let policy = AdmissionPolicy::new(connection, &self.configuration);
+        let Some(listener) = self.listener else {
+            let nowhere = Address::Url(String::new());
+            let registration = Registration::new(connection, &self.configuration, nowhere);
+            tasks.spawn(policy.run(registration, Arc::clone(&live), stop.clone()));
+            return Box::new(move || live.unsynced());
+        };
         let shown = Arc::new(Shown::default());
         let (desk, asked) = Desk::new(Arc::clone(&live), Arc::clone(metrics), clock::now);
         let drains = matches!(self.address, Some(Address::Service { .. }));
@@ -180,6 +213,7 @@ impl Webhook {
             registration: self
                 .address
                 .map(|address| Registration::new(connection, &self.configuration, address)),
+            policy,
             live: Arc::clone(&live),
             metrics: Arc::clone(metrics),
             clock: clock::now,
@@ -195,7 +229,7 @@ impl Webhook {
             }
         });
         let drained = CancellationToken::new();
-        tasks.spawn(server::serve(self.listener, server::tls(&shown), Arc::clone(&desk), drained.clone()));
+        tasks.spawn(server::serve(listener, server::tls(&shown), Arc::clone(&desk), drained.clone()));
         tasks.spawn({
             let stop = stop.clone();
             async move {

@@ -16,6 +16,7 @@ use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
 
 use super::certificates::{self, Pair};
+use super::policy::AdmissionPolicy;
 use super::registration::{self, Registration};
 use super::rotation::{self, Kept, Lifetimes, Turn};
 use crate::cluster::error::Request;
@@ -100,6 +101,8 @@ pub struct Keeper {
     pub shown: Arc<Shown>,
     /// Who is told; `None`: somebody else registers the webhook.
     pub registration: Option<Registration>,
+    /// What does the same without a webhook, and has to go where there is one.
+    pub policy: AdmissionPolicy,
     /// Which namespaces are selected.
     pub live: Arc<Live>,
     /// What is counted.
@@ -123,8 +126,9 @@ impl Keeper {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut trouble = None;
+        let mut alone = false;
         loop {
-            match self.turn().await {
+            match self.turn(&mut alone).await {
                 Ok(()) if trouble.take().is_some() => {
                     tracing::info!("the webhook's certificates are in order again");
                 }
@@ -166,7 +170,11 @@ impl Keeper {
         }
     }
 
-    async fn turn(&self) -> Result<(), Failure> {
+    async fn turn(&self, alone: &mut bool) -> Result<(), Failure> {
+        if !*alone && self.registration.is_some() {
+            self.policy.remove().await?;
+            *alone = true;
+        }
         match &self.source {
             Source::Files { certificate, key, authority } => {
                 let pair = Pair { certificate: read(certificate).await?, key: read(key).await? };

@@ -2,7 +2,7 @@
 //!
 //! Written only where it differs from what it should be; who writes at the same time makes the other read again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
@@ -29,6 +29,18 @@ const NEVER: &str = "kube-system";
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 /// More namespaces than these are not listed one by one.
 const LISTED: usize = 500;
+
+/// Conditions (CEL) on every pod that is asked about: what never is.
+pub(super) const NOT_ASKED_ABOUT: [(&str, &str); 2] = [
+    (
+        "not-plumb-itself",
+        "!has(object.metadata.labels) || !('app.kubernetes.io/name' in object.metadata.labels) || object.metadata.labels['app.kubernetes.io/name'] != 'plumb'",
+    ),
+    (
+        "not-of-the-kubelet",
+        "!has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)",
+    ),
+];
 
 /// Where the API server finds us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +96,29 @@ pub enum Scope {
     All,
 }
 
+impl Scope {
+    /// As the API server takes it; `None` where there is no namespace at all.
+    pub(super) fn selector(&self) -> Option<LabelSelector> {
+        let (operator, values) = match self {
+            Self::Listed(names) if names.is_empty() => return None,
+            Self::Listed(names) => ("In", names.iter().cloned().collect()),
+            Self::All => ("NotIn", vec![NEVER.to_owned()]),
+        };
+        let requirement = LabelSelectorRequirement {
+            key: NAMESPACE_LABEL.to_owned(),
+            operator: operator.to_owned(),
+            values: Some(values),
+        };
+        Some(LabelSelector { match_expressions: Some(vec![requirement]), match_labels: None })
+    }
+}
+
+/// The labels of what is written here.
+pub(super) fn labels() -> BTreeMap<String, String> {
+    let labels = [("name", "plumb"), ("component", "webhook")];
+    labels.map(|(key, value)| (format!("app.kubernetes.io/{key}"), value.to_owned())).into()
+}
+
 /// The namespaces that a policy in mode Auto selects.
 #[must_use]
 pub fn scope(index: &Index) -> Scope {
@@ -114,18 +149,9 @@ pub fn scope(index: &Index) -> Scope {
 
 /// What the configuration should be.
 fn webhooks(scope: &Scope, address: &Address, trusted: Option<ByteString>) -> Vec<MutatingWebhook> {
-    let (operator, values) = match scope {
-        // A selector cannot select nothing: there is no webhook then.
-        Scope::Listed(names) if names.is_empty() => return Vec::new(),
-        Scope::Listed(names) => ("In", names.iter().cloned().collect()),
-        Scope::All => ("NotIn", vec![NEVER.to_owned()]),
-    };
-    let requirement = LabelSelectorRequirement {
-        key: NAMESPACE_LABEL.to_owned(),
-        operator: operator.to_owned(),
-        values: Some(values),
-    };
-    let condition = |name: &str, expression: &str| MatchCondition {
+    // A selector cannot select nothing: there is no webhook then.
+    let Some(selector) = scope.selector() else { return Vec::new() };
+    let condition = |(name, expression): (&str, &str)| MatchCondition {
         name: name.to_owned(),
         expression: expression.to_owned(),
     };
@@ -141,21 +167,9 @@ fn webhooks(scope: &Scope, address: &Address, trusted: Option<ByteString>) -> Ve
         }]),
         failure_policy: Some("Ignore".to_owned()),
         match_policy: Some("Equivalent".to_owned()),
-        namespace_selector: Some(LabelSelector {
-            match_expressions: Some(vec![requirement]),
-            match_labels: None,
-        }),
+        namespace_selector: Some(selector),
         object_selector: Some(LabelSelector::default()),
-        match_conditions: Some(vec![
-            condition(
-                "not-plumb-itself",
-                "!has(object.metadata.labels) || !('app.kubernetes.io/name' in object.metadata.labels) || object.metadata.labels['app.kubernetes.io/name'] != 'plumb'",
-            ),
-            condition(
-                "not-of-the-kubelet",
-                "!has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)",
-            ),
-        ]),
+        match_conditions: Some(NOT_ASKED_ABOUT.map(condition).into()),
         side_effects: "None".to_owned(),
         timeout_seconds: Some(TIMEOUT_SECONDS),
         admission_review_versions: vec!["v1".to_owned()],
@@ -207,21 +221,19 @@ impl Registration {
         if found.as_ref().is_some_and(|found| found.webhooks.as_deref().unwrap_or_default() == wanted) {
             return Ok(true);
         }
-        let labels = [("name", "plumb"), ("component", "webhook")];
-        let labels = labels.map(|(key, value)| (format!("app.kubernetes.io/{key}"), value.to_owned()));
         let params = PostParams::default();
         let written = match found {
             None => {
                 let metadata = ObjectMeta {
                     name: Some(self.name.clone()),
-                    labels: Some(labels.into()),
+                    labels: Some(labels()),
                     ..ObjectMeta::default()
                 };
                 let object = MutatingWebhookConfiguration { metadata, webhooks: Some(wanted) };
                 self.connection.ask(Self::asked("create"), self.api.create(&params, &object)).await
             }
             Some(mut object) => {
-                object.labels_mut().extend(labels);
+                object.labels_mut().extend(labels());
                 object.webhooks = Some(wanted);
                 let replace = self.api.replace(&self.name, &params, &object);
                 self.connection.ask(Self::asked("update"), replace).await
@@ -243,10 +255,24 @@ impl Registration {
         if !matches!(self.address, Address::Url(_)) {
             return;
         }
+        if let Err(error) = self.remove().await {
+            tracing::warn!(error = error.to_string(), "cannot take the webhook's registration away");
+        }
+    }
+
+    /// Takes the configuration away, where there is one.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked or refuses.
+    pub async fn remove(&self) -> Result<(), ClusterError> {
+        if self.connection.ask(Self::asked("get"), self.api.get_opt(&self.name)).await?.is_none() {
+            return Ok(());
+        }
         let params = DeleteParams::default();
         let delete = self.api.delete(&self.name, &params);
-        if let Err(error) = self.connection.ask(Self::asked("delete"), delete).await {
-            tracing::warn!(error = error.to_string(), "cannot take the webhook's registration away");
+        match self.connection.ask(Self::asked("delete"), delete).await {
+            Ok(_) | Err(ClusterError::Status { code: 404, .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 }

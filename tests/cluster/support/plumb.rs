@@ -81,6 +81,16 @@ impl<'a> Plumb<'a> {
         Ok((line("VmRSS:")?, line("VmHWM:")?))
     }
 
+    /// The processor time that it has used so far, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.plane.run.pid(&self.name)?))?;
+        // The name, in brackets, can hold anything. The kernel counts in hundredths of a second.
+        let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks =
+            |place: usize| fields.get(place).context("no such field")?.parse::<f64>().context("no number");
+        Ok((ticks(11)? + ticks(12)?) / 100.0)
+    }
+
     /// Ends it as if its machine had failed. Answers what it has logged.
     pub fn kill(self) -> Result<String> {
         tokio::task::block_in_place(|| self.plane.run.kill(&self.name))?;

@@ -1,0 +1,267 @@
+//! Stamping without a webhook: a MutatingAdmissionPolicy (Kubernetes 1.36 and later), evaluated by the API server itself,
+//! whose parameters are the Recommendations of the pod's namespace. Nothing has to be kept in step, and no server of
+//! ours is asked.
+//!
+//! The expressions are in policy.cel; tests/cluster holds them to what [`crate::admit`] does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::admissionregistration::v1::{
+    JSONPatch, MatchCondition, MatchResources, MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding,
+    MutatingAdmissionPolicyBindingSpec, MutatingAdmissionPolicySpec, Mutation, NamedRuleWithOperations,
+    ParamKind, ParamRef, Variable,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::{ClusterResourceScope, Metadata};
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use kube::{Api, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use super::registration::{self, NOT_ASKED_ABOUT, Registration, Scope};
+use crate::cluster::error::Request;
+use crate::cluster::{ClusterError, Connection, Live};
+
+const EXPRESSIONS: &str = include_str!("policy.cel");
+/// The block of the expressions that makes the patch; the others are its variables.
+const PATCH: &str = "patch";
+/// The block that says whether a Recommendation is about the pod.
+const WORKLOAD: &str = "workload";
+const POLL: Duration = Duration::from_secs(10);
+const GATHER: Duration = Duration::from_millis(200);
+
+/// The blocks of a file of expressions: a name and a colon, then the expression. Lines that begin with `//` are for
+/// people, and an empty line ends a block.
+fn blocks(text: &'static str) -> Vec<(&'static str, String)> {
+    let block = |block: &'static str| {
+        let mut lines = block.lines().filter(|line| !line.starts_with("//"));
+        let name = lines.next()?.strip_suffix(':')?;
+        Some((name, lines.collect::<Vec<_>>().join("\n")))
+    };
+    text.split("\n\n").filter_map(block).collect()
+}
+
+fn spec() -> MutatingAdmissionPolicySpec {
+    let condition = |name: &str, expression: &str| MatchCondition {
+        name: name.to_owned(),
+        expression: expression.to_owned(),
+    };
+    let mut conditions = vec![condition(
+        "acts",
+        "params.spec.mode == 'Auto' && has(params.status) && has(params.status.containers)",
+    )];
+    let (mut variables, mut mutations) = (Vec::new(), Vec::new());
+    for (name, expression) in blocks(EXPRESSIONS) {
+        match name {
+            WORKLOAD => conditions.push(condition(name, &expression)),
+            PATCH => mutations.push(Mutation {
+                patch_type: "JSONPatch".to_owned(),
+                json_patch: Some(JSONPatch { expression: Some(expression) }),
+                apply_configuration: None,
+            }),
+            _ => variables.push(Variable { name: name.to_owned(), expression }),
+        }
+    }
+    conditions.extend(NOT_ASKED_ABOUT.map(|(name, expression)| condition(name, expression)));
+    conditions.push(condition("no-resources-of-the-pod", "!has(object.spec.resources)"));
+    MutatingAdmissionPolicySpec {
+        failure_policy: Some("Ignore".to_owned()),
+        match_conditions: Some(conditions),
+        match_constraints: Some(MatchResources {
+            resource_rules: Some(vec![NamedRuleWithOperations {
+                api_groups: Some(vec![String::new()]),
+                api_versions: Some(vec!["v1".to_owned()]),
+                resources: Some(vec!["pods".to_owned()]),
+                operations: Some(vec!["CREATE".to_owned()]),
+                scope: Some("Namespaced".to_owned()),
+                resource_names: None,
+            }]),
+            match_policy: Some("Equivalent".to_owned()),
+            namespace_selector: Some(LabelSelector::default()),
+            object_selector: Some(LabelSelector::default()),
+            exclude_resource_rules: None,
+        }),
+        mutations: Some(mutations),
+        param_kind: Some(ParamKind {
+            api_version: Some(format!("{}/v1alpha1", crate::api::GROUP)),
+            kind: Some("Recommendation".to_owned()),
+        }),
+        reinvocation_policy: Some("IfNeeded".to_owned()),
+        variables: Some(variables),
+    }
+}
+
+fn binding(name: &str, scope: &Scope) -> Option<MutatingAdmissionPolicyBindingSpec> {
+    Some(MutatingAdmissionPolicyBindingSpec {
+        policy_name: Some(name.to_owned()),
+        param_ref: Some(ParamRef {
+            name: None,
+            // That of the pod.
+            namespace: None,
+            selector: Some(LabelSelector::default()),
+            parameter_not_found_action: Some("Allow".to_owned()),
+        }),
+        match_resources: Some(MatchResources {
+            namespace_selector: Some(scope.selector()?),
+            object_selector: Some(LabelSelector::default()),
+            match_policy: Some("Equivalent".to_owned()),
+            resource_rules: None,
+            exclude_resource_rules: None,
+        }),
+    })
+}
+
+/// The policy and its binding in the API server.
+#[derive(Clone)]
+pub struct AdmissionPolicy {
+    connection: Connection,
+    name: String,
+}
+
+impl AdmissionPolicy {
+    /// Of that name.
+    #[must_use]
+    pub fn new(connection: &Connection, name: &str) -> Self {
+        Self { connection: connection.clone(), name: name.to_owned() }
+    }
+
+    /// Makes both what they should be.
+    async fn keep(&self, scope: &Scope) -> Result<(), ClusterError> {
+        let metadata = ObjectMeta {
+            name: Some(self.name.clone()),
+            labels: Some(registration::labels()),
+            ..ObjectMeta::default()
+        };
+        let policy = MutatingAdmissionPolicy { metadata: metadata.clone(), spec: Some(spec()) };
+        self.put(policy, "mutatingadmissionpolicies", |a, b| a.spec == b.spec).await?;
+        match binding(&self.name, scope) {
+            Some(spec) => {
+                let binding = MutatingAdmissionPolicyBinding { metadata, spec: Some(spec) };
+                self.put(binding, "mutatingadmissionpolicybindings", |a, b| a.spec == b.spec).await
+            }
+            // A policy without a binding does nothing.
+            None => self.delete::<MutatingAdmissionPolicyBinding>("mutatingadmissionpolicybindings").await,
+        }
+    }
+
+    /// Takes both away, where they are.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked or refuses.
+    pub async fn remove(&self) -> Result<(), ClusterError> {
+        self.delete::<MutatingAdmissionPolicyBinding>("mutatingadmissionpolicybindings").await?;
+        self.delete::<MutatingAdmissionPolicy>("mutatingadmissionpolicies").await
+    }
+
+    async fn put<K>(
+        &self,
+        mut wanted: K,
+        resource: &'static str,
+        same: fn(&K, &K) -> bool,
+    ) -> Result<(), ClusterError>
+    where
+        K: Resource<DynamicType = (), Scope = ClusterResourceScope>
+            + Metadata<Ty = ObjectMeta>
+            + Clone
+            + std::fmt::Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::all(self.connection.client.clone());
+        let asked = |verb| Request { verb, resource, namespace: None };
+        let params = PostParams::default();
+        let found = self.connection.ask(asked("get"), api.get_opt(&self.name)).await?;
+        let written = match found {
+            Some(found) if same(&found, &wanted) => return Ok(()),
+            Some(found) => {
+                Resource::meta_mut(&mut wanted).resource_version =
+                    Resource::meta(&found).resource_version.clone();
+                self.connection.ask(asked("update"), api.replace(&self.name, &params, &wanted)).await
+            }
+            None => self.connection.ask(asked("create"), api.create(&params, &wanted)).await,
+        };
+        match written {
+            Ok(_) => {
+                tracing::info!(resource, name = self.name, "wrote the admission policy");
+                Ok(())
+            }
+            // Another replica was faster.
+            Err(ClusterError::Status { code: 409, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn delete<K>(&self, resource: &'static str) -> Result<(), ClusterError>
+    where
+        K: Resource<DynamicType = (), Scope = ClusterResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::all(self.connection.client.clone());
+        let asked = |verb| Request { verb, resource, namespace: None };
+        match self.connection.ask(asked("get"), api.get_opt(&self.name)).await {
+            Ok(Some(_)) => {}
+            // An older API server does not serve the kind, and so has none.
+            Ok(None) | Err(ClusterError::NotServed { .. } | ClusterError::Status { code: 404, .. }) => {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        let params = DeleteParams::default();
+        match self.connection.ask(asked("delete"), api.delete(&self.name, &params)).await {
+            Ok(_) | Err(ClusterError::Status { code: 404, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps both until `stop`, and the webhook's registration away.
+    pub async fn run(self, registration: Registration, live: Arc<Live>, stop: CancellationToken) {
+        let mut trouble = None;
+        loop {
+            let turn = async {
+                if !live.knows_all() {
+                    return Ok(());
+                }
+                registration.remove().await?;
+                let scope = registration::scope(&live.index());
+                self.keep(&scope).await
+            };
+            match turn.await {
+                Ok(()) if trouble.take().is_some() => {
+                    tracing::info!("the admission policy is in order again");
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    let error = error.to_string();
+                    if trouble.as_ref() != Some(&error) {
+                        tracing::warn!(error, "cannot keep the admission policy; trying again");
+                    }
+                    trouble = Some(error);
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(POLL) => {}
+                () = live.changed.notified() => tokio::time::sleep(GATHER).await,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_expressions_are_whole() {
+        let found = spec();
+        let names: Vec<_> = found.variables.unwrap().into_iter().map(|variable| variable.name).collect();
+        assert_eq!(names.first().unwrap(), "indices");
+        assert!(names.contains(&"figures".to_owned()) && names.len() == 13, "{names:?}");
+        assert_eq!(found.mutations.unwrap().len(), 1);
+        assert_eq!(found.match_conditions.unwrap().len(), 5);
+    }
+}

@@ -1,0 +1,208 @@
+//! Without a webhook: the API server stamps new pods itself, by the same rules, and what that costs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, MutatingWebhookConfiguration,
+};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::PostParams;
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use crate::admission::{dry_run, start, wait_stamped};
+use crate::support::cluster::Cluster;
+use crate::support::plumb::{Plumb, account_with};
+use crate::support::recommended::{auto_policy, container, recommend, stamp};
+use crate::support::{Context, Need, Suite, wait_for};
+
+pub fn trials(suite: &Suite) -> Vec<Trial> {
+    vec![suite.trial("an_admission_policy_stamps_as_the_webhook_does", &[] as &[Need], policy)]
+}
+
+async fn policy(context: Context) -> Result<()> {
+    let cluster = Arc::new(Cluster::start(&context.cluster.plane.run, "means").await?);
+    cluster.crds().await?;
+    let context = Context::new(cluster.clone(), "means").await?;
+    let account = account_with(&context, "plumb", &["webhook"], None).await?;
+    auto_policy(&context, "all").await?;
+    let pods = many_pods(&context).await?;
+    let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
+    recommend(&context, "pod-web", ("v1", "Pod", "web"), "Auto", containers).await?;
+    let webhook = start(&context, &account.kubeconfig, &[]).await?;
+    wait_stamped(&context).await?;
+    let by_webhook = created(&context, &pods).await?;
+    webhook.stop()?;
+    ensure!(stamp(&dry_run(&context).await?).is_none(), "something stamps although nothing should");
+
+    let flags = ["--roles", "webhook", "--admission", "policy"];
+    let plumb = Plumb::start(&cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
+    plumb.wait_ready().await?;
+    wait_stamped(&context).await.with_context(|| plumb.log())?;
+    let by_policy = created(&context, &pods).await?;
+    let mut stamped = 0;
+    for ((asked, one), other) in pods.iter().zip(&by_webhook).zip(&by_policy) {
+        ensure!(one == other, "{asked}\nby webhook: {one}\nby policy:  {other}");
+        stamped += usize::from(one["stamped"] == true);
+    }
+    println!("{} pods, {stamped} of them stamped: the same by webhook and by policy", pods.len());
+    ensure!(stamped * 3 > pods.len() * 2, "only {stamped} were stamped");
+    ensure!(
+        Api::<MutatingWebhookConfiguration>::all(context.client()).get_opt("plumb").await?.is_none(),
+        "two means"
+    );
+    // What stands is left alone.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let written = plumb.log().matches("wrote the admission policy").count();
+    ensure!(written == 2, "written {written} times: {}", plumb.log());
+    what_it_costs(&context).await?;
+    // No server of ours is needed.
+    plumb.kill()?;
+    ensure!(stamp(&dry_run(&context).await?).is_some(), "the policy needs plumb to run");
+    let webhook = start(&context, &account.kubeconfig, &[]).await?;
+    wait_for("the policy to go", Duration::from_secs(20), || async {
+        let policies = Api::<MutatingAdmissionPolicy>::all(context.client()).get_opt("plumb").await?;
+        let bindings = Api::<MutatingAdmissionPolicyBinding>::all(context.client()).get_opt("plumb").await?;
+        ensure!(policies.is_none() && bindings.is_none(), "it stands");
+        Ok(())
+    })
+    .await?;
+    wait_stamped(&context).await?;
+    webhook.stop()?;
+    Ok(())
+}
+
+/// Pods of all forms under all rules, each rule with a Recommendation of its own.
+async fn many_pods(context: &Context) -> Result<Vec<Value>> {
+    let mut pods = Vec::new();
+    let forms = [
+        json!({}),
+        json!({"requests": {"cpu": "500m", "memory": "1Gi"}}),
+        json!({"requests": {"cpu": "500m", "memory": "1Gi", "ephemeral-storage": "1Gi"}, "limits": {"cpu": "1", "memory": "1536Mi"}}),
+        json!({"limits": {"cpu": "1", "memory": "2Gi"}}),
+        json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "180m", "memory": "400Mi"}}),
+        json!({"requests": {"cpu": "333m", "memory": "100M"}, "limits": {"cpu": "1001m", "memory": "123456789"}}),
+        json!({"requests": {"memory": "10Gi"}, "limits": {"memory": "20Gi"}}),
+    ];
+    let mut number = 0;
+    for cpu in ["Keep", "Ratio", "Remove", "Equal"] {
+        for memory in ["Tail", "Equal", "Ratio", "Keep", "Remove"] {
+            for (add, keep) in [(false, false), (true, true)] {
+                // The CRD holds addLimit to the rules that know one.
+                let add = add && ["Tail", "Equal"].contains(&memory);
+                let name = format!("rule-{number}");
+                number += 1;
+                let rules = json!({"cpu": cpu, "memory": memory, "addMemory": add, "keepMemory": keep});
+                let mut app = container("app", "180m", "400Mi", "400Mi");
+                app["limitRules"] = rules.clone();
+                let mut side = container("side", "25m", "50Mi", "81Mi");
+                side["limitRules"] = rules;
+                side["kind"] = json!("Sidecar");
+                let mut unsized_cpu = container("half", "1", "70Mi", "90Mi");
+                unsized_cpu["lower"] = json!({"memory": "10Mi"});
+                let containers = json!([app, side, unsized_cpu]);
+                recommend(context, &format!("pod-{name}"), ("v1", "Pod", &name), "Auto", containers).await?;
+                for (index, form) in forms.iter().enumerate() {
+                    let other = &forms[(index + number) % forms.len()];
+                    let mut spec = json!({"automountServiceAccountToken": false, "containers": [
+                        {"name": "app", "image": "x", "resources": form}]});
+                    if index % 2 == 0 {
+                        spec["initContainers"] = json!([
+                            {"name": "side", "image": "x", "restartPolicy": "Always", "resources": other},
+                            {"name": "app2", "image": "x", "resources": {"requests": {"cpu": "1m"}}}]);
+                        let half = json!({"name": "half", "image": "x", "resources": other});
+                        spec["containers"].as_array_mut().context("a list")?.push(half);
+                    }
+                    let labels = if index == 6 { json!({"run": name}) } else { json!({"app": name}) };
+                    let mut metadata = json!({"generateName": "p-", "labels": labels});
+                    if index % 3 == 0 {
+                        metadata["annotations"] = json!({"a": "b"});
+                    }
+                    pods.push(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}));
+                }
+            }
+        }
+    }
+    // Of a controller whose kind needs no looking up.
+    for owner in ["old", "unknown"] {
+        let references = json!([{"apiVersion": "v1", "kind": "ReplicationController", "name": owner,
+            "uid": "11111111-1111-1111-1111-111111111111", "controller": true}]);
+        pods.push(json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"generateName": "p-", "labels": {"app": "web"}, "ownerReferences": references},
+            "spec": {"containers": [{"name": "load", "image": "x"}]}}));
+    }
+    let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
+    let old = ("v1", "ReplicationController", "old");
+    recommend(context, "replicationcontroller-old", old, "Auto", containers).await?;
+    Ok(pods)
+}
+
+/// What each of the pods becomes: its resources, and whether there is a note.
+async fn created(context: &Context, pods: &[Value]) -> Result<Vec<Value>> {
+    let api = context.api::<Pod>();
+    let params = PostParams { dry_run: true, field_manager: None };
+    let mut found = Vec::new();
+    for pod in pods {
+        let made = api
+            .create(&params, &serde_json::from_value(pod.clone())?)
+            .await
+            .with_context(|| pod.to_string())?;
+        let resources: Vec<_> = made
+            .spec
+            .iter()
+            .flat_map(|spec| {
+                spec.init_containers.iter().flatten().chain(&spec.containers).map(|c| json!(c.resources))
+            })
+            .collect();
+        let note = stamp(&made);
+        let named: Vec<_> = note.iter().flat_map(|note| note.containers.keys().cloned()).collect();
+        found.push(json!({"resources": resources, "stamped": note.is_some(), "named": named}));
+    }
+    Ok(found)
+}
+
+/// How much longer a creation takes with so many Recommendations in the namespace.
+async fn what_it_costs(context: &Context) -> Result<()> {
+    for count in [10, 100, 1000] {
+        let place = Context::new(context.cluster.clone(), "cost").await?;
+        let without = median(&place).await?;
+        stream::iter(0..count - 1)
+            .map(|number| {
+                let place = &place;
+                async move {
+                    let (name, workload) = (format!("pod-other-{number}"), format!("other-{number}"));
+                    let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
+                    recommend(place, &name, ("v1", "Pod", &workload), "Auto", containers).await
+                }
+            })
+            .buffer_unordered(8)
+            .try_collect::<Vec<_>>()
+            .await?;
+        let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
+        recommend(&place, "pod-web", ("v1", "Pod", "web"), "Auto", containers).await?;
+        auto_policy(&place, "all").await?;
+        wait_stamped(&place).await?;
+        let with = median(&place).await?;
+        println!(
+            "{count} recommendations in the namespace: a pod's creation takes {:.1} ms, without the policy {:.1} ms",
+            with.as_secs_f64() * 1000.0,
+            without.as_secs_f64() * 1000.0
+        );
+    }
+    Ok(())
+}
+
+async fn median(context: &Context) -> Result<Duration> {
+    let mut took = Vec::new();
+    for _ in 0..60 {
+        let begin = Instant::now();
+        dry_run(context).await?;
+        took.push(begin.elapsed());
+    }
+    took.sort_unstable();
+    Ok(took[took.len() / 2])
+}
