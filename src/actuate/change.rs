@@ -66,11 +66,12 @@ pub(super) fn propose(
         let Some(advice) = workload.advice(&container.name) else { continue };
         let killed = container.oom_killed.is_some_and(|at| last.is_none_or(|last| at > last));
         stepper.observe(container.asked);
-        let Some(wanted) = stepper.step(advice, now, killed, &workload.rules.pace) else {
-            // Nothing changes: what the wait has cost is remembered.
-            *kept = *stepper;
-            continue;
-        };
+        let before = *stepper;
+        let wanted = stepper.step(advice, now, killed, &workload.rules.pace);
+        // Whatever becomes of it, time has passed, and what a wait has cost is remembered.
+        *kept = *stepper;
+        kept.undo(&before);
+        let Some(wanted) = wanted else { continue };
         let (to, held) = fit(container, wanted, pod.class, workload);
         scaled |= held;
         stepper.observe(to);
