@@ -58,6 +58,21 @@ bench: deps ## our own benchmarks
 bench-peers: deps ## ours beside VPA's own Go code, on the same samples, in one run
 	benches/peers/compare.sh
 
+# An optimised build, under the tests' own cluster. SCALE containers, SCALE_PER_POD of them in a pod.
+SCALE ?= 10000
+SCALE_PER_POD ?= 1
+.PHONY: scale
+scale: cluster-parts ## memory and CPU of one process for SCALE=10000 containers, on fake nodes
+	cargo build --locked --release
+	PLUMB_BIN=$(CURDIR)/target/release/plumb PLUMB_SCALE=$(SCALE) PLUMB_SCALE_PER_POD=$(SCALE_PER_POD) \
+	    PLUMB_TEST_LIMIT=7200 cargo test --locked --test cluster -- a_large_fleet
+
+.PHONY: bench-scan
+bench-scan: cluster-parts ## time, queries and Prometheus's memory of a scan of 14 days of 1,000 pods
+	cargo build --locked --release
+	PLUMB_BIN=$(CURDIR)/target/release/plumb PLUMB_SCAN_PODS=1000 PLUMB_SCAN_DAYS=14 PLUMB_TEST_LIMIT=7200 \
+	    cargo test --locked --test cluster -- a_scan_of_days
+
 .PHONY: bench-webhook
 bench-webhook: cluster-parts ## the admission webhook among 10,000 Recommendations: first answer, memory, reviews/s, latency
 	cargo test --locked --release --test cluster -- --nocapture the_webhook_answers_fast

@@ -25,6 +25,7 @@ mod recommender_on_node;
 mod resize;
 mod scale;
 mod scan;
+mod scan_speed;
 mod sources;
 mod support;
 mod updater;
@@ -79,6 +80,7 @@ fn test() -> ExitCode {
         resize::trials(&suite),
         scale::trials(&suite),
         scan::trials(&suite),
+        scan_speed::trials(&suite),
         sources::trials(&suite),
         updater::trials(&suite),
         webhook::trials(&suite),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams};
 use libtest_mimic::Trial;
 use plumb::api::{Recommendation, VerticalScalingPolicy};
 use serde_json::json;
@@ -14,7 +14,89 @@ use crate::support::{Context, Load, Need, Suite, pods, wait_for};
 
 pub fn trials(suite: &Suite) -> Vec<Trial> {
     let needs = &[Need::Node, Need::MetricsServer, Need::Crds];
-    vec![suite.trial("usage_and_oom_kills_of_a_node_are_recommended_from", needs, recommend)]
+    let both = &[Need::Node, Need::MetricsServer, Need::Prometheus, Need::Crds];
+    vec![
+        suite.trial("usage_and_oom_kills_of_a_node_are_recommended_from", needs, recommend),
+        suite.trial("prometheus_alone_and_both_sources_are_enough", both, prometheus),
+    ]
+}
+
+/// Prometheus alone; then, after it was killed, both, from where it was.
+async fn prometheus(context: Context) -> Result<()> {
+    let url = context.cluster.prometheus().await?.url.clone();
+    let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
+                        "metadata": {"name": "all"}, "spec": {}});
+    context.apply(&policy).await?;
+    let steady = Load::named("steady").uses("memory", "60Mi").uses("cpu", "60m").requests("300m", "256Mi");
+    context.create_pod(&steady).await?;
+    let leak = Load::named("leak").uses("memory", "20Mi").uses("grow", "16Mi/s").memory_limit("64Mi");
+    context.create_pod(&leak).await?;
+    let flags = ["--interval", "5s", "--checkpoint-interval", "2s", "--prometheus", &url];
+    let plane = &context.cluster.plane;
+
+    // Not even the right to ask the metrics API.
+    let rights = account(&context, "alone", Some("pods.metrics.k8s.io")).await?;
+    let alone = Plumb::start(plane, &rights.kubeconfig, &context.namespace, &flags)?;
+    alone.wait_ready().await?;
+    let seen = async {
+        rows_are_near_the_need(&context).await?;
+        kills_count_once(&context).await
+    };
+    let seen =
+        seen.await.with_context(|| alone.log().lines().rev().take(30).collect::<Vec<_>>().join("\n"))?;
+    ensure!(alone.metric("plumb_samples_total{source=\"prometheus\"}").await? >= 4.0, "no samples");
+    let said = alone.log();
+    ensure!(said.contains("not allowed to list pods.metrics.k8s.io"), "{said}");
+    let saved = said.matches("saved a checkpoint").count();
+    wait_for("a checkpoint with that", Duration::from_secs(30), || async {
+        ensure!(alone.log().matches("saved a checkpoint").count() >= saved + 2, "none yet");
+        Ok(())
+    })
+    .await?;
+    let said = alone.kill()?;
+    ensure!(!said.contains("panicked"), "{said}");
+
+    for name in ["pod-steady", "pod-leak"] {
+        context.api::<Recommendation>().delete(name, &DeleteParams::default()).await?;
+    }
+    let rights = account(&context, "both", None).await?;
+    let both = Plumb::start(plane, &rights.kubeconfig, &context.namespace, &flags)?;
+    both.wait_ready().await?;
+    let again = async {
+        rows_are_near_the_need(&context).await?;
+        kills_count_once(&context).await
+    };
+    let again =
+        again.await.with_context(|| both.log().lines().rev().take(30).collect::<Vec<_>>().join("\n"))?;
+    ensure!(again.0 >= seen.0 && again.1 >= seen.1, "samples and kills {seen:?} before, {again:?} after");
+    println!("samples and kills: {seen:?} before it was killed, {again:?} after");
+    let said = both.stop()?;
+    ensure!(!said.contains("panicked"), "{said}");
+    Ok(())
+}
+
+/// As many kills as the kubelet tells of, though two sources tell of them. Answers how many samples and kills there are.
+async fn kills_count_once(context: &Context) -> Result<(u64, u32)> {
+    let pods = context.api::<Pod>();
+    wait_for("as many kills as there were", Duration::from_secs(90), || async {
+        let kills = || async {
+            let pod = pods.get("leak").await?;
+            let status = pods::container(&pod)?;
+            let ended = status.state.as_ref().is_some_and(|state| state.terminated.is_some());
+            Ok::<_, anyhow::Error>(u32::try_from(status.restart_count)? + u32::from(ended))
+        };
+        let before = kills().await?;
+        ensure!(before >= 5, "killed {before} times");
+        // What the status says is told within two seconds; counted twice, the earlier ones would show by now.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let leak = context.api::<Recommendation>().get("pod-leak").await?.status.context("no status yet")?;
+        let steady =
+            context.api::<Recommendation>().get("pod-steady").await?.status.context("no status yet")?;
+        let (told, after) = (leak.summary.oom_kills, kills().await?);
+        ensure!((before..=after).contains(&told), "killed {before} to {after} times, and {told} are told of");
+        Ok((steady.containers.first().context("no container")?.samples, told))
+    })
+    .await
 }
 
 async fn recommend(context: Context) -> Result<()> {

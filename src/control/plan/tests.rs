@@ -154,6 +154,34 @@ fn a_kill_changes_the_row_at_once_and_counts_once() {
 }
 
 #[test]
+fn what_is_stale_says_so_and_since_when() {
+    let mut place = Place::new();
+    place.policy(json!({}));
+    place.pod("web-1", "Burstable", json!({"memory": "512Mi"}));
+    place.use_for(30, "200m", "100Mi");
+    let mut history = |seconds: i64, error: Option<&str>| {
+        let common = Common { prices: &place.prices, source_error: error, now: NOW.plus(seconds) };
+        let plan = plan(&place.index, &mut place.book, &common);
+        let history = condition(only(&plan), "HistoryReady");
+        (history.reason.clone(), history.message.clone())
+    };
+    assert_eq!(history(500, Some("no answer")).0, "Enough", "it may come back");
+    let (reason, message) = history(700, Some("no answer"));
+    assert!(
+        reason == "Stale" && message.ends_with("as usage cannot be read: no answer"),
+        "{reason} {message}"
+    );
+    // A source that answers, and knows nothing new.
+    let (reason, message) = history(700, None);
+    assert!(
+        reason == "Stale" && message.contains("container app was seen since 2027-01-15T07:59:00Z"),
+        "{message}"
+    );
+    assert_eq!(history(90_000, None), (reason, message), "what stands is not written again");
+    assert_eq!(history(-7200, None).0, "Enough", "a clock that is set back");
+}
+
+#[test]
 fn what_binds_is_named_and_a_guaranteed_pod_stays_so() {
     let mut place = Place::new();
     place.policy(json!({}));

@@ -165,7 +165,7 @@ impl Context {
 
     /// Runs plumb with another kubeconfig.
     pub async fn plumb_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Result<Output> {
-        self.run(Path::new(env!("CARGO_BIN_EXE_plumb")), kubeconfig, arguments).await
+        self.run(&paths::plumb(), kubeconfig, arguments).await
     }
 
     async fn run(&self, program: &Path, kubeconfig: &Path, arguments: &[&str]) -> Result<Output> {

@@ -6,6 +6,11 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 
+/// The plumb that is tested: that of this build, or of another, such as an optimised one, that `PLUMB_BIN` names.
+pub fn plumb() -> PathBuf {
+    std::env::var_os("PLUMB_BIN").map_or_else(|| env!("CARGO_BIN_EXE_plumb").into(), PathBuf::from)
+}
+
 /// target/, wherever cargo was told to put it.
 pub fn target() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp has a parent")

@@ -27,7 +27,7 @@ impl<'a> Plumb<'a> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("{}-plumb-{}", plane.name, NUMBER.fetch_add(1, Ordering::Relaxed));
         let address = format!("127.0.0.1:{}", free_port()?);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plumb"));
+        let mut command = Command::new(super::paths::plumb());
         command.args(["run", "--listen", &address, "--lease-namespace", namespace, "--log", "debug"]);
         command.arg("--kubeconfig").arg(kubeconfig).args(more);
         if !more.contains(&"--roles") {
@@ -122,7 +122,8 @@ pub async fn account(context: &Context, name: &str, without: Option<&str>) -> Re
     account_with(context, name, &["recommender"], without).await
 }
 
-/// Somebody with the rights that are shipped for these roles, but for those on `without`.
+/// Somebody with the rights that are shipped for these roles, but for those on `without`: `deployments`, or with its
+/// group where others are called the same, `pods.metrics.k8s.io`.
 pub async fn account_with(
     context: &Context,
     name: &str,
@@ -144,11 +145,18 @@ pub async fn account_with(
         }
     }
     ensure!(!everywhere.is_empty() && !own.is_empty(), "the shipped rights were not found");
+    let (without, group) = match without.and_then(|without| without.split_once('.')) {
+        Some((resource, group)) => (Some(resource), Some(group)),
+        None => (without, None),
+    };
     for rule in &mut everywhere {
-        if let Some(resources) = &mut rule.resources {
+        let groups = rule.api_groups.iter().flatten();
+        let meant = group.is_none_or(|group| groups.clone().any(|of| of == group));
+        if let (Some(resources), true) = (&mut rule.resources, meant) {
             resources.retain(|resource| Some(resource.as_str()) != without);
         }
     }
+    everywhere.retain(|rule| rule.resources.as_ref().is_none_or(|resources| !resources.is_empty()));
     let account = context.account(name, true, json!(everywhere)).await?;
     let role = format!("{name}-lease");
     let rbac = "rbac.authorization.k8s.io";
