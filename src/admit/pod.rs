@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer};
 /// A pod that is about to be created.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Pod {
-    /// Names, labels, owners.
-    #[serde(default, deserialize_with = "object")]
+    /// Names, labels, owners. Every object has it, and the note goes there.
+    #[serde(deserialize_with = "needed_object")]
     pub metadata: Metadata,
     /// What is asked for.
     #[serde(default, deserialize_with = "object")]
@@ -204,6 +204,14 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(object_or_none(deserializer)?.unwrap_or_default())
+}
+
+fn needed_object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    object_or_none(deserializer)?.ok_or_else(|| de::Error::custom("null in place of an object"))
 }
 
 fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>

@@ -93,6 +93,17 @@ fn a_request_that_its_limit_implied_outlives_the_limit() {
 }
 
 #[test]
+fn what_a_patch_could_not_be_applied_to_is_no_pod() {
+    for text in ["{}", r#"{"spec": {}}"#, r#"{"metadata": null}"#, r#"{"metadata": []}"#, "[]", "null"] {
+        assert_eq!(Pod::read(text), None, "{text}");
+    }
+    for text in [r#"{"metadata": {}, "spec": []}"#, r#"{"metadata": {}, "spec": {"containers": [[]]}}"#] {
+        assert_eq!(Pod::read(text), None, "{text}");
+    }
+    assert!(Pod::read(r#"{"metadata": {}}"#).is_some());
+}
+
+#[test]
 fn a_container_without_resources_gets_them() {
     for object in [
         json!({"metadata": {}, "spec": {"containers": [{"name": "app"}]}}),
