@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod import;
+mod pause;
 mod record;
 mod reference;
 mod run;
@@ -54,11 +55,15 @@ enum Command {
     Import(import::Args),
     /// Write the manual's pages, for man
     Man(shell::Man),
+    /// Keep plumb from changing any pod, until `plumb resume`
+    Pause(pause::Args),
     /// Write usage from a live cluster as a trace, for `plumb backtest`
     Record(record::Args),
     /// Write the pages of docs/ that are made from the program
     #[command(hide = true)]
     Reference(reference::Args),
+    /// End what `plumb pause` began
+    Resume(pause::Args),
     /// Recommend sizes for the workloads that policies select, as Recommendation objects, until stopped
     Run(Box<run::Args>),
     /// Show requests against usage, of every workload, right now
@@ -111,6 +116,8 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Explain(args) => block_on(interruptible(explain::run(args))),
         Command::Import(args) => block_on(interruptible(import::run(args))),
         Command::Man(args) => shell::man(&args),
+        Command::Pause(args) => block_on(interruptible(pause::pause(args))),
+        Command::Resume(args) => block_on(interruptible(pause::resume(args))),
         Command::Record(args) => block_on(record::run(args)),
         Command::Reference(args) => reference::run(&args),
         Command::Run(args) => block_on(run::run(*args)),
