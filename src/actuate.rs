@@ -1,3 +1,17 @@
 //! Recommendation + what is in force -> what to do now. Pure.
+//!
+//! Knows pods and workloads as [`facts`] only, and what the cluster said of them last: it never assumes that what was
+//! asked for has been done.
 
+pub mod bucket;
+mod change;
+pub mod facts;
+mod guard;
+mod pod;
+pub mod reason;
 pub mod step;
+mod updater;
+
+pub use change::{Change, NewSize};
+pub use guard::Degraded;
+pub use updater::{Action, Deed, Plan, Settings, Updater, WorkloadPlan};

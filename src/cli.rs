@@ -9,6 +9,7 @@ mod dashboard;
 mod demo;
 mod doctor;
 mod explain;
+mod pause;
 mod record;
 mod run;
 mod scan;
@@ -42,8 +43,12 @@ enum Command {
     Doctor(doctor::Args),
     /// Say why a workload is recommended what it is, and what would change it
     Explain(explain::Args),
+    /// Keep plumb from changing any pod, until `plumb resume`
+    Pause(pause::Args),
     /// Write usage from a live cluster as a trace, for `plumb backtest`
     Record(record::Args),
+    /// End what `plumb pause` began
+    Resume(pause::Args),
     /// Recommend sizes for the workloads that policies select, as Recommendation objects, until stopped
     Run(Box<run::Args>),
     /// Show requests against usage, of every workload, right now
@@ -91,6 +96,8 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::Doctor(args) => block_on(interruptible(doctor::run(args))),
         Command::Explain(args) => block_on(interruptible(explain::run(args))),
+        Command::Pause(args) => block_on(interruptible(pause::pause(args))),
+        Command::Resume(args) => block_on(interruptible(pause::resume(args))),
         Command::Record(args) => block_on(record::run(args)),
         Command::Run(args) => block_on(run::run(*args)),
         Command::Scan(args) => block_on(interruptible(scan::run(args))),

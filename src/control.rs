@@ -20,5 +20,6 @@ pub mod publish;
 pub mod recommender;
 pub mod rules;
 pub mod select;
+pub mod updater;
 pub mod webhook;
 pub mod writer;

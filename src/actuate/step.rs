@@ -67,6 +67,26 @@ impl Stepper {
         stepper
     }
 
+    /// This is what is in force: what was asked for was rounded, or somebody else has changed it.
+    pub fn observe(&mut self, in_force: ContainerSize) {
+        if in_force != self.in_force {
+            let Self { changed, asked, .. } = *self;
+            *self = Self { changed, asked, ..Self::new(in_force) };
+        }
+    }
+
+    /// What was stepped to is not done, or not yet: it is as it was `before`, but for the time that has passed and what
+    /// waiting has cost.
+    pub fn undo(&mut self, before: &Self) {
+        if self.changed[0] != before.changed[0] {
+            self.cpu = before.cpu;
+        }
+        if self.changed[1] != before.changed[1] {
+            self.memory = before.memory;
+        }
+        (self.in_force, self.changed) = (before.in_force, before.changed);
+    }
+
     /// What is in force.
     #[must_use]
     pub fn in_force(&self) -> &ContainerSize {
@@ -199,6 +219,8 @@ fn decide(
         return ((level - held) >= bounds.least).then_some(bounds.target);
     }
     // What waited may have been higher than the target; a float's rounding must not undercut the target.
+    let near = (level - bounds.target).abs() <= bounds.target * 1e-6;
+    let level = if near { bounds.target } else { level };
     let level = level.max(bounds.target).max(held * (1.0 - f64::from(pace.max_shrink)));
     (may_shrink && held - level >= bounds.least).then_some(level)
 }

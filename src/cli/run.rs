@@ -32,6 +32,7 @@ use crate::control::lease::{self, Candidate, Leadership};
 use crate::control::metrics::Metrics;
 use crate::control::publish::Publisher;
 use crate::control::recommender::{Options, Recommender};
+use crate::control::updater::Updater;
 use crate::report::prices::Prices;
 use crate::sources::prometheus::{Prometheus, PrometheusOptions};
 
@@ -73,6 +74,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 50, env = "PLUMB_WRITES_PER_SECOND")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     writes_per_second: u32,
+    /// Pods resized in place a second, at most, over time
+    #[arg(long, value_name = "COUNT", default_value_t = 10, env = "PLUMB_RESIZES_PER_SECOND")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    resizes_per_second: u32,
+    /// Pods evicted a minute, at most, over time
+    #[arg(long, value_name = "COUNT", default_value_t = 30, env = "PLUMB_EVICTIONS_PER_MINUTE")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=6000))]
+    evictions_per_minute: u32,
     /// Namespace of the Leases by which one of several plumbs leads in each role [default: the pod's, or the
     /// kubeconfig's]
     #[arg(long, value_name = "NAME", env = "PLUMB_LEASE_NAMESPACE")]
@@ -207,6 +216,9 @@ impl Process {
         if args.roles.contains(&Role::Recommender) {
             self.recommend(args, &ground, news);
         }
+        if args.roles.contains(&Role::Updater) {
+            self.update(args, &ground);
+        }
         let live = ground.live;
         Box::new(move || live.unsynced())
     }
@@ -244,6 +256,23 @@ impl Process {
             book: Book::default(),
         };
         self.loops.spawn(recommender.run(news, self.stop.clone()));
+    }
+
+    fn update(&mut self, args: &Args, ground: &Ground) {
+        ground.live.watch_autoscalers(&ground.connection, &self.stop, &self.loops);
+        let own = &ground.connection.default_namespace;
+        let updater = Updater {
+            connection: ground.connection.clone(),
+            live: Arc::clone(&ground.live),
+            metrics: Arc::clone(&ground.metrics),
+            events: Arc::clone(&ground.events),
+            leadership: self.stand(args, ground, Role::Updater),
+            clock: clock::now,
+            namespace: args.lease_namespace.as_ref().unwrap_or(own).clone(),
+            resizes_per_second: f64::from(args.resizes_per_second),
+            evictions_per_second: f64::from(args.evictions_per_minute) / 60.0,
+        };
+        self.loops.spawn(updater.run(self.stop.clone()));
     }
 
     fn show(&self, dashboard: Arc<Dashboard>, listener: tokio::net::TcpListener) {

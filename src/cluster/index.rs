@@ -5,6 +5,7 @@
 mod facts;
 mod fold;
 mod intern;
+mod life;
 mod resolve;
 mod shortages;
 mod table;
@@ -19,13 +20,15 @@ use kube::core::{Selector, SelectorExt};
 
 use self::intern::Interner;
 pub use facts::{
-    ContainerShape, ControllerFacts, Labels, Limits, MemoryEvent, MemoryShortage, NodeFacts, ObjectKey,
-    Origin, Owner, Phase, PodFacts, Qos, Quota, Ratio, Shape, Size, Sizes, Uid, WorkloadKey, group, stable_hash,
+    Autoscaler, ContainerShape, ControllerFacts, Labels, Limits, MemoryEvent, MemoryShortage, NodeFacts,
+    ObjectKey, Origin, Owner, Phase, PodFacts, Qos, Quota, Ratio, Shape, Size, Sizes, Uid, WorkloadKey,
+    group, stable_hash,
 };
 pub use fold::Fold;
+pub use life::{ContainerLife, Life, PAUSE, ResizeState};
 pub use resolve::{CustomOwner, Resolution, WorkloadPods, Workloads};
 pub use table::Table;
-pub use written::{Advice, Written, spec_fingerprint, status_fingerprint};
+pub use written::{ADVISED, Acted, Advice, Written, spec_fingerprint, status_fingerprint};
 
 use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
 use crate::units::Timestamp;
@@ -78,6 +81,8 @@ pub struct Index {
     pub policies: Table<ObjectKey, Readable<VerticalScalingPolicy>>,
     /// Policies of the cluster, by name.
     pub cluster_policies: Table<ObjectKey, Readable<ClusterVerticalScalingPolicy>>,
+    /// What scales workloads by the use of their requests.
+    pub autoscalers: Table<ObjectKey, Autoscaler>,
     /// The recommendations, as the API server holds them.
     pub recommendations: Table<ObjectKey, Written>,
     departed: HashMap<Uid, ControllerFacts>,

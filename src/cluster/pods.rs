@@ -55,6 +55,18 @@ pub struct LeanContainer {
     pub resources: LeanResources,
     /// Always: an init container that is a sidecar.
     pub restart_policy: Option<String>,
+    /// What a resize of each resource takes.
+    pub resize_policy: Vec<LeanResizePolicy>,
+}
+
+/// What a resize of a resource takes.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LeanResizePolicy {
+    /// cpu or memory.
+    pub resource_name: String,
+    /// NotRequired or RestartContainer.
+    pub restart_policy: String,
 }
 
 /// Requests and limits, as text.
@@ -81,10 +93,27 @@ pub struct LeanStatus {
     pub qos_class: Option<String>,
     /// When the kubelet took it, RFC 3339.
     pub start_time: Option<String>,
+    /// The generation of the pod's metadata that the kubelet speaks of.
+    pub observed_generation: Option<i64>,
+    /// Ready, PodResizePending, PodResizeInProgress and others.
+    pub conditions: Vec<LeanCondition>,
     /// How the containers fare.
     pub container_statuses: Vec<LeanContainerStatus>,
     /// How the init containers fare, sidecars among them.
     pub init_container_statuses: Vec<LeanContainerStatus>,
+}
+
+/// One thing that is so or is not.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LeanCondition {
+    /// What.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// True, False or Unknown.
+    pub status: String,
+    /// One word.
+    pub reason: Option<String>,
 }
 
 /// How a container fares.
@@ -103,14 +132,24 @@ pub struct LeanContainerStatus {
     pub resources: LeanResources,
 }
 
-/// A container's state: only since when it runs, and its end.
+/// A container's state.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LeanState {
+    /// It waits to be started.
+    pub waiting: Option<LeanWaiting>,
     /// It runs.
     pub running: Option<LeanRunning>,
     /// Its end.
     pub terminated: Option<LeanTerminated>,
+}
+
+/// Why a container waits.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct LeanWaiting {
+    /// Such as CrashLoopBackOff.
+    pub reason: Option<String>,
 }
 
 /// Since when a container runs.

@@ -19,6 +19,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub struct ContainerResize {
     /// The container's name.
     pub container: String,
+    /// It is an init container that keeps running.
+    pub sidecar: bool,
     /// What is reserved.
     pub requests: Amounts,
     /// What may not be passed.
@@ -148,20 +150,27 @@ pub async fn resize(
 
 /// Containers are merged by name, so those that are not named stay. The uid makes the server refuse a namesake.
 fn patch(uid: &str, containers: &[ContainerResize]) -> Value {
-    let containers: Vec<Value> = containers
-        .iter()
-        .map(|resize| {
-            let mut resources = Map::new();
-            for (field, amounts) in [("requests", resize.requests), ("limits", resize.limits)] {
-                let amounts = amounts.json();
-                if !amounts.is_empty() {
-                    resources.insert(field.to_owned(), Value::Object(amounts));
+    let of = |sidecar: bool| -> Vec<Value> {
+        let containers = containers.iter().filter(|resize| resize.sidecar == sidecar);
+        containers
+            .map(|resize| {
+                let mut resources = Map::new();
+                for (field, amounts) in [("requests", resize.requests), ("limits", resize.limits)] {
+                    let amounts = amounts.json();
+                    if !amounts.is_empty() {
+                        resources.insert(field.to_owned(), Value::Object(amounts));
+                    }
                 }
-            }
-            json!({"name": resize.container, "resources": resources})
-        })
-        .collect();
-    json!({"metadata": {"uid": uid}, "spec": {"containers": containers}})
+                json!({"name": resize.container, "resources": resources})
+            })
+            .collect()
+    };
+    let (own, sidecars) = (of(false), of(true));
+    let mut spec = json!({"containers": own});
+    if !sidecars.is_empty() {
+        spec["initContainers"] = Value::Array(sidecars);
+    }
+    json!({"metadata": {"uid": uid}, "spec": spec})
 }
 
 impl Amounts {
@@ -226,18 +235,19 @@ mod tests {
     fn only_what_is_stated_is_sent() {
         let web = ContainerResize {
             container: "web".to_owned(),
+            sidecar: false,
             requests: amounts(0.25, 96),
             limits: Amounts { memory: Some(Bytes::from_mib(128)), cpu: None },
         };
-        let sidecar = ContainerResize { container: "proxy".to_owned(), ..ContainerResize::default() };
+        let sidecar =
+            ContainerResize { container: "proxy".to_owned(), sidecar: true, ..ContainerResize::default() };
         let expected = json!({
             "metadata": {"uid": "u-1"},
             "spec": {"containers": [
                 {"name": "web", "resources": {
                     "requests": {"cpu": "250m", "memory": "96Mi"}, "limits": {"memory": "128Mi"},
                 }},
-                {"name": "proxy", "resources": {}},
-            ]},
+            ], "initContainers": [{"name": "proxy", "resources": {}}]},
         });
         assert_eq!(patch("u-1", &[web, sidecar]), expected);
     }

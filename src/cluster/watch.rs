@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota};
 use kube::api::PartialObjectMeta;
@@ -44,6 +46,9 @@ const NEEDED: [&str; 11] = [
     "recommendations.plumb.dev",
 ];
 
+/// Needed by the updater only.
+const AUTOSCALERS: &str = "horizontalpodautoscalers.autoscaling";
+
 /// Without these no new pod is known rightly: what it belongs to, what is recommended, and what its namespace allows.
 const NEEDED_AT_CREATION: [&str; 12] = [
     "replicasets.apps",
@@ -70,6 +75,8 @@ pub struct Live {
     health: Mutex<BTreeMap<&'static str, Health>>,
     /// Told when a policy changed, and when a listing is complete.
     pub changed: Notify,
+    /// Rises with everything that is told.
+    version: AtomicU64,
     needed: &'static [&'static str],
     clock: fn() -> Timestamp,
 }
@@ -103,6 +110,30 @@ impl Live {
         (live, news)
     }
 
+    /// Watches HorizontalPodAutoscalers too: who resizes pods must know what scales by their requests.
+    pub fn watch_autoscalers(
+        self: &Arc<Self>,
+        connection: &Connection,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) {
+        let (tell, _) = mpsc::unbounded_channel();
+        let start = Start { live: self, connection, stop, tasks, tell: &tell };
+        start.follow::<HorizontalPodAutoscaler>(AUTOSCALERS);
+    }
+
+    /// True once it is known which workloads are scaled by what.
+    #[must_use]
+    pub fn knows_autoscalers(&self) -> bool {
+        self.health().get(AUTOSCALERS).is_some_and(|health| health.synced)
+    }
+
+    /// A number that is another one whenever something was told since.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
+    }
+
     /// Starts the watches that new pods are judged by: neither pods nor nodes, which are most of a cluster. They end
     /// when `stop` is cancelled.
     #[must_use]
@@ -121,7 +152,8 @@ impl Live {
 
     fn new(needed: &'static [&'static str], clock: fn() -> Timestamp) -> Arc<Self> {
         let (index, health) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { index, health, changed: Notify::new(), needed, clock })
+        let version = AtomicU64::new(0);
+        Arc::new(Self { index, health, changed: Notify::new(), version, needed, clock })
     }
 
     /// The index. Hold it for as short as it takes: the watches wait.
@@ -268,6 +300,7 @@ where
     Index: Fold<K>,
 {
     let now = (live.clock)();
+    live.version.fetch_add(1, Ordering::Relaxed);
     let mut index = live.index();
     match event {
         Event::Init => Fold::<K>::begin(&mut *index),

@@ -13,11 +13,11 @@ use super::book::{Book, Known, SeriesKey};
 use super::rules::{self, ContainerRules};
 use super::select::Choice;
 use crate::api::{
-    self, Amount, ContainerKind, ContainerRecommendation, RecommendationStatus, ResourceAmounts, Resources,
+    self, Amount, ContainerKind, ContainerRecommendation, Mode, RecommendationStatus, ResourceAmounts, Resources,
     Summary,
 };
 use crate::cluster::index::{
-    ContainerShape, Limits, NodeFacts, Phase, Quota, Shape, WorkloadKey, WorkloadPods,
+    ADVISED, ContainerShape, Limits, NodeFacts, Phase, Quota, Shape, WorkloadKey, WorkloadPods,
 };
 use crate::model::{self, Estimate};
 use crate::policy::{self, Bound, ContainerSize, Explained, Reason};
@@ -92,7 +92,8 @@ pub fn status(
         oom_kills: containers.iter().map(|container| container.oom_kills).sum(),
         saves: common.prices.saves(&current.requests, &pod.requests, replicas).map(dollars_a_month),
         confidence: confidence(&parts),
-        state: Some("Advised".to_owned()),
+        // What is acted on, the updater tells.
+        state: (choice.policy.mode == Mode::Recommend).then(|| ADVISED.to_owned()),
         message: None,
     };
     let conditions = vec![history(&parts, common), limited(&parts)];

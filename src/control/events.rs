@@ -10,9 +10,11 @@ use tokio::time::Instant;
 
 use crate::api::GROUP;
 use crate::cluster::Connection;
-use crate::cluster::index::ObjectKey;
+use crate::cluster::index::{ObjectKey, WorkloadKey};
 
 const QUIET: Duration = Duration::from_secs(600);
+/// The API server takes 1,024 bytes of note; a character takes up to four.
+const MOST_CHARS: usize = 250;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Publishes events; a failure to do so fails nothing else.
@@ -48,7 +50,26 @@ impl Events {
             action: "Recommend".to_owned(),
             secondary: None,
         };
-        match tokio::time::timeout(PATIENCE, self.recorder.publish(&event, &regarding)).await {
+        self.publish(&event, &regarding).await;
+    }
+
+    /// Something was done to a workload's pod: on the workload.
+    pub async fn acted(&self, workload: &WorkloadKey, reason: &'static str, warning: bool, note: String) {
+        let regarding = ObjectReference {
+            api_version: Some(workload.api_version.to_string()),
+            kind: Some(workload.kind.to_string()),
+            name: Some(workload.name.to_string()),
+            namespace: Some(workload.namespace.to_string()),
+            ..ObjectReference::default()
+        };
+        let type_ = if warning { EventType::Warning } else { EventType::Normal };
+        let (reason, action) = (reason.to_owned(), "Resize".to_owned());
+        let note = note.chars().take(MOST_CHARS).collect();
+        self.publish(&Event { type_, reason, note: Some(note), action, secondary: None }, &regarding).await;
+    }
+
+    async fn publish(&self, event: &Event, regarding: &ObjectReference) {
+        match tokio::time::timeout(PATIENCE, self.recorder.publish(event, regarding)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(error = error.to_string(), "cannot publish an event"),
             Err(_) => tracing::debug!("publishing an event took too long"),

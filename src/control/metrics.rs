@@ -25,6 +25,7 @@ macro_rules! label {
 label!(Source { source });
 label!(Reason { reason });
 label!(Outcome { outcome });
+label!(Action { action, outcome });
 label!(Resource { resource });
 label!(Admission { result, reason });
 label!(Certificate { certificate });
@@ -59,6 +60,14 @@ pub struct Metrics {
     pub leader: Gauge,
     /// Time that a round took.
     pub round: Histogram,
+    /// What the updater has done, or was refused.
+    pub actions: Family<Action, Counter>,
+    /// Pods that are left as they are, though they should change.
+    pub held_pods: Family<Reason, Gauge>,
+    /// Whether new pods come up with their sizes: 1 yes, 0 no, -1 not known.
+    pub admission_answers: Gauge,
+    /// Time that the updater's planning took.
+    pub updater_round: Histogram,
     /// Admission reviews answered.
     pub admissions: Family<Admission, Counter>,
     /// Time that an answer to one took, from its last byte on.
@@ -91,6 +100,10 @@ impl Default for Metrics {
             watch_synced: Family::default(),
             leader: Gauge::default(),
             round: Histogram::new([0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]),
+            actions: Family::default(),
+            held_pods: Family::default(),
+            admission_answers: Gauge::default(),
+            updater_round: Histogram::new([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]),
             admissions: Family::default(),
             admission: Histogram::new([
                 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.02, 0.1, 0.5,
@@ -130,6 +143,23 @@ impl Metrics {
         registry.register("pods", "Pods in memory", self.pods.clone());
         registry.register("watch_synced", "1 where a watch is up to date", self.watch_synced.clone());
         registry.register("leader", "1 where this process writes", self.leader.clone());
+        registry.register("updater_actions", "What the updater did, or was refused", self.actions.clone());
+        registry.register(
+            "updater_held_pods",
+            "Pods that should change and are left alone, by reason",
+            self.held_pods.clone(),
+        );
+        registry.register(
+            "admission_answers",
+            "1 where new pods come up with their sizes, 0 where not, -1 where not known",
+            self.admission_answers.clone(),
+        );
+        registry.register_with_unit(
+            "updater_plan_duration",
+            "Time that one planning of the updater took",
+            Unit::Seconds,
+            self.updater_round.clone(),
+        );
         registry.register_with_unit(
             "round_duration",
             "Time from reading usage to the last write",

@@ -21,7 +21,7 @@ use crate::support::certificates::Authority;
 use crate::support::cluster::{Account, Cluster};
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::process::free_port;
-use crate::support::recommended::{auto_policy, container, recommend, resources, stamp};
+use crate::support::recommended::{REGISTRATION, auto_policy, container, recommend, resources, stamp};
 use crate::support::{Context, Load, Need, Suite, pods, wait_for};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -527,6 +527,7 @@ async fn certificates_of_ones_own(context: &Context, kubeconfig: &Path) -> Resul
 
 /// On a real node: what the webhook writes is what the kubelet runs.
 async fn run(context: Context) -> Result<()> {
+    let _alone = REGISTRATION.lock().await;
     let account = account_with(&context, "plumb", &["webhook"], None).await?;
     auto_policy(&context, "all").await?;
     let containers = json!([container("load", "60m", "80Mi", "120Mi")]);

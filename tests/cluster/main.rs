@@ -28,6 +28,7 @@ mod scan;
 mod scan_speed;
 mod sources;
 mod support;
+mod updater;
 mod webhook;
 
 use std::path::Path;
@@ -81,6 +82,7 @@ fn test() -> ExitCode {
         scan::trials(&suite),
         scan_speed::trials(&suite),
         sources::trials(&suite),
+        updater::trials(&suite),
         webhook::trials(&suite),
     ];
     suite.main(trials.into_iter().flatten().collect())

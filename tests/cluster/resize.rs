@@ -26,6 +26,7 @@ pub fn trials(suite: &Suite) -> Vec<Trial> {
 pub fn to(millicores: u64, mib: u64) -> ContainerResize {
     ContainerResize {
         container: "load".to_owned(),
+        sidecar: false,
         requests: Amounts {
             cpu: Some(Cores::from_milli(millicores / 2)),
             memory: Some(Bytes::from_mib(mib / 2)),

@@ -7,18 +7,21 @@ use clap::ValueEnum;
 pub(super) enum Role {
     /// Learns from usage and OOM kills, and writes Recommendations
     Recommender,
+    /// Resizes the pods that policies in mode Auto select, in place or by eviction
+    Updater,
     /// Answers the API server's reviews of new pods, and so gives them their sizes. Any number of processes can
     Webhook,
 }
 
 impl Role {
     /// What a process does that is told nothing else: everything.
-    pub(super) const ALL: [Self; 2] = [Self::Recommender, Self::Webhook];
+    pub(super) const ALL: [Self; 3] = [Self::Recommender, Self::Updater, Self::Webhook];
 
     /// The name of the Lease by which one of several processes has this role, where only one may.
     pub(super) fn lease(self) -> &'static str {
         match self {
             Self::Recommender => "plumb-recommender",
+            Self::Updater => "plumb-updater",
             Self::Webhook => "plumb-webhook",
         }
     }

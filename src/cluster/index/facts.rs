@@ -5,6 +5,7 @@ use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 
+use super::life::{Kill, Life};
 use crate::api::ContainerKind;
 use crate::cluster::pods::{self, LeanResources};
 use crate::units::{Bytes, Cores, Timestamp};
@@ -15,6 +16,29 @@ pub type Labels = BTreeMap<String, String>;
 /// An object's unique id, in a sixth of the memory of its text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uid(pub(super) u128);
+
+impl Uid {
+    /// From its [`number`](Self::number).
+    #[must_use]
+    pub fn from_number(number: u128) -> Self {
+        Self(number)
+    }
+
+    /// As a number.
+    #[must_use]
+    pub fn number(self) -> u128 {
+        self.0
+    }
+}
+
+impl fmt::Display for Uid {
+    /// As the API server writes a UUID; of what was none, no object has this uid.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = format!("{:032x}", self.0);
+        let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| hex.get(range).unwrap_or_default());
+        f.write_str(&parts.join("-"))
+    }
+}
 
 impl From<&str> for Uid {
     /// Exact for a UUID; the hash of anything else.
@@ -184,6 +208,10 @@ pub struct ContainerShape {
     pub kind: ContainerKind,
     /// What it runs with.
     pub sizes: Sizes,
+    /// A resize of its CPU restarts it.
+    pub cpu_restarts: bool,
+    /// A resize of its memory restarts it.
+    pub memory_restarts: bool,
 }
 
 /// Where in its life a pod is.
@@ -213,8 +241,12 @@ pub struct PodFacts {
     pub phase: Phase,
     /// When the kubelet took it.
     pub started: Option<Timestamp>,
+    /// How it fares, for who would change it.
+    pub life: Life,
     /// Containers that were started again, by their place in the shape, and when.
     pub(super) restarted: Box<[(u8, Timestamp)]>,
+    /// Under which limits its containers were killed.
+    pub(super) kills: Box<[Kill]>,
     /// The kills and evictions that its status tells of, and that were therefore reported.
     pub(super) told: Box<[u64]>,
 }
@@ -298,6 +330,19 @@ pub struct ControllerFacts {
     pub labels: Arc<Labels>,
     /// Since when it is gone: its pods, and news of them, may come after.
     pub gone: Option<Timestamp>,
+}
+
+/// What is kept of a HorizontalPodAutoscaler.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Autoscaler {
+    /// Kind of what it scales.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// It scales by the use of CPU as a share of the request.
+    pub cpu: bool,
+    /// The same of memory.
+    pub memory: bool,
 }
 
 /// What is kept of a node: what pods can have of it.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as RawQuantity;
@@ -12,9 +13,10 @@ use kube::core::DeserializeGuard;
 use kube::{Resource, ResourceExt};
 
 use super::facts::{
-    ContainerShape, ControllerFacts, Limits, MemoryEvent, NodeFacts, ObjectKey, Origin, Owner, Phase,
-    PodFacts, Qos, Quota, Ratio, Shape, Size, Sizes, Uid, stable_hash,
+    Autoscaler, ContainerShape, ControllerFacts, Limits, MemoryEvent, NodeFacts, ObjectKey, Origin, Owner,
+    Phase, PodFacts, Qos, Quota, Ratio, Shape, Size, Sizes, Uid, stable_hash,
 };
+use super::life::{PAUSE, doubt};
 use super::shortages::{shortages, timestamp};
 use super::{Index, Readable, Table, Unreadable, Written};
 use crate::api::{ClusterVerticalScalingPolicy, ContainerKind, Recommendation, VerticalScalingPolicy};
@@ -42,17 +44,17 @@ impl Fold<LeanPod> for Index {
 
     fn apply(&mut self, pod: LeanPod, now: Timestamp) -> Vec<MemoryEvent> {
         let key = self.object_key(&pod.metadata);
-        let facts = self.pod_facts(&pod);
-        let events = self.news(&pod, &key, &facts, now);
+        let mut facts = self.pod_facts(&pod);
+        let events = self.news(&pod, &key, &mut facts, now);
         self.pods.put(key, facts);
         events
     }
 
     fn delete(&mut self, pod: LeanPod, now: Timestamp) -> Vec<MemoryEvent> {
         let key = self.object_key(&pod.metadata);
-        let facts = self.pod_facts(&pod);
+        let mut facts = self.pod_facts(&pod);
         // The last thing that one hears of a pod may be how it was killed.
-        let events = self.news(&pod, &key, &facts, now);
+        let events = self.news(&pod, &key, &mut facts, now);
         if self.pods.get(&key).is_some_and(|known| known.uid == facts.uid) {
             self.pods.remove(&key);
         }
@@ -124,7 +126,9 @@ impl Index {
                 _ => Phase::Pending,
             },
             started: status.start_time.as_deref().and_then(timestamp),
+            life: self.life(pod),
             restarted: restarted(pod),
+            kills: Box::default(),
             told: shortages(pod).iter().map(|shortage| shortage.key).collect(),
         }
     }
@@ -135,32 +139,48 @@ impl Index {
             Some(status) => Sizes::given(&container.resources, &status.resources),
             None => Sizes::of(&container.resources),
         };
-        ContainerShape { name: self.names.text(&container.name), kind, sizes }
+        let restarts = |resource: &str| {
+            let mut rules = container.resize_policy.iter();
+            rules.any(|rule| rule.resource_name == resource && rule.restart_policy == "RestartContainer")
+        };
+        ContainerShape {
+            name: self.names.text(&container.name),
+            kind,
+            sizes,
+            cpu_restarts: restarts("cpu"),
+            memory_restarts: restarts("memory"),
+        }
     }
 
     /// What the pod's status tells of memory that it did not tell before.
-    fn news(&self, pod: &LeanPod, key: &ObjectKey, facts: &PodFacts, now: Timestamp) -> Vec<MemoryEvent> {
+    fn news(&self, pod: &LeanPod, key: &ObjectKey, facts: &mut PodFacts, now: Timestamp) -> Vec<MemoryEvent> {
         if facts.told.is_empty() {
             return Vec::new();
         }
         let known = self.pods.get(key).filter(|known| known.uid == facts.uid);
         let told = known.map(|known| &*known.told).unwrap_or_default();
+        let mut kills = known.map(|known| known.kills.to_vec()).unwrap_or_default();
         let new = shortages(pod).into_iter().filter(|shortage| !told.contains(&shortage.key));
-        new.map(|shortage| MemoryEvent {
-            id: stable_hash(format!("{:x}/{:x}", facts.uid.0, shortage.key).bytes()),
-            pod: key.clone(),
-            origin: facts.origin.clone(),
-            container: shortage.container,
-            // A kubelet's clock that is ahead must not date a kill into the future.
-            at: shortage.at.map_or(now, |at| at.min(now)),
-            what: shortage.what,
-        })
-        .collect()
+        let mut events: Vec<MemoryEvent> = new
+            .map(|shortage| MemoryEvent {
+                id: stable_hash(format!("{:x}/{:x}", facts.uid.0, shortage.key).bytes()),
+                pod: key.clone(),
+                origin: facts.origin.clone(),
+                container: shortage.container,
+                // A kubelet's clock that is ahead must not date a kill into the future.
+                at: shortage.at.map_or(now, |at| at.min(now)),
+                what: shortage.what,
+            })
+            .collect();
+        events.sort_by_key(|event| event.at);
+        events.iter_mut().for_each(|event| doubt(event, &mut kills));
+        facts.kills = kills.into();
+        events
     }
 
     fn controller_facts(&mut self, metadata: &ObjectMeta) -> ControllerFacts {
         let owner = self.owner(metadata);
-        let labels = self.labels.value(metadata.labels.clone().unwrap_or_default());
+        let labels = self.labels.value(labels_and_pause(metadata));
         let key = Some(self.object_key(metadata));
         ControllerFacts { key, owner, labels, gone: None }
     }
@@ -257,7 +277,7 @@ macro_rules! objects {
 objects! {
     PartialObjectMeta<Namespace> => namespaces: |index, object|
         index.names.text(&object.name_any()) =>
-        index.labels.value(object.metadata.labels.clone().unwrap_or_default()),
+        index.labels.value(labels_and_pause(&object.metadata)),
     Node => nodes: |index, object|
         index.names.text(&object.name_any()) => node_facts(object),
     LimitRange => limit_ranges: |index, object|
@@ -268,8 +288,19 @@ objects! {
         index.object_key(object.meta()) => readable(object),
     DeserializeGuard<ClusterVerticalScalingPolicy> => cluster_policies: |index, object|
         index.object_key(object.meta()) => readable(object),
+    HorizontalPodAutoscaler => autoscalers: |index, object|
+        index.object_key(&object.metadata) => autoscaler(object),
     DeserializeGuard<Recommendation> => recommendations: |index, object|
         index.object_key(object.meta()) => object.0.as_ref().map(|object| Written::of(object, &mut index.names)).unwrap_or_default(),
+}
+
+/// The labels, and the annotation that pauses, as if it were one of them: so nothing else of annotations is kept.
+fn labels_and_pause(metadata: &ObjectMeta) -> super::Labels {
+    let mut labels = metadata.labels.clone().unwrap_or_default();
+    if let Some(value) = metadata.annotations.as_ref().and_then(|annotations| annotations.get(PAUSE)) {
+        labels.insert(PAUSE.to_owned(), value.clone());
+    }
+    labels
 }
 
 fn readable<K: Clone + ResourceExt>(object: &DeserializeGuard<K>) -> Readable<K> {
@@ -303,6 +334,25 @@ fn node_facts(node: &Node) -> NodeFacts {
         milli_cpu: allocatable.milli_cpu.unwrap_or(0),
         memory: allocatable.memory.unwrap_or_default(),
         schedulable: !unschedulable,
+    }
+}
+
+/// Only what is measured against the request matters: an absolute value does not move with it.
+fn autoscaler(object: &HorizontalPodAutoscaler) -> Autoscaler {
+    let spec = &object.spec;
+    let by = |resource: &str| {
+        spec.metrics.iter().flatten().any(|metric| {
+            let own = metric.resource.iter().map(|metric| (&metric.name, &metric.target));
+            let of_container = metric.container_resource.iter().map(|metric| (&metric.name, &metric.target));
+            let mut both = own.chain(of_container);
+            both.any(|(name, target)| name == resource && target.average_utilization.is_some())
+        })
+    };
+    Autoscaler {
+        kind: spec.scale_target_ref.kind.clone(),
+        name: spec.scale_target_ref.name.clone(),
+        cpu: by("cpu"),
+        memory: by("memory"),
     }
 }
 

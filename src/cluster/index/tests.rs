@@ -236,3 +236,29 @@ fn a_recommendation_is_kept_as_what_it_says_of_each_container() {
     assert_eq!(advice.target.limits, Size { milli_cpu: None, memory: Some(Bytes::from_mib(96)) });
     assert_eq!((advice.lower.milli_cpu, advice.upper.milli_cpu), (Some(100), Some(300)));
 }
+
+#[test]
+fn a_kill_soon_after_a_raise_in_place_teaches_nothing_new() {
+    let mut index = Index::default();
+    let mut kill = |restarts: i32, minute: i64, limit: &str| {
+        let end = json!({"terminated": {"reason": "OOMKilled", "containerID": format!("c{restarts}"),
+            "finishedAt": format!("2026-11-23T{:02}:{:02}:00Z", 4 + minute / 60, minute % 60)}});
+        let status = json!({"phase": "Running", "containerStatuses": [
+            {"name": "app", "restartCount": restarts, "lastState": end, "resources": {"limits": {"memory": limit}}}]});
+        let events = index.apply(pod("web", "u1", status), NOW);
+        match events.as_slice() {
+            [MemoryEvent { what: MemoryShortage::OomKilled { limit }, .. }] => {
+                limit.unwrap().0 / crate::units::MIB
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(kill(1, 0, "64Mi"), 64);
+    assert_eq!(kill(2, 1, "96Mi"), 64, "raised in place, and perhaps not in force");
+    assert_eq!(kill(3, 3, "144Mi"), 64);
+    assert_eq!(kill(4, 14, "144Mi"), 144, "it has lived with it for a while");
+    assert_eq!(kill(5, 15, "144Mi"), 144);
+    for (restarts, expected) in [(6, 144), (7, 144), (8, 144), (9, 144), (10, 144), (11, 200)] {
+        assert_eq!(kill(restarts, 10 + i64::from(restarts), "200Mi"), expected, "believed in the end");
+    }
+}

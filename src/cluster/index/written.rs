@@ -15,6 +15,11 @@ use crate::units::Cores;
 
 /// The conditions that the recommender writes; those of the updater are its own.
 const OURS: [&str; 2] = ["HistoryReady", "Limited"];
+/// Those of the updater.
+const UPDATERS: [&str; 3] = ["Applied", "Blocked", "Degraded"];
+
+/// The state of what is recommended and not acted on: the recommender's word.
+pub const ADVISED: &str = "Advised";
 
 /// A recommendation, as the API server holds it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,12 +32,27 @@ pub struct Written {
     pub workload: Option<WorkloadReference>,
     /// The recommender's conditions: when they last changed is kept.
     pub conditions: Vec<Condition>,
+    /// What the updater has said.
+    pub acted: Acted,
+    /// When it was first written; `None` where it does not say.
+    pub since: Option<crate::units::Timestamp>,
     /// The mode of its policy; Recommend where it cannot be read.
     pub mode: Mode,
     /// The policy that speaks for the workload; `None` where it cannot be read.
     pub policy: Option<PolicyReference>,
     /// What each container should have; empty where it says nothing yet.
     pub containers: Box<[Advice]>,
+}
+
+/// What the updater says of a workload.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Acted {
+    /// Applying, Applied, Blocked or Degraded; `None` where it says nothing.
+    pub state: Option<String>,
+    /// Why.
+    pub message: Option<String>,
+    /// Applied, Blocked and Degraded.
+    pub conditions: Vec<Condition>,
 }
 
 /// What a Recommendation says of one container.
@@ -64,11 +84,24 @@ impl Written {
             workload: Some(object.spec.workload_ref.clone()),
             mode: object.spec.mode,
             policy: Some(object.spec.policy_ref.clone()),
+            since: object
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map(|at| crate::units::Timestamp(at.0.as_second())),
             ..Self::default()
         };
         let Some(status) = &object.status else { return about };
         let conditions =
             status.conditions.iter().filter(|c| OURS.contains(&c.type_.as_str())).cloned().collect();
+        let updaters =
+            status.conditions.iter().filter(|c| UPDATERS.contains(&c.type_.as_str())).cloned().collect();
+        let summary = &status.summary;
+        let acted = Acted {
+            state: summary.state.clone().filter(|state| state != ADVISED),
+            message: summary.message.clone(),
+            conditions: updaters,
+        };
         let advice = status.containers.iter().map(|container| Advice {
             name: names.text(&container.name),
             kind: container.kind,
@@ -81,7 +114,7 @@ impl Written {
             upper: size(&container.upper),
             confidence: container.confidence,
         });
-        Self { status: status_fingerprint(status), conditions, containers: advice.collect(), ..about }
+        Self { status: status_fingerprint(status), conditions, acted, containers: advice.collect(), ..about }
     }
 }
 
@@ -104,6 +137,9 @@ pub fn spec_fingerprint(spec: &RecommendationSpec, owner: &str) -> u64 {
 #[must_use]
 pub fn status_fingerprint(status: &RecommendationStatus) -> u64 {
     let mut status = status.clone();
+    // The updater's words.
+    status.summary.state = status.summary.state.filter(|state| state == ADVISED);
+    status.summary.message = None;
     status.conditions.retain(|condition| OURS.contains(&condition.type_.as_str()));
     for container in &mut status.containers {
         container.reasons.clear();

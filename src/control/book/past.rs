@@ -44,6 +44,13 @@ impl Book {
         self.past
     }
 
+    /// Whether there is a gap before a sample of that time.
+    #[must_use]
+    pub fn ends_before(&self, sample: Option<Timestamp>) -> bool {
+        let gap = |at: Timestamp| self.newest.is_none_or(|known| at.seconds_since(known) >= GAP_SECONDS);
+        sample.is_some_and(gap)
+    }
+
     /// What of the past is missing at `now`: all of the last `window` seconds where series begin without it, else what
     /// is after the newest sample. `None` where that is no gap, or where it is being read already.
     pub fn missing(&mut self, now: Timestamp, window: i64) -> Option<Request> {

@@ -187,4 +187,6 @@ fn a_gap_is_read_from_the_newest_sample_on() {
     assert!((71.0..73.0).contains(&hours), "{hours}");
     assert_eq!(take(&mut next, &pod, &sample(NOW, 0.1), Source::Prometheus).samples, 0);
     assert!(next.missing(NOW.plus(GAP_SECONDS - 1), 14 * DAY).is_none(), "no gap");
+    assert!(!next.ends_before(None) && !next.ends_before(Some(NOW.plus(GAP_SECONDS - 1))));
+    assert!(next.ends_before(Some(NOW.plus(GAP_SECONDS))), "what is new after a gap ends it");
 }

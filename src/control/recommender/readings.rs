@@ -12,7 +12,7 @@ use super::past::{self, Past};
 use super::{NEWS_SECONDS, Recommender, State, window};
 use crate::cluster::index::{ObjectKey, PodFacts, Resolution, Uid, WorkloadKey, stable_hash};
 use crate::cluster::{ClusterError, Connection, Index};
-use crate::control::book::{SeriesKey, Taken};
+use crate::control::book::{self, SeriesKey, Taken};
 use crate::control::kills::Told as ToldKill;
 use crate::control::metrics::{Namespace, Reason, Source as SourceLabel};
 use crate::sources::metrics_server::{self, PodUsage};
@@ -116,7 +116,8 @@ impl Recommender {
                 self.taken(Source::MetricsApi, usage.len(), taken, state);
             }
             Told::Prometheus(Ok(usage)) => {
-                self.read_past(state);
+                let newest = usage.containers.values().map(|sample| sample.at).max();
+                self.read_past(newest, state);
                 let taken = self.take_prometheus(&usage, state);
                 self.taken(Source::Prometheus, usage.containers.len(), taken, state);
             }
@@ -223,11 +224,15 @@ impl Recommender {
         taken
     }
 
-    /// Reads the past beside the loop, where it is missing: at the start, and after a gap.
-    fn read_past(&mut self, state: &State) {
+    /// Reads the past beside the loop, where it is missing: at the start, and after a gap, once there is something new.
+    fn read_past(&mut self, newest: Option<Timestamp>, state: &State) {
         let Some(prometheus) = &self.prometheus else { return };
         if !state.unsynced.is_empty() || !state.looked {
             // Whose the samples are is not known yet.
+            return;
+        }
+        if self.book.past() == book::Past::Read && !self.book.ends_before(newest) {
+            // In a gap that has not ended there is nothing to read.
             return;
         }
         let now = (self.clock)();

@@ -25,9 +25,24 @@ pub fn container(name: &str, cpu: &str, memory: &str, memory_limit: &str) -> Val
         "lower": {"cpu": cpu, "memory": memory}, "upper": {"cpu": cpu, "memory": memory}})
 }
 
-/// Writes a Recommendation for a workload.
+/// The registration has one name in a cluster: who starts a webhook in the shared one holds this.
+pub static REGISTRATION: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Writes a Recommendation for a workload, by policy `all`.
 pub async fn recommend(
     context: &Context,
+    name: &str,
+    workload: (&str, &str, &str),
+    mode: &str,
+    containers: Value,
+) -> Result<()> {
+    recommend_by(context, "all", name, workload, mode, containers).await
+}
+
+/// The same by another policy.
+pub async fn recommend_by(
+    context: &Context,
+    policy: &str,
     name: &str,
     (api_version, kind, workload): (&str, &str, &str),
     mode: &str,
@@ -36,7 +51,7 @@ pub async fn recommend(
     let object: Recommendation = serde_json::from_value(json!({
         "apiVersion": "plumb.dev/v1alpha1", "kind": "Recommendation", "metadata": {"name": name},
         "spec": {"workloadRef": {"apiVersion": api_version, "kind": kind, "name": workload},
-                 "policyRef": {"kind": "VerticalScalingPolicy", "name": "all"}, "mode": mode}}))?;
+                 "policyRef": {"kind": "VerticalScalingPolicy", "name": policy}, "mode": mode}}))?;
     let api = context.api::<Recommendation>();
     api.create(&PostParams::default(), &object).await?;
     let status = Patch::Merge(json!({"status": {"containers": containers}}));

@@ -1,0 +1,221 @@
+//! What a pod should change to: each container by the one rule of [`step`](super::step), then made fit for one resize
+//! of the whole pod.
+
+use std::sync::Arc;
+
+use super::facts::{Container, Pod, Workload};
+use super::reason::Hold;
+use super::step::Stepper;
+use crate::policy::{Class, ContainerSize};
+use crate::units::{Bytes, Cores, GIB, Timestamp};
+
+/// GiB of memory that cost as much as a core, about, at what clouds ask.
+const GIB_PER_CORE: f64 = 8.0;
+
+/// One container's new size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewSize {
+    /// The container.
+    pub container: Arc<str>,
+    /// It is an init container that keeps running.
+    pub sidecar: bool,
+    /// What it asks for now.
+    pub from: ContainerSize,
+    /// What it is to ask for.
+    pub to: ContainerSize,
+}
+
+/// New sizes of a pod's containers, for all at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Those that change.
+    pub sizes: Vec<NewSize>,
+    /// Something grows.
+    pub grows: bool,
+    /// Something shrinks.
+    pub shrinks: bool,
+    /// A container would be restarted by it.
+    pub restarts: bool,
+    /// It answers an OOM kill.
+    pub after_oom: bool,
+    /// How much it is worth: cores given or freed, memory counted in.
+    pub benefit: f64,
+}
+
+/// A change, and the steppers as they are once it is accepted.
+#[derive(Clone, Debug)]
+pub(super) struct Proposal {
+    pub(super) change: Change,
+    pub(super) steppers: Vec<Stepper>,
+}
+
+/// What to change, if anything. The steppers learn of the time that has passed.
+pub(super) fn propose(
+    workload: &Workload,
+    pod: &Pod,
+    steppers: &mut Vec<Stepper>,
+    last: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Option<Proposal>, Hold> {
+    if steppers.len() != pod.containers.len() {
+        *steppers = pod.containers.iter().map(|container| Stepper::new(container.asked)).collect();
+    }
+    let mut next = steppers.clone();
+    let (mut sizes, mut scaled, mut after_oom) = (Vec::new(), false, false);
+    for ((container, kept), stepper) in pod.containers.iter().zip(steppers).zip(&mut next) {
+        let Some(advice) = workload.advice(&container.name) else { continue };
+        let killed = container.oom_killed.is_some_and(|at| last.is_none_or(|last| at > last));
+        stepper.observe(container.asked);
+        let before = *stepper;
+        let wanted = stepper.step(advice, now, killed, &workload.rules.pace);
+        // Whatever becomes of it, time has passed, and what a wait has cost is remembered.
+        *kept = *stepper;
+        kept.undo(&before);
+        let Some(wanted) = wanted else { continue };
+        let (to, held) = fit(container, wanted, pod.class, workload);
+        scaled |= held;
+        stepper.observe(to);
+        if to != container.asked {
+            after_oom |= killed && to.memory_limit > container.asked.memory_limit;
+            sizes.push(NewSize {
+                container: Arc::clone(&container.name),
+                sidecar: container.sidecar,
+                from: container.asked,
+                to,
+            });
+        }
+    }
+    if sizes.is_empty() {
+        return if scaled { Err(Hold::HorizontalPodAutoscaler) } else { Ok(None) };
+    }
+    if pod.class == Class::BestEffort {
+        return Err(Hold::BestEffort);
+    }
+    if class_after(pod, &sizes) != pod.class {
+        return Err(Hold::QosClass);
+    }
+    Ok(Some(Proposal { change: change(pod, sizes, after_oom), steppers: next }))
+}
+
+/// A resize back to what the kubelet has given, where it cannot give what was asked.
+pub(super) fn back_to_given(pod: &Pod) -> Option<Change> {
+    let sizes: Vec<NewSize> = pod
+        .containers
+        .iter()
+        .filter(|container| container.asked != container.given)
+        .map(|container| NewSize {
+            container: Arc::clone(&container.name),
+            sidecar: container.sidecar,
+            from: container.asked,
+            to: container.given,
+        })
+        .collect();
+    (!sizes.is_empty()).then(|| change(pod, sizes, false))
+}
+
+/// A resize of those containers that are still there to what they had before.
+pub(super) fn back_to(pod: &Pod, before: &[(Arc<str>, ContainerSize)]) -> Option<Change> {
+    let sizes: Vec<NewSize> = pod
+        .containers
+        .iter()
+        .filter_map(|container| {
+            let (_, to) = before.iter().find(|(name, _)| *name == container.name)?;
+            (*to != container.asked).then(|| NewSize {
+                container: Arc::clone(&container.name),
+                sidecar: container.sidecar,
+                from: container.asked,
+                to: *to,
+            })
+        })
+        .collect();
+    (!sizes.is_empty()).then(|| change(pod, sizes, false))
+}
+
+fn change(pod: &Pod, sizes: Vec<NewSize>, after_oom: bool) -> Change {
+    let mut change = Change { sizes, grows: false, shrinks: false, restarts: false, after_oom, benefit: 0.0 };
+    for size in &change.sizes {
+        let (from, to) = (&size.from, &size.to);
+        let cores = |of: Option<Cores>| of.map_or(0.0, |cores| cores.0);
+        let bytes = |of: Option<Bytes>| of.map_or(0.0, Bytes::as_f64);
+        let pairs = [
+            (cores(from.cpu_request), cores(to.cpu_request)),
+            (bytes(from.memory_request), bytes(to.memory_request)),
+            (cores(from.cpu_limit), cores(to.cpu_limit)),
+            (bytes(from.memory_limit), bytes(to.memory_limit)),
+        ];
+        change.grows |= pairs.iter().any(|(from, to)| to > from);
+        change.shrinks |= pairs.iter().any(|(from, to)| to < from);
+        let container = pod.containers.iter().find(|container| container.name == size.container);
+        let differs = |place: [usize; 2]| {
+            place.iter().any(|place| pairs.get(*place).is_some_and(|(from, to)| (from - to).abs() > 0.0))
+        };
+        change.restarts |= container.is_some_and(|container| {
+            container.cpu_restarts && differs([0, 2]) || container.memory_restarts && differs([1, 3])
+        });
+        change.benefit += (pairs[0].0 - pairs[0].1).abs();
+        change.benefit += (pairs[1].0 - pairs[1].1).abs() / GIB as f64 / GIB_PER_CORE;
+    }
+    change
+}
+
+/// What is wanted, as one resize can give it; and whether an autoscaler kept something of it back.
+fn fit(
+    container: &Container,
+    wanted: ContainerSize,
+    class: Class,
+    workload: &Workload,
+) -> (ContainerSize, bool) {
+    let asked = &container.asked;
+    let milli = |cores: Option<Cores>| cores.map(|cores| Cores::from_milli(cores.to_milli()));
+    let mut to = ContainerSize {
+        cpu_request: milli(wanted.cpu_request),
+        // A limit cannot be taken from a running container.
+        cpu_limit: milli(wanted.cpu_limit).or(asked.cpu_limit),
+        memory_request: wanted.memory_request,
+        memory_limit: wanted.memory_limit.or(asked.memory_limit),
+    };
+    let mut held = false;
+    if workload.rules.cpu_scaled {
+        held |= to.cpu_request != asked.cpu_request;
+        (to.cpu_request, to.cpu_limit) = (asked.cpu_request, asked.cpu_limit);
+    }
+    if workload.rules.memory_scaled {
+        held |= to.memory_request != asked.memory_request;
+        (to.memory_request, to.memory_limit) = (asked.memory_request, asked.memory_limit);
+    }
+    if class == Class::Guaranteed {
+        // Equal by definition: the need is the greater of the two.
+        to.memory_request = to.memory_request.max(to.memory_limit.filter(|_| grows(asked, &to)));
+        (to.cpu_limit, to.memory_limit) = (to.cpu_request, to.memory_request);
+    }
+    if let (Some(limit), Some(request)) = (to.cpu_limit, to.cpu_request) {
+        to.cpu_limit = Some(Cores(limit.0.max(request.0)));
+    }
+    if let (Some(limit), Some(request)) = (to.memory_limit, to.memory_request) {
+        to.memory_limit = Some(limit.max(request));
+    }
+    (to, held)
+}
+
+fn grows(asked: &ContainerSize, to: &ContainerSize) -> bool {
+    to.memory_limit > asked.memory_limit
+}
+
+/// The class that the API server would compute, from the containers that keep running.
+fn class_after(pod: &Pod, sizes: &[NewSize]) -> Class {
+    let after = |container: &Container| {
+        let new = sizes.iter().find(|size| size.container == container.name);
+        new.map_or(container.asked, |size| size.to)
+    };
+    let equal = |size: &ContainerSize| {
+        size.cpu_limit.is_some()
+            && size.memory_limit.is_some()
+            && size.cpu_limit == size.cpu_request
+            && size.memory_limit == size.memory_request
+    };
+    if pod.containers.iter().all(|container| equal(&after(container))) {
+        // Of init containers, which the class also depends on, nothing is known here.
+        return if pod.class == Class::Guaranteed { Class::Guaranteed } else { Class::Burstable };
+    }
+    Class::Burstable
+}

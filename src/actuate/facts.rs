@@ -1,0 +1,207 @@
+//! What the updater decides by: workloads, their pods, and how each fares.
+
+use std::sync::Arc;
+
+use super::step::Pace;
+use crate::policy::{Class, ContainerSize, Recommendation};
+use crate::units::Timestamp;
+
+/// A pod's unique id.
+pub type PodId = u128;
+
+/// A workload, its pods, and what is recommended for them.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// Unique among workloads.
+    pub key: Arc<str>,
+    /// What each container should have.
+    pub advice: Vec<(Arc<str>, Recommendation)>,
+    /// When that was first said of this workload; `None` where not known.
+    pub advised: Option<Timestamp>,
+    /// How its pods may be changed.
+    pub rules: Rules,
+    /// Each pod is bound to its node, and is never moved to another.
+    pub bound_to_nodes: bool,
+    /// Its pods.
+    pub pods: Vec<Pod>,
+}
+
+/// By which means a pod gets its new size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// In place, or not at all.
+    InPlace,
+    /// In place, and by eviction where that cannot be.
+    #[default]
+    InPlaceOrEvict,
+    /// By eviction.
+    Evict,
+    /// Only when it is created.
+    OnCreate,
+}
+
+/// How the pods of a workload may be changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// By which means.
+    pub method: Method,
+    /// With fewer pods than this none is evicted.
+    pub min_replicas: usize,
+    /// How many pods may be disrupted, or be on their way to another size, at once.
+    pub max_unavailable: MaxUnavailable,
+    /// When a change is worth making, and how far one goes.
+    pub pace: Pace,
+    /// Seconds for which the first pod is watched before the others follow.
+    pub observe: i64,
+    /// Now is a time at which pods may be changed.
+    pub open: bool,
+    /// Somebody has asked to leave it alone.
+    pub paused: bool,
+    /// A HorizontalPodAutoscaler scales by the use of CPU against its request.
+    pub cpu_scaled: bool,
+    /// The same for memory.
+    pub memory_scaled: bool,
+}
+
+/// A number of pods, or a share of a workload's pods in percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxUnavailable {
+    /// So many.
+    Count(usize),
+    /// So many of a hundred, rounded down, but one at least where it is not 0.
+    Percent(usize),
+}
+
+impl MaxUnavailable {
+    /// Of so many pods.
+    #[must_use]
+    pub fn of(self, pods: usize) -> usize {
+        match self {
+            Self::Count(count) => count,
+            Self::Percent(0) => 0,
+            Self::Percent(percent) => (pods.saturating_mul(percent) / 100).max(1),
+        }
+    }
+}
+
+/// How a pod's resize fares, as its status says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resize {
+    /// None is under way.
+    #[default]
+    None,
+    /// Asked for or under way.
+    UnderWay,
+    /// The kubelet fails at it.
+    Failing,
+    /// The node has no room now.
+    Deferred,
+    /// The node can never hold it.
+    Infeasible,
+}
+
+/// One pod.
+#[derive(Clone, Debug)]
+pub struct Pod {
+    /// Unique id.
+    pub id: PodId,
+    /// Where it runs.
+    pub node: Option<Arc<str>>,
+    /// It has a node and has not ended.
+    pub running: bool,
+    /// It counts as ready.
+    pub ready: bool,
+    /// It is on its way out.
+    pub leaving: bool,
+    /// Something makes another one in its place.
+    pub managed: bool,
+    /// Somebody has forbidden to evict it.
+    pub may_not_be_evicted: bool,
+    /// Somebody has asked to leave it alone.
+    pub paused: bool,
+    /// Admission has given it its sizes.
+    pub stamped: bool,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// The revision of the workload's template that it is of.
+    pub revision: Option<Arc<str>>,
+    /// How its resize fares.
+    pub resize: Resize,
+    /// Its quality of service class.
+    pub class: Class,
+    /// Its containers that keep running.
+    pub containers: Vec<Container>,
+}
+
+/// One container.
+#[derive(Clone, Debug)]
+pub struct Container {
+    /// Name.
+    pub name: Arc<str>,
+    /// It is an init container that keeps running.
+    pub sidecar: bool,
+    /// What the kubelet has given it.
+    pub given: ContainerSize,
+    /// What the pod asks for.
+    pub asked: ContainerSize,
+    /// A resize of its CPU restarts it.
+    pub cpu_restarts: bool,
+    /// A resize of its memory restarts it.
+    pub memory_restarts: bool,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// It does not run, though it should.
+    pub down: bool,
+    /// When the kernel killed it last for its memory.
+    pub oom_killed: Option<Timestamp>,
+}
+
+impl Pod {
+    /// The newest OOM kill of its containers.
+    #[must_use]
+    pub fn oom_killed(&self) -> Option<Timestamp> {
+        self.containers.iter().filter_map(|container| container.oom_killed).max()
+    }
+
+    /// Restarts of its containers, all together.
+    #[must_use]
+    pub fn restarts(&self) -> u32 {
+        self.containers.iter().fold(0, |sum, container| sum.saturating_add(container.restarts))
+    }
+
+    /// It serves: it is ready and stays.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        self.ready && !self.leaving
+    }
+}
+
+impl Workload {
+    /// Pods that are not on their way out.
+    pub fn staying(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.iter().filter(|pod| !pod.leaving)
+    }
+
+    /// Pods of more than one revision of the template are there: they are being replaced.
+    #[must_use]
+    pub fn is_rolling_out(&self) -> bool {
+        // A DaemonSet with rollout OnDelete keeps old pods for good; so may a StatefulSet with a partition. What is
+        // under way shows in pods that are not ready yet.
+        let mut revisions = self.staying().filter_map(|pod| pod.revision.as_ref());
+        let first = revisions.next();
+        let several = revisions.any(|revision| Some(revision) != first);
+        several && self.pods.iter().any(|pod| !pod.is_available())
+    }
+
+    /// The pod that was made last.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Pod> {
+        self.staying().max_by_key(|pod| (pod.created, pod.id))
+    }
+
+    /// What is recommended for a container.
+    #[must_use]
+    pub fn advice(&self, container: &str) -> Option<&Recommendation> {
+        self.advice.iter().find(|(name, _)| &**name == container).map(|(_, advice)| advice)
+    }
+}

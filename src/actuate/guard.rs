@@ -1,0 +1,172 @@
+//! The first pod of a workload that is changed is watched before the others follow; harm is put back.
+
+use std::sync::Arc;
+
+use super::change::back_to;
+use super::facts::{Pod, PodId, Workload};
+use crate::policy::ContainerSize;
+use crate::units::{Bytes, Timestamp};
+
+/// After the first harm nothing is tried for so long, in seconds; after each further one, twice as long.
+const FIRST_PAUSE: i64 = 3600;
+/// But not longer than this.
+const LONGEST_PAUSE: i64 = 7 * 86_400;
+/// Not ready for so long after a change is harm, in seconds: a probe may fail once for no reason.
+const UNREADY: i64 = 10;
+/// Targets that moved by no more than this share since the first pod did well are not tried out again.
+const SAME: f64 = 0.25;
+
+/// What is known of the first pod.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Guard {
+    watched: Option<Watched>,
+    /// The targets that did well, by container.
+    passed: Option<Targets>,
+    harm: Option<Degraded>,
+    /// What has still to be put back.
+    put_back: Option<(PodId, Targets)>,
+    unready_since: Option<Timestamp>,
+}
+
+type Targets = Vec<(Arc<str>, ContainerSize)>;
+
+#[derive(Clone, Debug)]
+struct Watched {
+    pod: PodId,
+    since: Timestamp,
+    before: Targets,
+    targets: Targets,
+    restarts: u32,
+    was_ready: bool,
+}
+
+/// A change did harm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Degraded {
+    /// What was seen.
+    pub evidence: String,
+    /// When.
+    pub at: Timestamp,
+    /// When it is tried again.
+    pub until: Timestamp,
+    /// How often this has happened in a row.
+    pub times: u32,
+}
+
+/// What the guard says now.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// The others may follow.
+    Open,
+    /// One may go first.
+    TryOne,
+    /// One is being watched.
+    Watching,
+    /// The change has done harm: put this pod back to this.
+    PutBack(PodId, Targets),
+    /// Harm was done and put back; nothing for now.
+    Closed,
+}
+
+fn targets(workload: &Workload) -> Targets {
+    workload.advice.iter().map(|(name, advice)| (Arc::clone(name), advice.target)).collect()
+}
+
+/// Requests that differ by no more than a quarter, container by container.
+fn similar(a: &Targets, b: &Targets) -> bool {
+    let near = |a: f64, b: f64| (a - b).abs() <= SAME * a.max(b);
+    a.len() == b.len()
+        && a.iter().zip(b).all(|((name, a), (other, b))| {
+            let cpu = |size: &ContainerSize| size.cpu_request.map_or(0.0, |cpu| cpu.0);
+            let memory = |size: &ContainerSize| size.memory_request.map_or(0.0, Bytes::as_f64);
+            name == other && near(cpu(a), cpu(b)) && near(memory(a), memory(b))
+        })
+}
+
+impl Guard {
+    /// A pod is changed: it is watched from now on, if none is, and if the like was not tried before.
+    pub(super) fn begin(&mut self, workload: &Workload, pod: &Pod, now: Timestamp) {
+        let targets = targets(workload);
+        if self.watched.is_some() || self.passed.as_ref().is_some_and(|passed| similar(passed, &targets)) {
+            return;
+        }
+        let before = pod.containers.iter().map(|container| (Arc::clone(&container.name), container.asked));
+        self.watched = Some(Watched {
+            pod: pod.id,
+            since: now,
+            before: before.collect(),
+            targets,
+            restarts: pod.restarts(),
+            was_ready: pod.ready,
+        });
+        self.unready_since = None;
+    }
+
+    /// How the watched pod fares. Of a pod that is gone, the one that came in its place is watched.
+    pub(super) fn judge(&mut self, workload: &Workload, now: Timestamp) -> Verdict {
+        if let Some((pod, before)) = self.put_back.take()
+            && workload.staying().any(|other| other.id == pod && back_to(other, &before).is_some())
+        {
+            self.put_back = Some((pod, before.clone()));
+            return Verdict::PutBack(pod, before);
+        }
+        if let Some(harm) = &self.harm
+            && now < harm.until
+        {
+            return Verdict::Closed;
+        }
+        let Some(watched) = self.watched.clone() else {
+            let passed = self.passed.as_ref().is_some_and(|passed| similar(passed, &targets(workload)));
+            return if passed { Verdict::Open } else { Verdict::TryOne };
+        };
+        let same = workload.staying().find(|pod| pod.id == watched.pod);
+        let pod = same.or_else(|| workload.newest().filter(|pod| pod.created >= Some(watched.since)));
+        if let Some(evidence) = pod.and_then(|pod| self.harm_to(pod, same.is_some(), &watched, now)) {
+            self.note_harm(evidence, now);
+            // Admission gives a new pod what is recommended: nothing that was before can be put back there.
+            let Some(pod) = same else { return Verdict::Closed };
+            self.put_back = Some((pod.id, watched.before.clone()));
+            return Verdict::PutBack(pod.id, watched.before);
+        }
+        if now.seconds_since(watched.since) < workload.rules.observe {
+            return Verdict::Watching;
+        }
+        // Nothing there to be judged by, or it has never become ready again: not yet.
+        if pod.is_none_or(|pod| watched.was_ready && !pod.ready) {
+            return Verdict::Watching;
+        }
+        (self.watched, self.passed, self.harm) = (None, Some(watched.targets), None);
+        Verdict::Open
+    }
+
+    /// What harm is seen, if any.
+    fn harm_to(&mut self, pod: &Pod, same: bool, watched: &Watched, now: Timestamp) -> Option<String> {
+        if pod.oom_killed().is_some_and(|at| at > watched.since) {
+            return Some("a container was OOM killed after its pod was changed".to_owned());
+        }
+        let restarts = pod.restarts().saturating_sub(if same { watched.restarts } else { 0 });
+        if restarts > 0 {
+            return Some(format!("containers were restarted {restarts} times after the pod was changed"));
+        }
+        if pod.ready || !watched.was_ready || !same {
+            self.unready_since = None;
+            return None;
+        }
+        let since = *self.unready_since.get_or_insert(now);
+        (now.seconds_since(since) >= UNREADY)
+            .then(|| "the pod is not ready any more since it was changed".to_owned())
+    }
+
+    fn note_harm(&mut self, evidence: String, now: Timestamp) {
+        let times = self.harm.as_ref().map_or(0, |harm| harm.times).saturating_add(1);
+        let doubled = FIRST_PAUSE.saturating_mul(1_i64.checked_shl(times - 1).unwrap_or(i64::MAX).max(1));
+        let until = now.plus(doubled.min(LONGEST_PAUSE));
+        self.harm = Some(Degraded { evidence, at: now, until, times });
+        (self.watched, self.passed, self.unready_since) = (None, None, None);
+    }
+
+    /// The harm that was done last, until something has gone well.
+    pub(super) fn degraded(&self) -> Option<&Degraded> {
+        self.harm.as_ref()
+    }
+}

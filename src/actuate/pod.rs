@@ -1,0 +1,303 @@
+//! One pod: what is to be done about it now, by what is seen of it.
+
+use super::change::{Change, Proposal, back_to_given, propose};
+use super::facts::{Method, Pod, Resize, Workload};
+use super::reason::Hold;
+use super::step::Stepper;
+use super::updater::Settings;
+use crate::units::Timestamp;
+
+/// An OOM kill that is longer ago than this is no emergency any more, in seconds.
+const EMERGENCY: i64 = 900;
+/// A resize that waits for room for so long is taken elsewhere, where the policy allows it, in seconds.
+const DEFERRED: i64 = 60;
+/// A resize that the kubelet fails at for so long is taken back, in seconds.
+const FAILING: i64 = 30;
+/// What was taken back is tried again after this, in seconds.
+const BELOW_USAGE: i64 = 6 * 3600;
+
+/// What is remembered of a pod.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PodState {
+    steppers: Vec<Stepper>,
+    proposed: Option<Vec<Stepper>>,
+    /// When the API server last accepted a change of it.
+    pub(super) changed: Option<Timestamp>,
+    /// Its resize has been in a state that should pass since then.
+    stuck: Option<(Resize, Timestamp)>,
+    /// Something refused it, until when that is believed.
+    refused: Option<(Hold, Timestamp)>,
+    /// It was evicted.
+    pub(super) evicted: Option<Timestamp>,
+    /// It was seen at this round.
+    pub(super) seen: bool,
+}
+
+/// What is to be done about a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Wish {
+    /// Resize it.
+    Resize(Change),
+    /// Evict it. Urgent: it serves nobody as it is.
+    Evict { urgent: bool },
+    /// Take back what the kubelet cannot do.
+    TakeBack(Change),
+    /// Put back what it had before it came to harm.
+    PutBack(Change),
+}
+
+impl PodState {
+    /// What is to be done; `None` where it is as it should be. `disruptable` says whether one more pod of the workload
+    /// may be disrupted.
+    pub(super) fn judge(
+        &mut self,
+        workload: &Workload,
+        pod: &Pod,
+        disruptable: Result<(), Hold>,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Result<Option<Wish>, Hold> {
+        if self.evicted.is_some_and(|at| now.seconds_since(at) < EMERGENCY) {
+            return Err(Hold::ResizeInProgress);
+        }
+        let rules = &workload.rules;
+        if pod.paused || rules.paused {
+            return if self.would_change(workload, pod, now) { Err(Hold::Paused) } else { Ok(None) };
+        }
+        if let Some(answer) = self.heal(workload, pod, settings, now) {
+            return answer;
+        }
+        if let Some(answer) = self.resize_under_way(workload, pod, disruptable, settings, now) {
+            return answer;
+        }
+        let proposal = match propose(workload, pod, &mut self.steppers, self.changed, now) {
+            // Only a new pod can be given a request where there was none.
+            Err(Hold::BestEffort) if rules.method != Method::InPlace => {
+                self.calm(workload, pod, settings, now)?;
+                return self.evict(workload, pod, disruptable, settings, Hold::BestEffort).map(Some);
+            }
+            other => other?,
+        };
+        let Some(Proposal { change, steppers }) = proposal else { return Ok(None) };
+        if !change.after_oom {
+            self.calm(workload, pod, settings, now)?;
+        }
+        if let Some((hold, until)) = self.refused
+            && now < until
+        {
+            // Admission or the node refused it; a new pod may be another matter.
+            return match hold {
+                Hold::NodeTooSmall | Hold::ResizeUnsupported => {
+                    self.evict(workload, pod, disruptable, settings, hold).map(Some)
+                }
+                hold => Err(hold),
+            };
+        }
+        match rules.method {
+            Method::OnCreate => Err(Hold::OnCreateOnly),
+            Method::Evict => self.evict(workload, pod, disruptable, settings, Hold::OnCreateOnly).map(Some),
+            _ if !settings.resize_served => {
+                self.evict(workload, pod, disruptable, settings, Hold::ResizeUnsupported).map(Some)
+            }
+            _ => {
+                if change.restarts && !change.after_oom {
+                    disruptable?;
+                }
+                self.proposed = Some(steppers);
+                Ok(Some(Wish::Resize(change)))
+            }
+        }
+    }
+
+    fn would_change(&mut self, workload: &Workload, pod: &Pod, now: Timestamp) -> bool {
+        !matches!(propose(workload, pod, &mut self.steppers, self.changed, now), Ok(None))
+    }
+
+    /// What only waits for a better time, where nothing burns.
+    fn calm(&self, workload: &Workload, pod: &Pod, settings: &Settings, now: Timestamp) -> Result<(), Hold> {
+        if settings.warming_up {
+            return Err(Hold::WarmUp);
+        }
+        if !workload.rules.open {
+            return Err(Hold::WindowClosed);
+        }
+        if workload.is_rolling_out() {
+            return Err(Hold::Rollout);
+        }
+        let cooldown = workload.rules.pace.cooldown;
+        // A pod that has just been made has not been seen at work yet, but for what replaced others of its kind.
+        let changed = self.changed.max(pod.created.filter(|_| !pod.ready));
+        if changed.is_some_and(|at| now.seconds_since(at) < cooldown) {
+            return Err(Hold::Cooldown);
+        }
+        Ok(())
+    }
+
+    /// The OOM loop (kubernetes#138760): a container that is down stays under its pod's old limit whatever is asked of
+    /// the kubelet, up to 1.36; and up to five minutes in later versions. Only a new pod helps, and nobody is served
+    /// by the old one. The same where it was killed again after a rise in place.
+    fn heal(
+        &self,
+        workload: &Workload,
+        pod: &Pod,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Option<Result<Option<Wish>, Hold>> {
+        let needs_more = pod.containers.iter().any(|container| {
+            let recent = container.oom_killed.is_some_and(|at| now.seconds_since(at) < EMERGENCY);
+            let again = self.changed.is_some_and(|changed| container.oom_killed > Some(changed));
+            let wanted = workload.advice(&container.name).and_then(|advice| advice.target.memory_limit);
+            // What was asked for in place and is not in force counts as not given.
+            let more = wanted > container.given.memory_limit || container.asked != container.given || again;
+            recent && more && (container.down || again)
+        });
+        if !needs_more {
+            return None;
+        }
+        let rules = &workload.rules;
+        if rules.memory_scaled {
+            return Some(Err(Hold::HorizontalPodAutoscaler));
+        }
+        Some(match rules.method {
+            Method::OnCreate => Err(Hold::OnCreateOnly),
+            Method::InPlace => Err(Hold::InPlaceOnly),
+            Method::InPlaceOrEvict | Method::Evict => movable(workload, pod, settings)
+                .and_then(|()| self.believed_refusal(now))
+                .map(|()| Some(Wish::Evict { urgent: true })),
+        })
+    }
+
+    fn believed_refusal(&self, now: Timestamp) -> Result<(), Hold> {
+        match self.refused {
+            Some((hold @ (Hold::DisruptionBudget | Hold::ApiServer | Hold::Forbidden), until))
+                if now < until =>
+            {
+                Err(hold)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A resize that has been accepted and is not done.
+    fn resize_under_way(
+        &mut self,
+        workload: &Workload,
+        pod: &Pod,
+        disruptable: Result<(), Hold>,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Option<Result<Option<Wish>, Hold>> {
+        if pod.resize == Resize::None {
+            self.stuck = None;
+            return None;
+        }
+        let since = match self.stuck {
+            Some((state, since)) if state == pod.resize => since,
+            _ => {
+                self.stuck = Some((pod.resize, now));
+                now
+            }
+        };
+        let waited = now.seconds_since(since);
+        Some(match pod.resize {
+            Resize::None | Resize::UnderWay => Err(Hold::ResizeInProgress),
+            Resize::Failing if waited >= FAILING => match back_to_given(pod) {
+                Some(change) => Ok(Some(Wish::TakeBack(change))),
+                None => Err(Hold::BelowUsage),
+            },
+            Resize::Failing => Err(Hold::BelowUsage),
+            Resize::Deferred if waited < DEFERRED => Err(Hold::NodeFull),
+            Resize::Deferred => self.evict(workload, pod, disruptable, settings, Hold::NodeFull).map(Some),
+            Resize::Infeasible => {
+                self.evict(workload, pod, disruptable, settings, Hold::NodeTooSmall).map(Some)
+            }
+        })
+    }
+
+    /// To be evicted, or why not; `otherwise` where the policy does not allow it at all.
+    fn evict(
+        &self,
+        workload: &Workload,
+        pod: &Pod,
+        disruptable: Result<(), Hold>,
+        settings: &Settings,
+        otherwise: Hold,
+    ) -> Result<Wish, Hold> {
+        match workload.rules.method {
+            Method::InPlace if otherwise == Hold::NodeFull || otherwise == Hold::NodeTooSmall => {
+                return Err(otherwise);
+            }
+            Method::InPlace => return Err(Hold::InPlaceOnly),
+            Method::OnCreate => return Err(Hold::OnCreateOnly),
+            Method::InPlaceOrEvict | Method::Evict => {}
+        }
+        movable(workload, pod, settings)?;
+        if let Some((hold @ (Hold::DisruptionBudget | Hold::ApiServer | Hold::Forbidden), _)) = self.refused {
+            return Err(hold);
+        }
+        if workload.staying().count() < workload.rules.min_replicas {
+            return Err(Hold::MinReplicas);
+        }
+        disruptable?;
+        Ok(Wish::Evict { urgent: false })
+    }
+
+    /// The API server has accepted what was wished.
+    pub(super) fn accepted(&mut self, wish: &Wish, now: Timestamp) {
+        self.refused = None;
+        match wish {
+            Wish::Resize(_) => {
+                if let Some(steppers) = self.proposed.take() {
+                    self.steppers = steppers;
+                }
+                self.changed = Some(now);
+            }
+            Wish::TakeBack(_) => {
+                self.changed = Some(now);
+                self.stuck = None;
+                self.refused = Some((Hold::BelowUsage, now.plus(BELOW_USAGE)));
+            }
+            Wish::PutBack(_) => self.changed = Some(now),
+            Wish::Evict { .. } => self.evicted = Some(now),
+        }
+    }
+
+    /// It has refused, and that is believed until then.
+    pub(super) fn refused(&mut self, hold: Hold, until: Timestamp) {
+        self.proposed = None;
+        self.refused = Some((hold, until));
+    }
+
+    /// What was believed of a refusal ends.
+    pub(super) fn forget_refusal(&mut self, now: Timestamp) {
+        if self.refused.is_some_and(|(_, until)| now >= until) {
+            self.refused = None;
+        }
+    }
+}
+
+/// Whether a new pod would come in its place, with its sizes.
+fn movable(workload: &Workload, pod: &Pod, settings: &Settings) -> Result<(), Hold> {
+    if !pod.managed {
+        return Err(Hold::Unmanaged);
+    }
+    if workload.bound_to_nodes {
+        return Err(Hold::BoundToNode);
+    }
+    if pod.may_not_be_evicted {
+        return Err(Hold::SafeToEvictFalse);
+    }
+    if !admission_works(workload, settings) {
+        return Err(Hold::AdmissionSilent);
+    }
+    Ok(())
+}
+
+/// The last pod that came up after the recommendation was there has its sizes; of a workload that has none such, what
+/// is known of all workloads counts.
+fn admission_works(workload: &Workload, settings: &Settings) -> bool {
+    match workload.newest().filter(|pod| workload.advised.is_some() && pod.created > workload.advised) {
+        Some(newest) => newest.stamped,
+        None => settings.admission_answers,
+    }
+}

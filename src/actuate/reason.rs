@@ -1,0 +1,187 @@
+//! Why a pod is left as it is: one word for machines, and a line for people.
+
+use std::fmt;
+
+/// Why a pod that should change is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hold {
+    /// Everything is paused.
+    AllPaused,
+    /// The pod, its workload, its namespace or its policy is.
+    Paused,
+    /// plumb has only just started.
+    WarmUp,
+    /// No window of the policy is open.
+    WindowClosed,
+    /// It was changed not long ago.
+    Cooldown,
+    /// The workload is being rolled out.
+    Rollout,
+    /// The workload's first pod is being watched.
+    Canary,
+    /// The last change did harm, and was put back.
+    RolledBack,
+    /// As many pods as may be are on their way already.
+    TooManyAtOnce,
+    /// Its resize is under way.
+    ResizeInProgress,
+    /// Its resize waits for room on the node.
+    NodeFull,
+    /// Its node can never hold it.
+    NodeTooSmall,
+    /// The kubelet cannot lower a memory limit below what is used.
+    BelowUsage,
+    /// Its quality of service class would change.
+    QosClass,
+    /// It states nothing, and a request would change its quality of service class.
+    BestEffort,
+    /// The policy lets it change only when it is created.
+    OnCreateOnly,
+    /// It cannot be resized in place, and the policy allows nothing else.
+    InPlaceOnly,
+    /// A HorizontalPodAutoscaler scales by this resource.
+    HorizontalPodAutoscaler,
+    /// The node or the API server cannot resize pods.
+    ResizeUnsupported,
+    /// Admission refuses: a quota, a limit range or a policy of the cluster.
+    AdmissionRefuses,
+    /// We lack the right.
+    Forbidden,
+    /// Nothing would make another one in its place.
+    Unmanaged,
+    /// It is bound to its node.
+    BoundToNode,
+    /// It carries a mark that forbids eviction.
+    SafeToEvictFalse,
+    /// It has fewer fellows than the policy asks for.
+    MinReplicas,
+    /// Too many of its fellows are not available.
+    MaxUnavailable,
+    /// A PodDisruptionBudget allows no disruption.
+    DisruptionBudget,
+    /// Admission does not give new pods their sizes.
+    AdmissionSilent,
+    /// More changes are due than may be made at once.
+    RateLimit,
+    /// The API server gave no answer, or asked to wait.
+    ApiServer,
+}
+
+impl Hold {
+    /// All of them.
+    pub const ALL: [Self; 30] = [
+        Self::AllPaused,
+        Self::Paused,
+        Self::WarmUp,
+        Self::WindowClosed,
+        Self::Cooldown,
+        Self::Rollout,
+        Self::Canary,
+        Self::RolledBack,
+        Self::TooManyAtOnce,
+        Self::ResizeInProgress,
+        Self::NodeFull,
+        Self::NodeTooSmall,
+        Self::BelowUsage,
+        Self::QosClass,
+        Self::BestEffort,
+        Self::OnCreateOnly,
+        Self::InPlaceOnly,
+        Self::HorizontalPodAutoscaler,
+        Self::ResizeUnsupported,
+        Self::AdmissionRefuses,
+        Self::Forbidden,
+        Self::Unmanaged,
+        Self::BoundToNode,
+        Self::SafeToEvictFalse,
+        Self::MinReplicas,
+        Self::MaxUnavailable,
+        Self::DisruptionBudget,
+        Self::AdmissionSilent,
+        Self::RateLimit,
+        Self::ApiServer,
+    ];
+
+    /// One word, as conditions and metrics have it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        self.texts().0
+    }
+
+    /// It passes by itself within minutes, and nobody has to do anything.
+    #[must_use]
+    pub fn passes(self) -> bool {
+        matches!(
+            self,
+            Self::WarmUp
+                | Self::Cooldown
+                | Self::Canary
+                | Self::TooManyAtOnce
+                | Self::ResizeInProgress
+                | Self::Rollout
+                | Self::RateLimit
+                | Self::ApiServer
+        )
+    }
+
+    fn texts(self) -> (&'static str, &'static str) {
+        match self {
+            Self::AllPaused => ("AllPaused", "everything is paused; `plumb resume` ends that"),
+            Self::Paused => {
+                ("Paused", "plumb.dev/pause is set on the pod, its workload, namespace or policy")
+            }
+            Self::WarmUp => ("WarmUp", "plumb has only just started"),
+            Self::WindowClosed => ("WindowClosed", "the policy's windows are closed now"),
+            Self::Cooldown => ("Cooldown", "it was changed not long ago"),
+            Self::Rollout => ("Rollout", "the workload is being rolled out"),
+            Self::Canary => ("Canary", "the first pod is being watched before the others follow"),
+            Self::RolledBack => ("RolledBack", "the last change did harm and was put back"),
+            Self::TooManyAtOnce => ("TooManyAtOnce", "as many of its pods as may be are changing already"),
+            Self::ResizeInProgress => ("ResizeInProgress", "the node is at it"),
+            Self::NodeFull => ("NodeFull", "the node has no room for it now"),
+            Self::NodeTooSmall => ("NodeTooSmall", "the node can never hold it"),
+            Self::BelowUsage => ("BelowUsage", "more memory is in use than the new limit; tried again later"),
+            Self::QosClass => ("QosClass", "the pod's quality of service class would change"),
+            Self::BestEffort => {
+                ("BestEffort", "the pod states no resources; only a new pod can be given some")
+            }
+            Self::OnCreateOnly => ("OnCreateOnly", "the policy's method is OnCreate: new pods get it"),
+            Self::InPlaceOnly => ("InPlaceOnly", "only a new pod could get it, and the method is InPlace"),
+            Self::HorizontalPodAutoscaler => {
+                ("HorizontalPodAutoscaler", "a HorizontalPodAutoscaler scales by this resource")
+            }
+            Self::ResizeUnsupported => ("ResizeUnsupported", "the node or the API server resizes no pods"),
+            Self::AdmissionRefuses => ("AdmissionRefuses", "a quota, a limit range or a policy refuses it"),
+            Self::Forbidden => ("Forbidden", "plumb has not the right: see deploy/rbac-updater.yaml"),
+            Self::Unmanaged => ("Unmanaged", "nothing would make another pod in its place"),
+            Self::BoundToNode => ("BoundToNode", "it is bound to its node and is not moved"),
+            Self::SafeToEvictFalse => ("SafeToEvictFalse", "safe-to-evict is false on it"),
+            Self::MinReplicas => ("MinReplicas", "it has fewer pods than minReplicas to be evicted from"),
+            Self::MaxUnavailable => ("MaxUnavailable", "as many of its pods as may be are not available"),
+            Self::DisruptionBudget => ("DisruptionBudget", "a PodDisruptionBudget allows no disruption"),
+            Self::AdmissionSilent => {
+                ("AdmissionSilent", "new pods do not come up with their sizes: is the webhook there?")
+            }
+            Self::RateLimit => ("RateLimit", "more changes are due than are made at once"),
+            Self::ApiServer => ("ApiServer", "the API server gave no answer, or asked to wait"),
+        }
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.texts().1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_word_and_a_line_of_its_own() {
+        let words: std::collections::HashSet<_> = Hold::ALL.iter().map(|hold| hold.word()).collect();
+        let lines: std::collections::HashSet<_> = Hold::ALL.iter().map(ToString::to_string).collect();
+        assert_eq!((words.len(), lines.len()), (Hold::ALL.len(), Hold::ALL.len()));
+    }
+}

@@ -1,0 +1,309 @@
+//! All workloads: what is done first, how much at once, and what is said of the rest.
+
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::bucket::Bucket;
+use super::change::{Change, back_to};
+use super::facts::{Pod, PodId, Resize, Workload};
+use super::guard::{Degraded, Guard, Verdict};
+use super::pod::{PodState, Wish};
+use super::reason::Hold;
+use crate::units::Timestamp;
+
+/// Seconds after the start in which nothing is changed that does not burn: what runs has to be seen first.
+const WARM_UP: i64 = 30;
+/// A pod that was refused is tried again after so many seconds.
+const TRY_AGAIN: i64 = 60;
+/// The same where what refused changes seldom.
+const TRY_LATER: i64 = 600;
+
+/// What is so for all workloads.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Nothing is changed.
+    pub paused: bool,
+    /// The API server resizes pods (Kubernetes 1.33 and later).
+    pub resize_served: bool,
+    /// Admission is known to give new pods their sizes.
+    pub admission_answers: bool,
+    /// Set by [`Updater::plan`].
+    pub warming_up: bool,
+}
+
+/// What is done to a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Deed {
+    /// It is resized in place.
+    Resize(Change),
+    /// It gets back what it had.
+    PutBack(Change),
+    /// It is evicted.
+    Evict,
+}
+
+/// Something to do.
+#[derive(Clone, Debug)]
+pub struct Action {
+    /// To which workload's pod.
+    pub workload: Arc<str>,
+    /// Which pod.
+    pub pod: PodId,
+    /// What.
+    pub deed: Deed,
+    /// It answers an OOM kill, or puts harm back.
+    pub urgent: bool,
+    wish: Wish,
+}
+
+/// What is said of a workload.
+#[derive(Clone, Debug, Default)]
+pub struct WorkloadPlan {
+    /// Pods that stay.
+    pub pods: usize,
+    /// Pods that are as they should be.
+    pub steady: usize,
+    /// Pods that are to be changed now.
+    pub acting: usize,
+    /// How many pods are left alone, and why.
+    pub held: BTreeMap<Hold, usize>,
+    /// The harm that the last change did.
+    pub degraded: Option<Degraded>,
+}
+
+/// What is to be done, in this order, and what is said of each workload.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// What is to be done.
+    pub actions: Vec<Action>,
+    /// What is said, by workload.
+    pub workloads: HashMap<Arc<str>, WorkloadPlan>,
+}
+
+/// What is remembered from plan to plan.
+#[derive(Debug)]
+pub struct Updater {
+    pods: HashMap<PodId, PodState>,
+    guards: HashMap<Arc<str>, Guard>,
+    resizes: Bucket,
+    evictions: Bucket,
+    started: Option<Timestamp>,
+}
+
+/// An action with its place in the order.
+struct Candidate {
+    action: Action,
+    node: Option<Arc<str>>,
+    shrinks: bool,
+    benefit: f64,
+}
+
+impl Updater {
+    /// Makes so many resizes, and so many evictions, a second.
+    #[must_use]
+    pub fn new(resizes_per_second: f64, evictions_per_second: f64) -> Self {
+        Self {
+            pods: HashMap::new(),
+            guards: HashMap::new(),
+            resizes: Bucket::new(resizes_per_second, (resizes_per_second * 2.0).max(1.0)),
+            evictions: Bucket::new(evictions_per_second, (evictions_per_second * 5.0).max(1.0)),
+            started: None,
+        }
+    }
+
+    /// What is to be done now. What is accepted or refused of it has to be told before the next call.
+    pub fn plan(&mut self, workloads: &[Workload], settings: &Settings, now: Timestamp) -> Plan {
+        let started = *self.started.get_or_insert(now);
+        let warming_up = now.seconds_since(started) < WARM_UP;
+        let settings = Settings { warming_up, ..*settings };
+        self.resizes.fill(now);
+        self.evictions.fill(now);
+        self.pods.values_mut().for_each(|state| state.seen = false);
+        let mut plan = Plan::default();
+        let (mut candidates, mut waiting_nodes) = (Vec::new(), HashSet::new());
+        for workload in workloads {
+            let waits = workload.staying().filter(|pod| pod.resize == Resize::Deferred);
+            waiting_nodes.extend(waits.filter_map(|pod| pod.node.clone()));
+            let said = self.consider(workload, &settings, now, &mut candidates);
+            plan.workloads.insert(Arc::clone(&workload.key), said);
+        }
+        self.pods.retain(|_, state| state.seen);
+        let known: HashSet<&Arc<str>> = workloads.iter().map(|workload| &workload.key).collect();
+        self.guards.retain(|key, _| known.contains(key));
+        sort(&mut candidates, &waiting_nodes);
+        for candidate in candidates {
+            let said = plan.workloads.entry(Arc::clone(&candidate.action.workload)).or_default();
+            let bucket = match candidate.action.deed {
+                Deed::Evict => &mut self.evictions,
+                Deed::Resize(_) | Deed::PutBack(_) => &mut self.resizes,
+            };
+            if settings.paused {
+                *said.held.entry(Hold::AllPaused).or_default() += 1;
+            } else if bucket.take() {
+                said.acting += 1;
+                plan.actions.push(candidate.action);
+            } else {
+                *said.held.entry(Hold::RateLimit).or_default() += 1;
+            }
+        }
+        plan
+    }
+
+    fn consider(
+        &mut self,
+        workload: &Workload,
+        settings: &Settings,
+        now: Timestamp,
+        candidates: &mut Vec<Candidate>,
+    ) -> WorkloadPlan {
+        let mut said = WorkloadPlan { pods: workload.staying().count(), ..WorkloadPlan::default() };
+        let allowed = workload.rules.max_unavailable.of(said.pods);
+        let evicted = |pod: &Pod| self.pods.get(&pod.id).is_some_and(|state| state.evicted.is_some());
+        let missing = workload.pods.iter().filter(|pod| !pod.is_available() || evicted(pod)).count();
+        let under_way = workload.staying().filter(|pod| pod.resize == Resize::UnderWay).count();
+        // One at least: a resize in place disrupts nobody.
+        let mut places = allowed.max(1).saturating_sub(under_way);
+        let mut own = Vec::new();
+        for pod in workload.staying().filter(|pod| pod.running) {
+            let state = self.pods.entry(pod.id).or_default();
+            state.seen = true;
+            state.forget_refusal(now);
+            // A pod that is not available itself is disrupted no further.
+            let others = missing - usize::from(!pod.is_available()).min(missing);
+            let disruptable = if others < allowed { Ok(()) } else { Err(Hold::MaxUnavailable) };
+            match state.judge(workload, pod, disruptable, settings, now) {
+                Ok(None) => said.steady += 1,
+                Ok(Some(wish)) => own.push(candidate(workload, pod, wish)),
+                Err(hold) => *said.held.entry(hold).or_default() += 1,
+            }
+        }
+        let guard = self.guards.entry(Arc::clone(&workload.key)).or_default();
+        let verdict = guard.judge(workload, now);
+        said.degraded = guard.degraded().cloned();
+        if let Verdict::PutBack(pod, before) = &verdict {
+            // What was killed and is down, or needs more than it had, is healed and not put back.
+            if !own.iter().any(|candidate| candidate.action.pod == *pod && candidate.action.urgent) {
+                own.retain(|candidate| candidate.action.pod != *pod);
+                let pod = workload.pods.iter().find(|other| other.id == *pod);
+                let back = pod.and_then(|pod| Some((pod, back_to(pod, before)?)));
+                candidates.extend(back.map(|(pod, change)| candidate(workload, pod, Wish::PutBack(change))));
+            }
+        }
+        sort(&mut own, &HashSet::new());
+        let mut disrupted = false;
+        for candidate in own {
+            let hold = self.may_go(&verdict, &candidate, &mut places, &mut disrupted);
+            match hold {
+                Ok(()) => candidates.push(candidate),
+                Err(hold) => *said.held.entry(hold).or_default() += 1,
+            }
+        }
+        said
+    }
+
+    /// What the guard and the workload's pace let through. Of evictions one at a time, as each may use up the budget.
+    fn may_go(
+        &self,
+        verdict: &Verdict,
+        candidate: &Candidate,
+        places: &mut usize,
+        disrupted: &mut bool,
+    ) -> Result<(), Hold> {
+        if candidate.action.urgent {
+            return Ok(());
+        }
+        match verdict {
+            Verdict::Open => {}
+            Verdict::TryOne => *places = (*places).min(1),
+            Verdict::Watching => return Err(Hold::Canary),
+            Verdict::PutBack(..) | Verdict::Closed => return Err(Hold::RolledBack),
+        }
+        if *places == 0 || candidate.action.deed == Deed::Evict && *disrupted {
+            let waits = if *verdict == Verdict::TryOne { Hold::Canary } else { Hold::TooManyAtOnce };
+            return Err(waits);
+        }
+        *places -= 1;
+        *disrupted |= candidate.action.deed == Deed::Evict;
+        Ok(())
+    }
+
+    /// The API server has accepted an action.
+    pub fn accepted(&mut self, action: &Action, workload: &Workload, now: Timestamp) {
+        if let Some(state) = self.pods.get_mut(&action.pod) {
+            state.accepted(&action.wish, now);
+        }
+        let pod = workload.pods.iter().find(|pod| pod.id == action.pod);
+        if let (false, Some(pod), Some(guard)) = (action.urgent, pod, self.guards.get_mut(&workload.key)) {
+            guard.begin(workload, pod, now);
+        }
+    }
+
+    /// It has refused it.
+    pub fn refused(&mut self, action: &Action, hold: Hold, now: Timestamp) {
+        let later = matches!(
+            hold,
+            Hold::NodeTooSmall
+                | Hold::ResizeUnsupported
+                | Hold::QosClass
+                | Hold::Forbidden
+                | Hold::AdmissionRefuses
+        );
+        // A pod that serves nobody is tried again soon.
+        let pause = match (later, action.urgent) {
+            (true, _) => TRY_LATER,
+            (false, false) => TRY_AGAIN,
+            (false, true) => 5,
+        };
+        if let Some(state) = self.pods.get_mut(&action.pod) {
+            state.refused(hold, now.plus(pause));
+        }
+    }
+
+    /// What is remembered of pods; for the budget of memory.
+    #[must_use]
+    pub fn pods(&self) -> usize {
+        self.pods.len()
+    }
+}
+
+fn candidate(workload: &Workload, pod: &Pod, wish: Wish) -> Candidate {
+    let (deed, urgent, shrinks, benefit) = match &wish {
+        Wish::Resize(change) => {
+            (Deed::Resize(change.clone()), change.after_oom, change.shrinks && !change.grows, change.benefit)
+        }
+        Wish::TakeBack(change) | Wish::PutBack(change) => {
+            (Deed::PutBack(change.clone()), true, false, change.benefit)
+        }
+        Wish::Evict { urgent } => (Deed::Evict, *urgent, false, 0.0),
+    };
+    Candidate {
+        action: Action { workload: Arc::clone(&workload.key), pod: pod.id, deed, urgent, wish },
+        node: pod.node.clone(),
+        shrinks,
+        benefit,
+    }
+}
+
+/// What burns first; then what makes room on a node where something waits for it; then what is worth most.
+fn sort(candidates: &mut [Candidate], waiting_nodes: &HashSet<Arc<str>>) {
+    candidates.sort_by(|a, b| {
+        let class = |candidate: &Candidate| {
+            let makes_room =
+                candidate.shrinks && candidate.node.as_ref().is_some_and(|node| waiting_nodes.contains(node));
+            match (candidate.action.urgent, makes_room) {
+                (true, _) => 2,
+                (false, true) => 1,
+                (false, false) => 0,
+            }
+        };
+        Reverse(class(a))
+            .cmp(&Reverse(class(b)))
+            .then(b.benefit.total_cmp(&a.benefit))
+            .then(a.action.workload.cmp(&b.action.workload))
+            .then(a.action.pod.cmp(&b.action.pod))
+    });
+}

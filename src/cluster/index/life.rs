@@ -1,0 +1,185 @@
+//! How a pod fares, as far as it bears on whether it may be changed: its resize, its containers' restarts, and what
+//! people have written on it.
+
+use std::sync::Arc;
+
+use super::Index;
+use super::facts::{MemoryEvent, MemoryShortage, Sizes};
+use super::shortages::timestamp;
+use crate::cluster::pods::{LeanContainerStatus, LeanPod};
+use crate::units::{Bytes, Timestamp};
+
+/// The annotation (or label) that keeps plumb's hands off a pod, a workload, a namespace or what a policy selects.
+pub const PAUSE: &str = "plumb.dev/pause";
+/// The cluster autoscaler's word for a pod that must not be evicted; ours to respect as well.
+const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+/// The annotation that admission has stamped.
+const SIZED: &str = "plumb.dev/sized";
+/// The labels that tell one rollout's pods from the next one's.
+const REVISIONS: [&str; 2] = ["pod-template-hash", "controller-revision-hash"];
+
+/// How a pod fares.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Life {
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// It counts as ready.
+    pub ready: bool,
+    /// It is on its way out.
+    pub leaving: bool,
+    /// Somebody has forbidden to evict it.
+    pub may_not_be_evicted: bool,
+    /// Somebody has asked to leave it alone.
+    pub paused: bool,
+    /// Admission has given it its sizes.
+    pub stamped: bool,
+    /// Which revision of its workload's template it is of; `None` where nothing says so.
+    pub revision: Option<Arc<str>>,
+    /// How its resize fares.
+    pub resize: ResizeState,
+    /// What it asks for, by container, where that is not what it was given.
+    pub asked: Option<Box<[Sizes]>>,
+    /// How its containers fare, in the order of its shape; `None` where all run and never did otherwise.
+    pub containers: Option<Box<[ContainerLife]>>,
+}
+
+/// How a resize fares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResizeState {
+    /// None is under way.
+    #[default]
+    None,
+    /// The kubelet has not spoken of what was asked last.
+    Asked,
+    /// The kubelet is at it.
+    InProgress,
+    /// The kubelet is at it and fails.
+    Failing,
+    /// The node has no room now.
+    Deferred,
+    /// The node can never hold it.
+    Infeasible,
+}
+
+/// How one container fares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContainerLife {
+    /// How often it was started again.
+    pub restarts: u32,
+    /// It does not run, though it should.
+    pub down: bool,
+    /// When the kernel killed it last for its memory.
+    pub oom_killed: Option<Timestamp>,
+}
+
+/// Under which limit a container was killed last.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Kill {
+    container: Arc<str>,
+    limit: Bytes,
+    at: Timestamp,
+    /// How many kills since were put down to that limit, though the status named a higher one.
+    doubted: u8,
+}
+
+/// Of a container that dies again and again, a limit that was raised in place may not be in force: on Kubernetes up to
+/// 1.36.3 the pod's cgroup keeps the old one, whatever the status says (kubernetes#138760), and later ones raise it
+/// only at the container's next start. So what it is killed under soon after is taken for the limit before; else each
+/// kill would teach a need that nobody has seen. After a few such kills the status is believed.
+pub(super) fn doubt(event: &mut MemoryEvent, kills: &mut Vec<Kill>) {
+    /// A container's restarts are delayed by up to five minutes.
+    const SOON: i64 = 600;
+    const MOST: u8 = 5;
+    let MemoryShortage::OomKilled { limit: Some(limit) } = &mut event.what else { return };
+    let Some(known) = kills.iter_mut().find(|kill| kill.container == event.container) else {
+        kills.push(Kill { container: Arc::clone(&event.container), limit: *limit, at: event.at, doubted: 0 });
+        return;
+    };
+    if *limit > known.limit && event.at.seconds_since(known.at) < SOON && known.doubted < MOST {
+        known.doubted += 1;
+        *limit = known.limit;
+    } else {
+        (known.limit, known.doubted) = (*limit, 0);
+    }
+    known.at = event.at;
+}
+
+impl Index {
+    pub(super) fn life(&mut self, pod: &LeanPod) -> Life {
+        let metadata = &pod.metadata;
+        let annotation = |name: &str| metadata.annotations.as_ref().and_then(|all| all.get(name));
+        let label = |name: &str| metadata.labels.as_ref().and_then(|all| all.get(name));
+        let is = |type_: &str| pod.status.conditions.iter().any(|c| c.type_ == type_ && c.status == "True");
+        let paused = annotation(PAUSE).or_else(|| label(PAUSE)).is_some_and(|value| value == "true");
+        let revision = REVISIONS.iter().find_map(|name| label(name)).cloned();
+        Life {
+            created: metadata.creation_timestamp.as_ref().map(|time| Timestamp(time.0.as_second())),
+            ready: is("Ready"),
+            leaving: metadata.deletion_timestamp.is_some(),
+            may_not_be_evicted: annotation(SAFE_TO_EVICT).is_some_and(|value| value == "false"),
+            paused,
+            stamped: annotation(SIZED).is_some(),
+            revision: revision.map(|revision| self.name(&revision)),
+            resize: resize_state(pod),
+            asked: asked(pod),
+            containers: containers(pod),
+        }
+    }
+}
+
+/// KEP-1287: the conditions PodResizePending (Deferred, Infeasible) and PodResizeInProgress (with reason Error where
+/// the kubelet fails), of which only those count that were written after the last change of the spec.
+fn resize_state(pod: &LeanPod) -> ResizeState {
+    let condition = |type_: &str| {
+        let found = pod.status.conditions.iter().find(|c| c.type_ == type_ && c.status == "True");
+        found.map(|condition| condition.reason.as_deref().unwrap_or_default())
+    };
+    let behind = pod.status.observed_generation.is_some_and(|seen| Some(seen) < pod.metadata.generation);
+    match (condition("PodResizePending"), condition("PodResizeInProgress")) {
+        _ if behind => ResizeState::Asked,
+        (Some("Infeasible"), _) => ResizeState::Infeasible,
+        (Some(_), _) => ResizeState::Deferred,
+        (None, Some("Error")) => ResizeState::Failing,
+        (None, Some(_)) => ResizeState::InProgress,
+        (None, None) => ResizeState::None,
+    }
+}
+
+/// In the order of a shape: containers, then init containers.
+fn in_order(
+    pod: &LeanPod,
+) -> impl Iterator<Item = (&crate::cluster::pods::LeanContainer, Option<&LeanContainerStatus>)> {
+    let statuses = || pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
+    let all = pod.spec.containers.iter().chain(&pod.spec.init_containers);
+    all.map(move |container| (container, statuses().find(|status| status.name == container.name)))
+}
+
+fn asked(pod: &LeanPod) -> Option<Box<[Sizes]>> {
+    let differs = in_order(pod).any(|(container, status)| {
+        status.is_some_and(|status| {
+            Sizes::given(&container.resources, &status.resources)
+                != Sizes::given(&container.resources, &container.resources)
+        })
+    });
+    differs.then(|| in_order(pod).map(|(container, _)| Sizes::of(&container.resources)).collect())
+}
+
+fn containers(pod: &LeanPod) -> Option<Box<[ContainerLife]>> {
+    let lives: Box<[ContainerLife]> = in_order(pod).map(|(_, status)| life_of(status)).collect();
+    lives.iter().any(|life| *life != ContainerLife::default()).then_some(lives)
+}
+
+fn life_of(status: Option<&LeanContainerStatus>) -> ContainerLife {
+    let Some(status) = status else { return ContainerLife::default() };
+    let backs_off = |reason: &str| reason == "CrashLoopBackOff";
+    let waits = status.state.waiting.as_ref().and_then(|waiting| waiting.reason.as_deref());
+    let ended = [&status.state, &status.last_state].into_iter().filter_map(|state| state.terminated.as_ref());
+    let killed = ended.filter(|end| end.reason.as_deref() == Some("OOMKilled"));
+    let failed =
+        status.state.terminated.as_ref().is_some_and(|end| end.reason.as_deref() != Some("Completed"));
+    ContainerLife {
+        restarts: u32::try_from(status.restart_count).unwrap_or(0),
+        down: waits.is_some_and(backs_off) || failed,
+        oom_killed: killed.filter_map(|end| end.finished_at.as_deref().and_then(timestamp)).max(),
+    }
+}

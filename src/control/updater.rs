@@ -1,0 +1,349 @@
+//! The updater's loop: what is recommended and what runs become resizes and evictions, a few at a time.
+//!
+//! It decides nothing: [`crate::actuate`] does. It acts for who leads only, and looks at the kill switch before each
+//! round in which something would be done.
+
+mod act;
+mod status;
+mod view;
+mod window;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use self::act::Outcome;
+use self::view::Seen;
+use super::events::Events;
+use super::lease::Leadership;
+use super::metrics::{Action as ActionLabels, Metrics, Reason};
+use crate::actuate::reason::Hold;
+use crate::actuate::{Action, Deed, Plan, Settings, Updater as Core};
+use crate::api::{GROUP, Mode, Recommendation};
+use crate::cluster::error::Request;
+use crate::cluster::index::{Acted, ObjectKey, Uid};
+use crate::cluster::{Connection, Live};
+use crate::units::Timestamp;
+
+/// The field manager of what the updater says.
+const MANAGER: &str = "plumb-updater";
+/// The ConfigMap that stops everything, beside the Lease.
+pub const PAUSE_SWITCH: &str = "plumb-pause";
+/// How often it is looked whether anything has changed.
+const TICK: Duration = Duration::from_millis(500);
+/// How often all is looked at anew, whether anything has changed or not: cooldowns end, windows open.
+const ROUND: Duration = Duration::from_secs(5);
+/// Actions that wait for the API server's answer at the same time.
+const AT_ONCE: usize = 8;
+/// A word of ours that the watch has not told us of after this is said again.
+const ECHO: Duration = Duration::from_secs(10);
+
+/// The loop and what it needs.
+pub struct Updater {
+    /// Where the cluster is.
+    pub connection: Connection,
+    /// The watched cluster.
+    pub live: Arc<Live>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Who tells people.
+    pub events: Arc<Events>,
+    /// Whether we may act.
+    pub leadership: watch::Receiver<Leadership>,
+    /// The time.
+    pub clock: fn() -> Timestamp,
+    /// Namespace of the kill switch.
+    pub namespace: String,
+    /// Resizes a second, over time.
+    pub resizes_per_second: f64,
+    /// Evictions a second, over time.
+    pub evictions_per_second: f64,
+}
+
+/// What is kept from round to round.
+struct State {
+    core: Core,
+    version: u64,
+    last: Option<Instant>,
+    resize_served: bool,
+    /// What was said last of each recommendation, and when, until the watch tells of it.
+    said: HashMap<ObjectKey, (Acted, Instant)>,
+    paused: bool,
+}
+
+impl Updater {
+    /// Runs until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut state = State {
+            core: Core::new(self.resizes_per_second, self.evictions_per_second),
+            version: 0,
+            last: None,
+            resize_served: true,
+            said: HashMap::new(),
+            paused: false,
+        };
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let leads = *self.leadership.borrow() == Leadership::Leading;
+            if !leads || !self.live.unsynced().is_empty() || !self.live.knows_autoscalers() {
+                continue;
+            }
+            let version = self.live.version();
+            if version == state.version && state.last.is_some_and(|last| last.elapsed() < ROUND) {
+                continue;
+            }
+            (state.version, state.last) = (version, Some(Instant::now()));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.round(&mut state) => {}
+            }
+        }
+    }
+
+    async fn round(&self, state: &mut State) {
+        let now = (self.clock)();
+        let begin = Instant::now();
+        let (seen, answers) = view::see(&self.live.index(), now);
+        let workloads: Vec<_> = seen.iter().map(|seen| seen.workload.clone()).collect();
+        let settings = Settings {
+            paused: state.paused,
+            resize_served: state.resize_served,
+            // Nobody knows yet: then the first pod that is evicted will show.
+            admission_answers: answers.unwrap_or(true),
+            warming_up: false,
+        };
+        let mut plan = state.core.plan(&workloads, &settings, now);
+        self.metrics.updater_round.observe(begin.elapsed().as_secs_f64());
+        self.metrics.admission_answers.set(answers.map_or(-1, i64::from));
+        if !plan.actions.is_empty() || state.paused {
+            state.paused = self.is_paused().await;
+        }
+        if state.paused {
+            for action in std::mem::take(&mut plan.actions) {
+                let said = plan.workloads.entry(Arc::clone(&action.workload)).or_default();
+                said.acting = said.acting.saturating_sub(1);
+                *said.held.entry(Hold::AllPaused).or_default() += 1;
+            }
+        }
+        self.act(&seen, &mut plan, state).await;
+        self.count(&plan);
+        self.say(&seen, &plan, state, now).await;
+    }
+
+    /// The kill switch; where it cannot be read, nothing is done.
+    async fn is_paused(&self) -> bool {
+        let api: Api<ConfigMap> = Api::namespaced(self.connection.client.clone(), &self.namespace);
+        let namespace = Some(self.namespace.clone());
+        let asked = Request { verb: "get", resource: "configmaps", namespace };
+        match self.connection.ask(asked, api.get_opt(PAUSE_SWITCH)).await {
+            Ok(switch) => switch.is_some(),
+            Err(error) => {
+                tracing::warn!(
+                    error = error.to_string(),
+                    "cannot read the kill switch, and so changes nothing"
+                );
+                true
+            }
+        }
+    }
+
+    /// Does what is planned, and tells the core of each answer.
+    async fn act(&self, seen: &[Seen], plan: &mut Plan, state: &mut State) {
+        let of = |action: &Action| {
+            let seen = seen.iter().find(|seen| seen.workload.key == action.workload)?;
+            Some((seen, seen.pods.get(&action.pod)?))
+        };
+        let jobs = std::mem::take(&mut plan.actions).into_iter().filter_map(|action| {
+            let (seen, pod) = of(&action)?;
+            Some(async move {
+                let outcome =
+                    act::act(&self.connection, pod, Uid::from_number(action.pod), &action.deed).await;
+                (action, seen, pod, outcome)
+            })
+        });
+        let mut outcomes = stream::iter(jobs).buffer_unordered(AT_ONCE);
+        while let Some((action, seen, pod, outcome)) = outcomes.next().await {
+            let now = (self.clock)();
+            let verb = verb(&action.deed);
+            let labels =
+                |outcome: &str| ActionLabels { action: verb.to_owned(), outcome: outcome.to_owned() };
+            match outcome {
+                Outcome::Accepted => {
+                    state.core.accepted(&action, &seen.workload, now);
+                    self.metrics.actions.get_or_create(&labels("accepted")).inc();
+                    let what = words(&action);
+                    tracing::info!(
+                        workload = seen.key.to_string(),
+                        pod = &*pod.name,
+                        verb,
+                        what,
+                        "changed a pod"
+                    );
+                    self.tell(seen, &action, pod, &what);
+                }
+                Outcome::Gone => drop(self.metrics.actions.get_or_create(&labels("gone")).inc()),
+                Outcome::Refused(hold, why) => {
+                    if hold == Hold::ResizeUnsupported && why.contains("no pods/resize") {
+                        state.resize_served = false;
+                    }
+                    state.core.refused(&action, hold, now);
+                    let said = plan.workloads.entry(Arc::clone(&action.workload)).or_default();
+                    said.acting = said.acting.saturating_sub(1);
+                    *said.held.entry(hold).or_default() += 1;
+                    self.metrics.actions.get_or_create(&labels(hold.word())).inc();
+                    tracing::warn!(
+                        workload = seen.key.to_string(),
+                        pod = &*pod.name,
+                        hold = hold.word(),
+                        why,
+                        "left a pod alone"
+                    );
+                }
+            }
+        }
+    }
+
+    fn tell(&self, seen: &Seen, action: &Action, pod: &ObjectKey, what: &str) {
+        let (events, key) = (Arc::clone(&self.events), seen.key.clone());
+        let (reason, warning) = match action.deed {
+            Deed::Resize(_) => ("Resized", false),
+            Deed::PutBack(_) => ("RolledBack", true),
+            Deed::Evict => ("EvictedForResize", false),
+        };
+        let note = format!("pod {}: {what}", pod.name);
+        tokio::spawn(async move { events.acted(&key, reason, warning, note).await });
+    }
+
+    fn count(&self, plan: &Plan) {
+        let mut held: HashMap<Hold, i64> = HashMap::new();
+        for said in plan.workloads.values() {
+            for (hold, count) in &said.held {
+                *held.entry(*hold).or_default() += i64::try_from(*count).unwrap_or(i64::MAX);
+            }
+        }
+        for hold in Hold::ALL {
+            let labels = Reason { reason: hold.word().to_owned() };
+            self.metrics.held_pods.get_or_create(&labels).set(held.get(&hold).copied().unwrap_or(0));
+        }
+    }
+
+    /// Writes what is said of each workload, where that is another thing than stands there.
+    async fn say(&self, seen: &[Seen], plan: &Plan, state: &mut State, now: Timestamp) {
+        let mut due = Vec::new();
+        {
+            let index = self.live.index();
+            for one in seen {
+                let Some(said) = plan.workloads.get(&one.workload.key) else { continue };
+                let Some(written) = index.recommendations.get(&one.recommendation) else { continue };
+                let acted = status::say(said, one.problem.as_deref(), &written.acted, now);
+                if acted != written.acted {
+                    due.push((one.recommendation.clone(), acted));
+                }
+            }
+            // What is not acted on any more keeps no word of ours.
+            let left = index.recommendations.iter().filter(|(_, written)| {
+                written.mode == Mode::Recommend && !written.acted.conditions.is_empty()
+            });
+            due.extend(left.map(|(name, _)| (name.clone(), Acted::default())));
+        }
+        state.said.retain(|_, (_, at)| at.elapsed() < ECHO);
+        due.retain(|(name, acted)| state.said.get(name).is_none_or(|(known, _)| known != acted));
+        let jobs = due.into_iter().map(|(name, acted)| async move {
+            let done = self.write(&name, &acted).await;
+            (name, acted, done)
+        });
+        let mut done = stream::iter(jobs).buffer_unordered(AT_ONCE);
+        while let Some((name, acted, done)) = done.next().await {
+            match done {
+                Ok(()) => drop(state.said.insert(name, (acted, Instant::now()))),
+                Err(error) => tracing::warn!(error, "cannot say what was done"),
+            }
+        }
+    }
+
+    async fn write(&self, name: &ObjectKey, acted: &Acted) -> Result<(), String> {
+        let api: Api<Recommendation> = Api::namespaced(self.connection.client.clone(), &name.namespace);
+        let summary = Summary { state: acted.state.clone(), message: acted.message.clone() };
+        // Whoever says nothing gives up what was its own.
+        let status = match acted.state {
+            Some(_) => json!({"summary": summary, "conditions": acted.conditions}),
+            None => json!({}),
+        };
+        let object = json!({
+            "apiVersion": format!("{GROUP}/v1alpha1"), "kind": "Recommendation",
+            "metadata": {"name": name.name}, "status": status,
+        });
+        let params = PatchParams::apply(MANAGER).force();
+        let asked = Request {
+            verb: "patch",
+            resource: "recommendations.plumb.dev/status",
+            namespace: Some(name.namespace.to_string()),
+        };
+        let patch = Patch::Apply(&object);
+        let answer = api.patch_status(&name.name, &params, &patch);
+        self.connection.ask(asked, answer).await.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+/// Our part of a summary; what is not ours is not sent.
+#[derive(serde::Serialize)]
+struct Summary {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+fn verb(deed: &Deed) -> &'static str {
+    match deed {
+        Deed::Resize(_) => "resize",
+        Deed::PutBack(_) => "roll_back",
+        Deed::Evict => "evict",
+    }
+}
+
+/// What was done, container by container: `app: cpu 500m → 180m, memory limit 64Mi → 120Mi`.
+fn words(action: &Action) -> String {
+    let (Deed::Resize(change) | Deed::PutBack(change)) = &action.deed else {
+        let why = if action.urgent { "it serves nobody as it is" } else { "it cannot be resized in place" };
+        return format!("evicted to come up again with its new size: {why}");
+    };
+    let changed = |name: &str, from: Option<String>, to: Option<String>| {
+        let none = || "none".to_owned();
+        (from != to).then(|| format!("{name} {} → {}", from.unwrap_or_else(none), to.unwrap_or_else(none)))
+    };
+    let containers = change.sizes.iter().map(|size| {
+        let (from, to) = (&size.from, &size.to);
+        let parts = [
+            changed("cpu", from.cpu_request.map(|c| c.to_string()), to.cpu_request.map(|c| c.to_string())),
+            changed(
+                "memory",
+                from.memory_request.map(|m| m.to_string()),
+                to.memory_request.map(|m| m.to_string()),
+            ),
+            changed("cpu limit", from.cpu_limit.map(|c| c.to_string()), to.cpu_limit.map(|c| c.to_string())),
+            changed(
+                "memory limit",
+                from.memory_limit.map(|m| m.to_string()),
+                to.memory_limit.map(|m| m.to_string()),
+            ),
+        ];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        format!("{}: {}", size.container, parts.join(", "))
+    });
+    containers.collect::<Vec<_>>().join("; ")
+}

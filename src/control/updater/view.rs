@@ -1,0 +1,222 @@
+//! From the watched cluster to what the updater decides by. Pure but for the lock on the index that the caller holds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::window;
+use crate::actuate::facts::{Container, MaxUnavailable, Method, Pod, Resize, Rules, Workload};
+use crate::api::{self, Actuation, Band, Mode, PolicyReference};
+use crate::cluster::Index;
+use crate::cluster::index::{
+    Advice, ContainerLife, ContainerShape, ObjectKey, PAUSE, Phase, PodFacts, ResizeState, Size, Sizes,
+    WorkloadKey, WorkloadPods, Written, group,
+};
+use crate::control::rules;
+use crate::model;
+use crate::policy::{ContainerSize, Recommendation};
+use crate::units::Timestamp;
+
+/// A workload that is acted on.
+pub(super) struct Seen {
+    /// What is decided by.
+    pub(super) workload: Workload,
+    /// Which it is.
+    pub(super) key: WorkloadKey,
+    /// Its recommendation.
+    pub(super) recommendation: ObjectKey,
+    /// Its pods by id.
+    pub(super) pods: HashMap<u128, ObjectKey>,
+    /// What of its policy cannot be honoured.
+    pub(super) problem: Option<String>,
+}
+
+/// All workloads whose policies have them changed, and whether admission gave its size to the pod of theirs that was
+/// made last; `None` where no pod was made since.
+pub(super) fn see(index: &Index, now: Timestamp) -> (Vec<Seen>, Option<bool>) {
+    let mut workloads: HashMap<(Arc<str>, String, String), (WorkloadKey, WorkloadPods<'_>)> = HashMap::new();
+    for (key, pods) in index.workloads().workloads {
+        let name = (Arc::clone(&key.namespace), key.kind.to_string(), key.name.to_string());
+        workloads.insert(name, (key, pods));
+    }
+    let mut seen = Vec::new();
+    let mut newest: Option<(Timestamp, bool)> = None;
+    for (name, written) in index.recommendations.iter().filter(|(_, written)| written.mode == Mode::Auto) {
+        let (Some(reference), Some(policy)) = (&written.workload, &written.policy) else { continue };
+        let wanted = (Arc::clone(&name.namespace), reference.kind.clone(), reference.name.clone());
+        let Some((key, pods)) = workloads.get(&wanted) else { continue };
+        let Some((actuation, band, paused)) = acting(index, policy, &name.namespace) else { continue };
+        if written.containers.is_empty() || group(&reference.api_version) != group(&key.api_version) {
+            continue;
+        }
+        for (_, pod) in &pods.pods {
+            let made = pod.life.created.filter(|created| written.since.is_some_and(|since| *created > since));
+            newest = newest.max(made.map(|made| (made, pod.life.stamped)));
+        }
+        seen.push(one(index, name, written, (key, pods), (actuation, band, paused), now));
+    }
+    seen.sort_by(|a, b| a.recommendation.cmp(&b.recommendation));
+    (seen, newest.map(|(_, stamped)| stamped))
+}
+
+/// What the policy says of acting, and whether it is paused.
+fn acting<'a>(
+    index: &'a Index,
+    policy: &PolicyReference,
+    namespace: &Arc<str>,
+) -> Option<(&'a Actuation, &'a Band, bool)> {
+    let is_paused = |metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| {
+        let of = |map: Option<&std::collections::BTreeMap<String, String>>| {
+            map.and_then(|map| map.get(PAUSE)).is_some_and(|value| value == "true")
+        };
+        of(metadata.annotations.as_ref()) || of(metadata.labels.as_ref())
+    };
+    if policy.kind == "ClusterVerticalScalingPolicy" {
+        let key = ObjectKey { namespace: Arc::from(""), name: policy.name.as_str().into() };
+        let found = index.cluster_policies.get(&key)?.as_ref().ok()?;
+        return Some((&found.spec.actuation, &found.spec.band, is_paused(&found.metadata)));
+    }
+    let key = ObjectKey { namespace: Arc::clone(namespace), name: policy.name.as_str().into() };
+    let found = index.policies.get(&key)?.as_ref().ok()?;
+    Some((&found.spec.actuation, &found.spec.band, is_paused(&found.metadata)))
+}
+
+fn one(
+    index: &Index,
+    name: &ObjectKey,
+    written: &Written,
+    (key, pods): (&WorkloadKey, &WorkloadPods<'_>),
+    (actuation, band, paused): (&Actuation, &Band, bool),
+    now: Timestamp,
+) -> Seen {
+    let (open, problem) = match window::is_open(&actuation.windows, now) {
+        Ok(open) => (open, None),
+        Err(problem) => (false, Some(format!("actuation.windows: {problem}"))),
+    };
+    let marked = |labels: Option<&Arc<crate::cluster::index::Labels>>| {
+        labels.is_some_and(|labels| labels.get(PAUSE).is_some_and(|value| value == "true"))
+    };
+    let paused = paused || marked(Some(&pods.labels)) || marked(index.namespaces.get(&name.namespace));
+    let scaled = |by: fn(&crate::cluster::index::Autoscaler) -> bool| {
+        let mut all = index.autoscalers.iter().filter(|(of, _)| of.namespace == key.namespace);
+        all.any(|(_, scaler)| scaler.kind == *key.kind && scaler.name == *key.name && by(scaler))
+    };
+    let rules = Rules {
+        method: match actuation.method {
+            api::Method::InPlace => Method::InPlace,
+            api::Method::InPlaceOrEvict => Method::InPlaceOrEvict,
+            api::Method::Evict => Method::Evict,
+            api::Method::OnCreate => Method::OnCreate,
+        },
+        min_replicas: usize::try_from(actuation.min_replicas).unwrap_or(usize::MAX),
+        max_unavailable: max_unavailable(&actuation.max_unavailable),
+        pace: rules::pace(band, actuation),
+        observe: i64::try_from(actuation.guard.observe.seconds).unwrap_or(i64::MAX),
+        open,
+        paused,
+        cpu_scaled: scaled(|scaler| scaler.cpu),
+        memory_scaled: scaled(|scaler| scaler.memory),
+    };
+    let workload = Workload {
+        key: Arc::from(format!("{}/{}", name.namespace, name.name)),
+        advice: written.containers.iter().map(|advice| (Arc::clone(&advice.name), advised(advice))).collect(),
+        advised: written.since,
+        rules,
+        bound_to_nodes: &*key.kind == "DaemonSet",
+        pods: pods.pods.iter().map(|(_, facts)| pod(facts, &key.kind)).collect(),
+    };
+    let names = pods.pods.iter().map(|(name, facts)| (facts.uid.number(), (*name).clone()));
+    Seen { workload, key: key.clone(), recommendation: name.clone(), pods: names.collect(), problem }
+}
+
+fn max_unavailable(stated: &IntOrString) -> MaxUnavailable {
+    match stated {
+        IntOrString::Int(count) => MaxUnavailable::Count(usize::try_from(*count).unwrap_or(0)),
+        IntOrString::String(text) => {
+            let percent = text.trim_end_matches('%').parse().unwrap_or(0);
+            MaxUnavailable::Percent(usize::min(percent, 100))
+        }
+    }
+}
+
+/// A resource without bounds is one that the policy does not size.
+fn advised(advice: &Advice) -> Recommendation {
+    let (cpu, memory) = (advice.lower.milli_cpu.is_some(), advice.lower.memory.is_some());
+    let request = |size: &Size| ContainerSize {
+        cpu_request: size.cpu().filter(|_| cpu),
+        memory_request: size.memory.filter(|_| memory),
+        ..ContainerSize::default()
+    };
+    let (requests, limits) = (&advice.target.requests, &advice.target.limits);
+    Recommendation {
+        target: ContainerSize {
+            cpu_limit: limits.cpu().filter(|_| cpu),
+            memory_limit: limits.memory.filter(|_| memory),
+            ..request(requests)
+        },
+        lower: request(&advice.lower),
+        upper: request(&advice.upper),
+        cpu_hold: None,
+        memory_hold: None,
+        confidence: match advice.confidence {
+            api::Confidence::Low => model::Confidence::Low,
+            api::Confidence::Medium => model::Confidence::Medium,
+            api::Confidence::High => model::Confidence::High,
+        },
+    }
+}
+
+fn pod(facts: &PodFacts, kind: &str) -> Pod {
+    let life = &facts.life;
+    let containers = facts.shape.containers.iter().enumerate();
+    let containers = containers.filter(|(_, shape)| shape.kind != api::ContainerKind::Init);
+    Pod {
+        id: facts.uid.number(),
+        node: facts.node.clone(),
+        running: facts.phase == Phase::Running && facts.node.is_some(),
+        ready: life.ready,
+        leaving: life.leaving,
+        managed: facts.origin.owner().is_some() && kind != "Job" && kind != "CronJob",
+        may_not_be_evicted: life.may_not_be_evicted,
+        paused: life.paused,
+        stamped: life.stamped,
+        created: life.created,
+        revision: life.revision.clone(),
+        resize: match life.resize {
+            ResizeState::None => Resize::None,
+            ResizeState::Asked | ResizeState::InProgress => Resize::UnderWay,
+            ResizeState::Failing => Resize::Failing,
+            ResizeState::Deferred => Resize::Deferred,
+            ResizeState::Infeasible => Resize::Infeasible,
+        },
+        class: rules::class(facts.shape.qos),
+        containers: containers.map(|(place, shape)| container(facts, place, shape)).collect(),
+    }
+}
+
+fn container(facts: &PodFacts, place: usize, shape: &ContainerShape) -> Container {
+    let lives = facts.life.containers.as_ref().and_then(|lives| lives.get(place));
+    let ContainerLife { restarts, down, oom_killed } = lives.copied().unwrap_or_default();
+    let asked = facts.life.asked.as_ref().and_then(|asked| asked.get(place));
+    Container {
+        name: Arc::clone(&shape.name),
+        sidecar: shape.kind == api::ContainerKind::Sidecar,
+        given: size(&shape.sizes),
+        asked: size(asked.unwrap_or(&shape.sizes)),
+        cpu_restarts: shape.cpu_restarts,
+        memory_restarts: shape.memory_restarts,
+        restarts,
+        down,
+        oom_killed,
+    }
+}
+
+fn size(sizes: &Sizes) -> ContainerSize {
+    ContainerSize {
+        cpu_request: sizes.requests.cpu(),
+        cpu_limit: sizes.limits.cpu(),
+        memory_request: sizes.requests.memory,
+        memory_limit: sizes.limits.memory,
+    }
+}

@@ -1,0 +1,394 @@
+//! What is recommended becomes what runs: in place and without a restart where that can be, by a new pod where nothing
+//! else helps, and otherwise not at all, with the reason.
+//!
+//! On the real node, under the rights that are shipped. Targets are written by the test, but for the OOM loop, in which
+//! plumb learns them itself.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use libtest_mimic::Trial;
+use plumb::api::Recommendation;
+use serde_json::{Value, json};
+
+use crate::support::plumb::{Plumb, account_with};
+use crate::support::process::free_port;
+use crate::support::recommended::{REGISTRATION, container, recommend_by, resources};
+use crate::support::{Context, Load, Need, Suite, cgroups, pods, wait_for};
+
+const SOON: Duration = Duration::from_secs(120);
+
+pub fn trials(suite: &Suite) -> Vec<Trial> {
+    let node = &[Need::Node, Need::Crds];
+    vec![
+        suite.trial("pods_are_resized_in_place", node, in_place),
+        suite.trial("what_keeps_a_pod_as_it_is_is_named", node, held),
+        suite.trial("harm_is_put_back", node, harm),
+        suite.trial("an_oom_loop_is_healed", &[Need::Node, Need::MetricsServer, Need::Crds], oom_loop),
+    ]
+}
+
+/// A policy of that name in mode Auto for the Deployment of that name.
+async fn policy(context: &Context, name: &str, kind: &str, actuation: Value) -> Result<()> {
+    let version = if kind == "Pod" { "v1" } else { "apps/v1" };
+    context
+        .apply(&json!({
+            "apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy", "metadata": {"name": name},
+            "spec": {"mode": "Auto", "actuation": actuation,
+                     "target": {"workloadRef": {"apiVersion": version, "kind": kind, "name": name}}}}))
+        .await?;
+    Ok(())
+}
+
+/// What a Deployment's container should have; its policy has the same name.
+async fn advise(context: &Context, name: &str, target: Value) -> Result<()> {
+    let workload = ("apps/v1", "Deployment", name);
+    recommend_by(context, name, &format!("deployment-{name}"), workload, "Auto", json!([target])).await
+}
+
+async fn start(context: &Context) -> Result<Plumb<'_>> {
+    let account = account_with(context, "plumb", &["updater"], None).await?;
+    let plumb = Plumb::start(
+        &context.cluster.plane,
+        &account.kubeconfig,
+        &context.namespace,
+        &["--roles", "updater"],
+    )?;
+    plumb.wait_ready().await?;
+    Ok(plumb)
+}
+
+async fn pods_of(context: &Context, name: &str) -> Result<Vec<Pod>> {
+    let all = context.api::<Pod>().list(&ListParams::default().labels(&format!("app={name}"))).await?.items;
+    Ok(all.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
+}
+
+async fn ready(context: &Context, name: &str, count: usize) -> Result<Vec<Pod>> {
+    wait_for(&format!("{count} ready pods of {name}"), SOON, || async {
+        let found = pods_of(context, name).await?;
+        ensure!(found.len() == count && found.iter().all(pods::is_ready), "{} pods", found.len());
+        Ok(found)
+    })
+    .await
+}
+
+/// State and the condition of that type of a recommendation.
+async fn said(context: &Context, name: &str, condition: &str) -> Result<(String, Value)> {
+    let found = context.api::<Recommendation>().get(&format!("deployment-{name}")).await?;
+    let status = serde_json::to_value(found.status.context("no status")?)?;
+    let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+    let found = conditions.into_iter().find(|c| c["type"] == condition).unwrap_or_default();
+    Ok((status["summary"]["state"].as_str().unwrap_or_default().to_owned(), found))
+}
+
+async fn wait_blocked(context: &Context, name: &str, reason: &str) -> Result<()> {
+    wait_for(&format!("{name} to be held by {reason}"), SOON, || async {
+        let (state, blocked) = said(context, name, "Blocked").await?;
+        ensure!(state == "Blocked" && blocked["reason"] == reason, "{state}: {blocked}");
+        Ok(())
+    })
+    .await
+}
+
+async fn in_place(context: Context) -> Result<()> {
+    let load = Load::named("web").uses("memory", "20Mi").requests("100m", "48Mi").memory_limit("128Mi");
+    context.apply(&load.deployment(2)).await?;
+    let mut same = Load::named("same").requests("60m", "48Mi").limits("60m", "48Mi").deployment(1);
+    same["spec"]["template"]["metadata"]["labels"]["class"] = json!("guaranteed");
+    context.apply(&same).await?;
+    let before = ready(&context, "web", 2).await?;
+    ready(&context, "same", 1).await?;
+    for name in ["web", "same"] {
+        policy(&context, name, "Deployment", json!({"guard": {"observe": "3s"}, "maxUnavailable": 1}))
+            .await?;
+    }
+    // CPU shrinks by less than a step, memory grows.
+    advise(&context, "web", container("load", "75m", "90Mi", "128Mi")).await?;
+    let mut equal = container("load", "80m", "72Mi", "72Mi");
+    equal["target"]["limits"]["cpu"] = json!("80m");
+    advise(&context, "same", equal).await?;
+    let plumb = start(&context).await?;
+    let done = async {
+        let after = wait_for("both pods to be resized", SOON, || async {
+            let found = pods_of(&context, "web").await?;
+            for pod in &found {
+                let has = resources(pod, "load");
+                ensure!(has["requests"] == json!({"cpu": "75m", "memory": "90Mi"}), "{has}");
+            }
+            ensure!(said(&context, "web", "Applied").await?.0 == "Applied", "not yet said");
+            Ok(found)
+        })
+        .await?;
+        for pod in &after {
+            let status = pods::container(pod)?;
+            ensure!(
+                status.restart_count == 0 && before.iter().any(|old| old.uid() == pod.uid()),
+                "restarted"
+            );
+            let limits = cgroups::of_container(&pods::container_id(pod)?)?;
+            ensure!(limits.memory == Some(128 << 20), "{limits:?}");
+        }
+        wait_for("the Guaranteed pod to be resized", SOON, || async {
+            let found = pods_of(&context, "same").await?;
+            let pod = found.first().context("no pod")?;
+            let has = resources(pod, "load");
+            ensure!(has["requests"] == has["limits"] && has["requests"]["cpu"] == "80m", "{has}");
+            let class = pod.status.as_ref().and_then(|status| status.qos_class.as_deref());
+            ensure!(class == Some("Guaranteed"), "{class:?}");
+            Ok(())
+        })
+        .await?;
+        events_tell(&context, "web", "Resized").await?;
+        a_steady_cluster_costs_no_write(&context, &plumb).await
+    };
+    done.await.with_context(|| plumb.log())?;
+    plumb.stop()?;
+    Ok(())
+}
+
+async fn events_tell(context: &Context, workload: &str, reason: &str) -> Result<()> {
+    wait_for("an event", Duration::from_secs(10), || async {
+        let all = context.api::<Event>().list(&ListParams::default()).await?.items;
+        let found = all.iter().any(|event| {
+            let regarding = event.regarding.as_ref().and_then(|regarding| regarding.name.as_deref());
+            event.reason.as_deref() == Some(reason) && regarding == Some(workload)
+        });
+        ensure!(found, "{} events, none {reason}", all.len());
+        Ok(())
+    })
+    .await
+}
+
+/// What stands is not written again, whoever looks.
+async fn a_steady_cluster_costs_no_write(context: &Context, plumb: &Plumb<'_>) -> Result<()> {
+    let version = || async {
+        let found = context.api::<Recommendation>().get("deployment-web").await?;
+        Ok::<_, anyhow::Error>((found.resource_version(), plumb.metric("plumb_updater_actions_total").await?))
+    };
+    let before = version().await?;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let after = version().await?;
+    ensure!(before == after, "{before:?}, then {after:?}");
+    Ok(())
+}
+
+async fn held(context: Context) -> Result<()> {
+    let small = |name: &str| Load::named(name).requests("10m", "24Mi").memory_limit("64Mi");
+    let never = json!({"windows": [{"schedule": "0 0 1 1 *", "duration": "1m"}]});
+    let evict = json!({"method": "Evict", "minReplicas": 1});
+    let cases: [(&str, &str, Value, &str); 7] = [
+        ("paused", "Paused", json!({}), "20m"),
+        ("closed", "WindowClosed", never, "20m"),
+        ("created", "OnCreateOnly", json!({"method": "OnCreate"}), "20m"),
+        ("huge", "NodeTooSmall", json!({"method": "InPlace"}), "900"),
+        ("alone", "MinReplicas", json!({"method": "Evict"}), "20m"),
+        ("budget", "DisruptionBudget", evict.clone(), "20m"),
+        ("silent", "AdmissionSilent", evict, "20m"),
+    ];
+    for (name, _, actuation, cpu) in &cases {
+        policy(&context, name, "Deployment", actuation.clone()).await?;
+        advise(&context, name, container("load", cpu, "40Mi", "64Mi")).await?;
+    }
+    // Times are in whole seconds: what is made after this is seen to be younger than what was recommended.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for (name, ..) in &cases {
+        let mut deployment = small(name).deployment(1);
+        match *name {
+            "paused" => deployment["metadata"]["annotations"] = json!({"plumb.dev/pause": "true"}),
+            "budget" | "alone" => {
+                let note = json!({"plumb.dev/sized": "{}"});
+                deployment["spec"]["template"]["metadata"]["annotations"] = note;
+            }
+            _ => {}
+        }
+        context.apply(&deployment).await?;
+    }
+    context
+        .apply(
+            &json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "budget"},
+            "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "budget"}}}}),
+        )
+        .await?;
+    let mut before = Vec::new();
+    for (name, ..) in &cases {
+        before.extend(ready(&context, name, 1).await?);
+    }
+    let plumb = start(&context).await?;
+    let done = async {
+        for (name, reason, ..) in &cases {
+            wait_blocked(&context, name, reason).await?;
+        }
+        for pod in &before {
+            let now = context.api::<Pod>().get(&pod.name_any()).await.context("a pod is gone")?;
+            ensure!(resources(&now, "load") == resources(pod, "load"), "{} was changed", pod.name_any());
+        }
+        the_kill_switch_stops_everything(&context).await?;
+        a_quota_is_named(&context).await
+    };
+    done.await.with_context(|| plumb.log())?;
+    plumb.stop()?;
+    Ok(())
+}
+
+async fn the_kill_switch_stops_everything(context: &Context) -> Result<()> {
+    let namespace = ["--lease-namespace", &context.namespace];
+    context.plumb(&[&["pause"], &namespace[..]].concat()).await?.ok()?;
+    policy(context, "switch", "Deployment", json!({})).await?;
+    context.apply(&Load::named("switch").requests("10m", "24Mi").memory_limit("64Mi").deployment(1)).await?;
+    advise(context, "switch", container("load", "30m", "40Mi", "64Mi")).await?;
+    ready(context, "switch", 1).await?;
+    wait_blocked(context, "switch", "AllPaused").await?;
+    context.plumb(&[&["resume"], &namespace[..]].concat()).await?.ok()?;
+    wait_for("it to go on", SOON, || async {
+        let found = pods_of(context, "switch").await?;
+        let has = resources(found.first().context("no pod")?, "load");
+        ensure!(has["requests"]["cpu"] == "30m", "{has}");
+        Ok(())
+    })
+    .await
+}
+
+async fn a_quota_is_named(context: &Context) -> Result<()> {
+    context
+        .apply(&json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"},
+                       "spec": {"hard": {"requests.memory": "1Mi"}}}))
+        .await?;
+    wait_for("the quota to count", SOON, || async {
+        let quota = context.api::<k8s_openapi::api::core::v1::ResourceQuota>().get("small").await?;
+        ensure!(quota.status.and_then(|status| status.used).is_some_and(|used| !used.is_empty()), "not yet");
+        Ok(())
+    })
+    .await?;
+    let status = Patch::Merge(json!({"status": {"containers": [container("load", "30m", "56Mi", "64Mi")]}}));
+    let recommendations = context.api::<Recommendation>();
+    recommendations.patch_status("deployment-switch", &PatchParams::default(), &status).await?;
+    wait_blocked(context, "switch", "AdmissionRefuses").await
+}
+
+/// The first pod stops being ready after its change: it alone was changed, and gets back what it had.
+async fn harm(context: Context) -> Result<()> {
+    let mut deployment = Load::named("web").requests("60m", "32Mi").memory_limit("64Mi").deployment(3);
+    deployment["spec"]["template"]["spec"]["readinessGates"] = json!([{"conditionType": "example.dev/well"}]);
+    context.apply(&deployment).await?;
+    let found = wait_for("three pods", SOON, || async {
+        let found = pods_of(&context, "web").await?;
+        ensure!(found.len() == 3, "{} pods", found.len());
+        Ok(found)
+    })
+    .await?;
+    for pod in &found {
+        well(&context, &pod.name_any(), true).await?;
+    }
+    let before = ready(&context, "web", 3).await?;
+    policy(&context, "web", "Deployment", json!({"guard": {"observe": "10m"}})).await?;
+    advise(&context, "web", container("load", "45m", "32Mi", "64Mi")).await?;
+    let plumb = start(&context).await?;
+    let cpu = |pod: &Pod| resources(pod, "load")["requests"]["cpu"].as_str().unwrap_or_default().to_owned();
+    let done = async {
+        let first = wait_for("the first pod to be changed", SOON, || async {
+            let found = pods_of(&context, "web").await?;
+            let changed = found.iter().find(|pod| cpu(pod) == "45m").context("none is")?;
+            Ok(changed.name_any())
+        })
+        .await?;
+        well(&context, &first, false).await?;
+        wait_for("it to be put back", SOON, || async {
+            let pod = context.api::<Pod>().get(&first).await?;
+            ensure!(cpu(&pod) == "60m", "it has {}", cpu(&pod));
+            Ok(())
+        })
+        .await?;
+        wait_for("the harm to be told", SOON, || async {
+            let (state, degraded) = said(&context, "web", "Degraded").await?;
+            ensure!(state == "Degraded" && degraded["status"] == "True", "{state}: {degraded}");
+            Ok(())
+        })
+        .await?;
+        events_tell(&context, "web", "RolledBack").await?;
+        for pod in pods_of(&context, "web").await? {
+            let old = before.iter().find(|old| old.uid() == pod.uid()).context("a pod was replaced")?;
+            // A change of a pod's spec is a generation: the first was changed and put back, the others never.
+            let changes = pod.metadata.generation.unwrap_or(0) - old.metadata.generation.unwrap_or(0);
+            let expected = if pod.name_any() == first { 2 } else { 0 };
+            ensure!(changes == expected, "{} was changed {changes} times", pod.name_any());
+        }
+        Ok(())
+    };
+    let done: Result<()> = done.await;
+    done.with_context(|| plumb.log())?;
+    plumb.stop()?;
+    Ok(())
+}
+
+/// Sets the gate that a pod's readiness hangs on.
+async fn well(context: &Context, pod: &str, well: bool) -> Result<()> {
+    let status = if well { "True" } else { "False" };
+    let patch = json!({"status": {"conditions": [{"type": "example.dev/well", "status": status}]}});
+    let api: Api<Pod> = context.api();
+    api.patch_status(pod, &PatchParams::default(), &Patch::Strategic(patch)).await?;
+    Ok(())
+}
+
+/// Two pods that need 110 MiB under a limit of 64 MiB: killed at once, and again at every start. plumb learns that from
+/// their status alone, gives new ones what they need, and stops there.
+async fn oom_loop(context: Context) -> Result<()> {
+    let _alone = REGISTRATION.lock().await;
+    policy(&context, "loop", "Deployment", json!({})).await?;
+    let account = account_with(&context, "plumb", &["recommender", "updater", "webhook"], None).await?;
+    let listen = format!("127.0.0.1:{}", free_port()?);
+    let flags = ["--roles", "recommender,updater,webhook", "--webhook-listen", &listen, "--interval", "2s"];
+    let plumb = Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
+    plumb.wait_ready().await?;
+    let load = Load::named("loop").uses("memory", "110Mi").requests("20m", "64Mi").memory_limit("64Mi");
+    context.apply(&load.deployment(2)).await?;
+    let done = async {
+        wait_for("the first kill", SOON, || async {
+            let found = pods_of(&context, "loop").await?;
+            ensure!(found.iter().any(|pod| pods::last_end(pod).as_deref() == Some("OOMKilled")), "none yet");
+            Ok(())
+        })
+        .await?;
+        let begin = Instant::now();
+        // They are ready for a moment at each start: only with what they need they stay so.
+        let healed = wait_for("both pods to have what they need", SOON, || async {
+            let found = pods_of(&context, "loop").await?;
+            let limits = found.iter().map(memory_limit).collect::<Result<Vec<_>>>()?;
+            let fit =
+                found.len() == 2 && found.iter().all(pods::is_ready) && limits.iter().all(|mib| *mib > 110);
+            ensure!(fit, "{limits:?} MiB");
+            Ok(limits)
+        })
+        .await?;
+        let took = begin.elapsed();
+        println!("healed {took:?} after the first kill, with limits of {healed:?} MiB");
+        let restarts = || async {
+            let found = ready(&context, "loop", 2).await?;
+            Ok::<_, anyhow::Error>(
+                found.iter().filter_map(|pod| Some(pods::container(pod).ok()?.restart_count)).sum::<i32>(),
+            )
+        };
+        let before = restarts().await?;
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        ensure!(restarts().await? == before, "killed again");
+        let last: Vec<u64> =
+            pods_of(&context, "loop").await?.iter().map(memory_limit).collect::<Result<_>>()?;
+        ensure!(last.iter().all(|mib| *mib < 200), "limits of {last:?} MiB");
+        ensure!(took < Duration::from_secs(30), "it took {took:?}");
+        Ok(())
+    };
+    let done: Result<()> = done.await;
+    done.with_context(|| plumb.log())?;
+    plumb.stop()?;
+    Ok(())
+}
+
+/// A pod's memory limit, in MiB.
+fn memory_limit(pod: &Pod) -> Result<u64> {
+    let limit: plumb::units::Quantity =
+        resources(pod, "load")["limits"]["memory"].as_str().context("none")?.parse()?;
+    Ok(limit.as_bytes().context("negative")?.0 >> 20)
+}
