@@ -112,8 +112,10 @@ impl Keeper {
         }
     }
 
-    /// One turn: takes in what was read, goes on with a save, or begins one where we lead and it is due.
-    pub fn turn(&mut self, book: &mut Book, now: Timestamp, leads: bool) {
+    /// One turn: takes in what was read, goes on with a save, or begins one where we lead and it is due. Answers whether
+    /// there may be something new in the book.
+    pub fn turn(&mut self, book: &mut Book, now: Timestamp, leads: bool) -> bool {
+        let read = matches!(self.work, Work::Through(_, Done::Loaded(Ok(_))));
         match std::mem::replace(&mut self.work, Work::Lost) {
             Work::Through(checkpoints, done) => {
                 self.work = Work::Idle(checkpoints);
@@ -122,23 +124,24 @@ impl Keeper {
             work => self.work = work,
         }
         if !matches!(self.work, Work::Idle(_)) {
-            return;
+            return read;
         }
         if self.saving.is_none() {
             if Instant::now() < self.due {
-                return;
+                return read;
             }
             self.due = Instant::now() + self.interval;
             if !self.ready {
                 self.load();
-                return;
+                return read;
             }
             if !leads {
-                return;
+                return read;
             }
             self.begin(book, now);
         }
         self.go_on(book);
+        read
     }
 
     /// Saves all, to its end.

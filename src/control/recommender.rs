@@ -158,7 +158,10 @@ impl Recommender {
                 }
                 () = self.keeper.wait() => {
                     let leads = self.leads();
-                    self.keeper.turn(&mut self.book, (self.clock)(), leads);
+                    if !self.keeper.turn(&mut self.book, (self.clock)(), leads) {
+                        // A save has as many turns as packs: nothing is to be planned anew for them.
+                        continue;
+                    }
                 }
                 () = tokio::time::sleep(RETRY), if !state.waiting.is_empty() => {}
             }
