@@ -5,6 +5,7 @@ use crate::model::Model;
 use crate::policy::Rules;
 use crate::units::Timestamp;
 
+#[expect(clippy::needless_pass_by_value, reason = "what json! makes is handed over")]
 fn vpa(spec: Value) -> Vpa {
     let object = json!({"apiVersion": "autoscaling.k8s.io/v1", "kind": "VerticalPodAutoscaler",
         "metadata": {"name": "web", "namespace": "shop", "labels": {"team": "a"}}, "spec": spec});
