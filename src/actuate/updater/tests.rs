@@ -392,3 +392,22 @@ fn what_is_refused_waits_and_rates_hold() {
     // Twenty at once, then ten a second; each one's cooldown keeps it from being counted twice.
     assert_eq!(done, 50);
 }
+
+#[test]
+fn a_second_growth_waits_for_the_cooldown() {
+    let exact = |milli, mib, limit| {
+        let mut advice = advice(milli, mib, limit);
+        (advice.lower, advice.upper) = (size(milli, mib, limit), size(milli, mib, limit));
+        advice
+    };
+    let mut web = workload(exact(30, 40, 64), vec![pod(1, size(10, 24, 64))]);
+    let mut world = World::new();
+    assert_eq!(world.turn(&mut web).actions.len(), 1);
+    world.now += 2;
+    assert!(world.plan(std::slice::from_ref(&web)).workloads[&web.key].held.is_empty());
+    web.advice[0].1 = exact(30, 56, 64);
+    world.now += 3;
+    assert_eq!(world.held(&web), [Hold::Cooldown]);
+    world.now += 600;
+    assert_eq!(world.turn(&mut web).actions.len(), 1);
+}
