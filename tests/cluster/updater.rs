@@ -253,6 +253,8 @@ async fn the_kill_switch_stops_everything(context: &Context) -> Result<()> {
 }
 
 async fn a_quota_is_named(context: &Context) -> Result<()> {
+    context.apply(&Load::named("quota").requests("10m", "24Mi").memory_limit("64Mi").deployment(1)).await?;
+    ready(context, "quota", 1).await?;
     context
         .apply(&json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"},
                        "spec": {"hard": {"requests.memory": "1Mi"}}}))
@@ -263,10 +265,9 @@ async fn a_quota_is_named(context: &Context) -> Result<()> {
         Ok(())
     })
     .await?;
-    let status = Patch::Merge(json!({"status": {"containers": [container("load", "30m", "56Mi", "64Mi")]}}));
-    let recommendations = context.api::<Recommendation>();
-    recommendations.patch_status("deployment-switch", &PatchParams::default(), &status).await?;
-    wait_blocked(context, "switch", "AdmissionRefuses").await
+    policy(context, "quota", "Deployment", json!({})).await?;
+    advise(context, "quota", container("load", "10m", "56Mi", "64Mi")).await?;
+    wait_blocked(context, "quota", "AdmissionRefuses").await
 }
 
 /// The first pod stops being ready after its change: it alone was changed, and gets back what it had.
