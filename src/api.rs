@@ -36,8 +36,8 @@ pub use policy::{
     PolicyTarget, VerticalScalingPolicy, VerticalScalingPolicySpec, WorkloadReference,
 };
 pub use recommendation::{
-    Confidence, ContainerKind, ContainerRecommendation, LimitRules, PolicyReference, Recommendation, RecommendationSpec,
-    RecommendationStatus, Resources, Summary,
+    Confidence, ContainerKind, ContainerRecommendation, LimitRules, PolicyReference, Recommendation,
+    RecommendationSpec, RecommendationStatus, Resources, Summary,
 };
 pub use rules::{
     Band, ContainerPolicy, CpuLimitRule, CpuPolicy, MemoryLimitRule, MemoryPolicy, ResourceName,

@@ -25,7 +25,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// What the exit codes mean, at the end of the help.
-const EXIT_CODES: &str = "Exit codes: 0 all is well; 1 it failed, or a check found something; 2 wrong flags or values";
+const EXIT_CODES: &str =
+    "Exit codes: 0 all is well; 1 it failed, or a check found something; 2 wrong flags or values";
 
 /// Keeps every container in a Kubernetes cluster at the size that it really needs.
 #[derive(Debug, Parser)]

@@ -29,8 +29,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "control", "import", "clock", "report", "sources", "cluster", "api", "replay", "admit", "actuate",
-            "policy", "model", "units",
+            "control", "import", "clock", "report", "sources", "cluster", "api", "replay", "admit",
+            "actuate", "policy", "model", "units",
         ],
     ),
 ];

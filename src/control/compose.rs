@@ -13,8 +13,8 @@ use super::book::{Book, Known, SeriesKey};
 use super::rules::{self, ContainerRules};
 use super::select::Choice;
 use crate::api::{
-    self, Amount, ContainerKind, ContainerRecommendation, Mode, RecommendationStatus, ResourceAmounts, Resources,
-    Summary,
+    self, Amount, ContainerKind, ContainerRecommendation, Mode, RecommendationStatus, ResourceAmounts,
+    Resources, Summary,
 };
 use crate::cluster::index::{
     ADVISED, ContainerShape, Limits, NodeFacts, Phase, Quota, Shape, WorkloadKey, WorkloadPods,

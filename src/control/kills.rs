@@ -108,8 +108,7 @@ impl Kills {
                 if known.teller == kill.teller {
                     return known.id == kill.id;
                 }
-                known.other == Some(kill.id)
-                    || (known.other.is_none() && known.pod == kill.pod && near)
+                known.other == Some(kill.id) || (known.other.is_none() && known.pod == kill.pod && near)
             };
             match self.0.iter_mut().find(|known| same(known)) {
                 Some(known) if known.teller != kill.teller => known.other = Some(kill.id),

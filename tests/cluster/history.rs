@@ -359,10 +359,7 @@ async fn explained(context: &Context) -> Result<()> {
     let rules = json!([{"apiGroups": ["plumb.dev"], "resources": ["recommendations"], "verbs": ["list"]}]);
     let reader = context.account("reader", false, rules).await?;
     let text = context.plumb_as(&reader.kubeconfig, &own).await?.ok()?;
-    ensure!(
-        text.contains("  Why\n") && text.contains("Not all is shown: cannot read"),
-        "{text}"
-    );
+    ensure!(text.contains("  Why\n") && text.contains("Not all is shown: cannot read"), "{text}");
     let unknown = context.plumb(&["explain", "deploy/none", "-n", &context.namespace]).await?;
     ensure!(unknown.stderr.contains("nothing is recommended for deploy/none"), "{}", unknown.stderr);
     Ok(())
