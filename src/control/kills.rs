@@ -1,6 +1,6 @@
 //! Which OOM kills of one series are counted, whoever told of them: pod status, or Prometheus's counters.
 //!
-//! Pure. A kill that both tell of counts once: they agree on the pod, and on the time within [`NEAR_SECONDS`].
+//! Pure. A kill that both tell of counts once: they agree on the pod, and on the time within seconds of each other.
 
 use serde::{Deserialize, Serialize};
 
