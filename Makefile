@@ -40,7 +40,7 @@ cluster-parts: deps ## build what the test cluster is made of, once, into target
 
 .PHONY: cluster-test
 cluster-test: cluster-parts ## the tests against a real Kubernetes on this machine (KUBERNETES=1.37.2 for that version)
-	cargo test --locked --test cluster
+	cargo test --locked --test cluster -- --test-threads=1
 
 .PHONY: cluster
 cluster: cluster-parts ## leave a whole cluster running; the last line says how to reach it

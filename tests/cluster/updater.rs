@@ -226,8 +226,7 @@ async fn held(context: Context) -> Result<()> {
             let now = context.api::<Pod>().get(&pod.name_any()).await.context("a pod is gone")?;
             ensure!(resources(&now, "load") == resources(pod, "load"), "{} was changed", pod.name_any());
         }
-        the_kill_switch_stops_everything(&context).await?;
-        a_quota_is_named(&context).await
+        the_kill_switch_stops_everything(&context).await
     };
     done.await.with_context(|| plumb.log())?;
     plumb.stop()?;
@@ -250,24 +249,6 @@ async fn the_kill_switch_stops_everything(context: &Context) -> Result<()> {
         Ok(())
     })
     .await
-}
-
-async fn a_quota_is_named(context: &Context) -> Result<()> {
-    context.apply(&Load::named("quota").requests("10m", "24Mi").memory_limit("64Mi").deployment(1)).await?;
-    ready(context, "quota", 1).await?;
-    context
-        .apply(&json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"},
-                       "spec": {"hard": {"requests.memory": "1Mi"}}}))
-        .await?;
-    wait_for("the quota to count", SOON, || async {
-        let quota = context.api::<k8s_openapi::api::core::v1::ResourceQuota>().get("small").await?;
-        ensure!(quota.status.and_then(|status| status.used).is_some_and(|used| !used.is_empty()), "not yet");
-        Ok(())
-    })
-    .await?;
-    policy(context, "quota", "Deployment", json!({})).await?;
-    advise(context, "quota", container("load", "10m", "56Mi", "64Mi")).await?;
-    wait_blocked(context, "quota", "AdmissionRefuses").await
 }
 
 /// The first pod stops being ready after its change: it alone was changed, and gets back what it had.
