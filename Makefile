@@ -8,6 +8,8 @@ KUBERNETES ?= 1.36.3
 export KUBERNETES
 TOOLS := $(CURDIR)/target/tools
 CARGO_DENY_VERSION := 0.20.2
+CARGO_CYCLONEDX_VERSION := 0.5.9
+TARGET ?= $(shell rustc -vV | sed -n "s/^host: //p")
 
 .PHONY: help
 help: ## this list
@@ -85,14 +87,43 @@ golden: deps ## write tests/golden/vpa.jsonl anew, with VPA's own Go code
 crds: ## write crds/ anew from src/api
 	cargo run --locked --quiet -- crds --out crds
 
+HELM := $(CURDIR)/target/cluster/bin/shared/helm
+.PHONY: manifests
+manifests: deps ## write deploy/plumb.yaml anew from the chart, deploy/helm/plumb
+	tests/cluster/parts/build.sh helm
+	deploy/manifests.sh $(HELM) > deploy/plumb.yaml.new
+	mv deploy/plumb.yaml.new deploy/plumb.yaml
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+IMAGE ?= localhost/plumb:$(VERSION)
+.PHONY: image
+image: deps ## the container image as target/image/plumb.tar, without docker (IMAGE=registry/plumb:tag names it)
+	cargo build --locked --release
+	deploy/image.sh --user 65532 --certificates target/release/plumb $(IMAGE) target/image/plumb.tar
+
+# A list of all that is in the program, in CycloneDX's format. cargo-cyclonedx writes beside Cargo.toml only.
+.PHONY: sbom
+sbom: $(TOOLS)/bin/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION) ## the bill of materials, target/sbom/plumb.cdx.json
+	mkdir -p target/sbom
+	$< cyclonedx --quiet --format json --spec-version 1.5 --target $(TARGET) --override-filename plumb.cdx
+	mv plumb.cdx.json target/sbom/
+
+.PHONY: worked-example
+worked-example: cluster-parts ## write docs/worked-example.md anew, from a real cluster
+	PLUMB_WRITE_EXAMPLE=docs/worked-example.md cargo test --locked --test cluster -- installed_by_the_chart
+
 .PHONY: reference
-reference: ## write docs/policy.md anew from src/api
+reference: ## write docs/policy.md and docs/metrics.md anew from the program
 	cargo run --locked --quiet -- reference docs
 
 # cargo-deny is built once, into target/.
 $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION): | deps
 	cargo install --quiet --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)
 	mv $(TOOLS)/bin/cargo-deny $@
+
+$(TOOLS)/bin/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION): | deps
+	cargo install --quiet --locked --root $(TOOLS) cargo-cyclonedx@$(CARGO_CYCLONEDX_VERSION)
+	mv $(TOOLS)/bin/cargo-cyclonedx $@
 
 .PHONY: licences
 licences: $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION) ## licences, sources and bans of all dependencies

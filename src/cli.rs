@@ -9,6 +9,7 @@ mod dashboard;
 mod demo;
 mod doctor;
 mod explain;
+mod export;
 mod import;
 mod pause;
 mod record;
@@ -52,6 +53,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Say why a workload is recommended what it is, and what would change it
     Explain(explain::Args),
+    /// Write what is recommended into your own files: manifests, Kustomize patches, Helm values
+    Export(export::Args),
     /// Turn what another autoscaler was told and has learned into plumb's own: `plumb import vpa`
     Import(import::Args),
     /// Write the manual's pages, for man
@@ -115,6 +118,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::Doctor(args) => block_on(interruptible(doctor::run(args))),
         Command::Explain(args) => block_on(interruptible(explain::run(args))),
+        Command::Export(args) => block_on(interruptible(export::run(args))),
         Command::Import(args) => block_on(interruptible(import::run(args))),
         Command::Man(args) => shell::man(&args),
         Command::Pause(args) => block_on(interruptible(pause::pause(args))),

@@ -11,6 +11,7 @@
 //! - [`cluster`]: the cluster, reduced to the facts that plumb uses
 //! - [`sources`]: samples and events in
 //! - [`control`]: the loops that run in a cluster
+//! - [`export`]: what is recommended, into people's own files
 //! - [`import`]: what other autoscalers know, as our own
 //! - [`report`]: what people read
 //! - [`cli`]: the command line, one file per verb
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod control;
+pub mod export;
 pub mod import;
 pub mod model;
 pub mod policy;

@@ -20,6 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cluster", &["api", "units"]),
     ("sources", &["cluster", "api", "units"]),
     ("report", &["sources", "cluster", "api", "replay", "actuate", "policy", "model", "units"]),
+    ("export", &["units"]),
     ("import", &["api", "model", "units"]),
     ("clock", &["units"]),
     (
@@ -29,14 +30,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "control", "import", "clock", "report", "sources", "cluster", "api", "replay", "admit",
+            "control", "export", "import", "clock", "report", "sources", "cluster", "api", "replay", "admit",
             "actuate", "policy", "model", "units",
         ],
     ),
 ];
 
 /// Rooms that compute only.
-const PURE: &[&str] = &["units", "model", "policy", "actuate", "admit", "replay"];
+const PURE: &[&str] = &["units", "model", "policy", "actuate", "admit", "replay", "export"];
 
 /// What a pure room may not name, and what that would let in.
 const FORBIDDEN: &[(&str, &str)] = &[

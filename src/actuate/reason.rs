@@ -152,7 +152,7 @@ impl Hold {
             }
             Self::ResizeUnsupported => ("ResizeUnsupported", "the node or the API server resizes no pods"),
             Self::AdmissionRefuses => ("AdmissionRefuses", "a quota, a limit range or a policy refuses it"),
-            Self::Forbidden => ("Forbidden", "plumb has not the right: see deploy/rbac-updater.yaml"),
+            Self::Forbidden => ("Forbidden", "plumb has not the right: see docs/security.md"),
             Self::Unmanaged => ("Unmanaged", "nothing would make another pod in its place"),
             Self::BoundToNode => ("BoundToNode", "it is bound to its node and is not moved"),
             Self::SafeToEvictFalse => ("SafeToEvictFalse", "safe-to-evict is false on it"),

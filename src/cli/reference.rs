@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use crate::api;
+use crate::control::metrics;
 use crate::report::reference;
 
 #[derive(Debug, clap::Args)]
@@ -16,7 +17,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let path = args.dir.join("policy.md");
-    let text = reference::policy(&api::definitions());
-    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    let pages = [
+        ("policy.md", reference::policy(&api::definitions())),
+        ("metrics.md", metrics::reference::page().context("the metrics cannot be written down")?),
+    ];
+    for (name, text) in pages {
+        let path = args.dir.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! What `/metrics` serves. Labels are bounded: namespaces and workloads yes, pods never.
 
+pub mod reference;
+
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -205,6 +207,55 @@ impl Metrics {
             Unit::Seconds,
             self.certificate_expiry.clone(),
         );
+    }
+
+    /// Gives each metric with labels a value, so that it is on the page. A new one does not compile before it is here.
+    fn touch(&self) {
+        let Self {
+            registry: _,
+            samples,
+            refused,
+            source_errors,
+            oom_kills,
+            evictions,
+            writes,
+            recommendations,
+            series: _,
+            pods: _,
+            watch_synced,
+            leader: _,
+            round: _,
+            actions,
+            held_pods,
+            admission_answers: _,
+            updater_round: _,
+            admissions,
+            admission: _,
+            admission_refusals,
+            admission_connections: _,
+            certificate_expiry,
+            target_cpu,
+            target_memory,
+        } = self;
+        for of in [samples, source_errors] {
+            drop(of.get_or_create(&Source::default()));
+        }
+        for of in [refused, admission_refusals] {
+            drop(of.get_or_create(&Reason::default()));
+        }
+        for of in [oom_kills, evictions] {
+            drop(of.get_or_create(&Namespace::default()));
+        }
+        for of in [target_cpu, target_memory] {
+            drop(of.get_or_create(&Container::default()));
+        }
+        drop(writes.get_or_create(&Outcome::default()));
+        drop(recommendations.get_or_create(&Namespace::default()));
+        drop(watch_synced.get_or_create(&Resource::default()));
+        drop(actions.get_or_create(&Action::default()));
+        drop(held_pods.get_or_create(&Reason::default()));
+        drop(admissions.get_or_create(&Admission::default()));
+        drop(certificate_expiry.get_or_create(&Certificate::default()));
     }
 
     /// Sets anew what is counted per round, so that what is gone is gone; nobody reads it half-way.

@@ -8,6 +8,7 @@
 //! - [`server`]: TLS and HTTP, with a bound on everything
 //! - [`certificates`], [`rotation`], [`keeper`]: whom the API server trusts, and how that changes
 //! - [`registration`]: which pods the API server asks about
+//! - [`owner`]: with whom what is written for the whole cluster goes
 //! - [`policy`]: the same without a webhook, by the API server's own means
 
 pub mod certificates;
@@ -15,6 +16,7 @@ pub mod connections;
 pub mod desk;
 pub mod keeper;
 pub mod lookup;
+pub mod owner;
 pub mod policy;
 pub mod registration;
 pub mod review;

@@ -56,6 +56,12 @@ impl Quantity {
         u64::try_from(self.nano / NANO + i128::from(self.nano % NANO != 0)).ok().map(Bytes)
     }
 
+    /// In billionths of a unit, exact.
+    #[must_use]
+    pub fn as_nano(self) -> i128 {
+        self.nano
+    }
+
     /// True below zero.
     #[must_use]
     pub fn is_negative(self) -> bool {

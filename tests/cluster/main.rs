@@ -11,6 +11,7 @@ mod admission;
 mod admission_policy;
 mod admission_speed;
 mod admission_under_attack;
+mod chart;
 mod crash_loop;
 mod crds;
 mod dashboard;
@@ -66,6 +67,7 @@ fn test() -> ExitCode {
         admission_policy::trials(&suite),
         admission_speed::trials(&suite),
         admission_under_attack::trials(&suite),
+        chart::trials(&suite),
         crash_loop::trials(&suite),
         crds::trials(&suite),
         dashboard::trials(&suite),

@@ -1,7 +1,7 @@
 //! What the cluster tests stand on: real programs, started on this machine and stopped again.
 //!
 //! From the bottom up: where things are ([`paths`]), processes that never outlive a run ([`process`], [`leftovers`]),
-//! the parts of a cluster ([`control_plane`], [`node`], [`metrics_server`], [`prometheus`], [`kwok`]), what a test
+//! the parts of a cluster ([`control_plane`], [`node`], [`services`], [`metrics_server`], [`prometheus`], [`kwok`]), what a test
 //! asks of them ([`cluster`], [`pods`], [`wait`]), the run itself ([`suite`]), and a cluster that stays ([`keep`]).
 
 pub mod backfill;
@@ -21,9 +21,11 @@ pub mod pods;
 pub mod process;
 pub mod prometheus;
 pub mod recommended;
+pub mod services;
 pub mod stand_in;
 pub mod suite;
 pub mod tls;
+pub mod transcript;
 pub mod wait;
 
 pub use cluster::Context;

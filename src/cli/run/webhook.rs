@@ -18,6 +18,7 @@ use crate::control::http;
 use crate::control::metrics::Metrics;
 use crate::control::webhook::desk::{self, Desk};
 use crate::control::webhook::keeper::{Keeper, Shown, Source};
+use crate::control::webhook::owner::Owner;
 use crate::control::webhook::policy::AdmissionPolicy;
 use crate::control::webhook::registration::{Address, Registration};
 use crate::control::webhook::rotation::Lifetimes;
@@ -51,6 +52,9 @@ pub(crate) struct WebhookOptions {
     /// Name of the MutatingWebhookConfiguration
     #[arg(long, value_name = "NAME", default_value = "plumb", env = "PLUMB_WEBHOOK_CONFIGURATION")]
     webhook_configuration: String,
+    /// ClusterRole that owns what is registered for the whole cluster: where it goes, that goes too [default: nobody]
+    #[arg(long, value_name = "NAME", env = "PLUMB_WEBHOOK_OWNER")]
+    webhook_owner: Option<String>,
     /// Leave the MutatingWebhookConfiguration to somebody else
     #[arg(long, env = "PLUMB_NO_WEBHOOK_REGISTRATION")]
     no_webhook_registration: bool,
@@ -90,6 +94,7 @@ pub(super) struct Webhook {
     names: Vec<String>,
     source: Source,
     configuration: String,
+    owner: Owner,
 }
 
 /// Says what is missing before it is ready.
@@ -98,6 +103,7 @@ pub(super) type Unready = Box<dyn Fn() -> Vec<String> + Send + Sync>;
 impl WebhookOptions {
     /// Takes the port, and finds out how the API server reaches it.
     pub(super) async fn bind(&self, connection: &Connection, namespace: &str) -> anyhow::Result<Webhook> {
+        let owner = Owner::new(connection, self.webhook_owner.as_deref());
         anyhow::ensure!(
             self.webhook_cert_lifetime.seconds >= SHORTEST,
             "--webhook-cert-lifetime must be {SHORTEST}s or longer"
@@ -110,6 +116,7 @@ impl WebhookOptions {
                 names: Vec::new(),
                 source: self.source(namespace),
                 configuration: self.webhook_configuration.clone(),
+                owner,
             });
         }
         let (listener, listen) = http::bind(self.webhook_listen).await.with_context(|| {
@@ -129,6 +136,7 @@ impl WebhookOptions {
             source: self.source(namespace),
             address: address.filter(|_| !self.no_webhook_registration),
             configuration: self.webhook_configuration.clone(),
+            owner,
         })
     }
 
@@ -195,10 +203,10 @@ impl Webhook {
     ) -> Unready {
         // Watches of its own: they are few, and the webhook never waits for what else goes on in this process.
         let live = Live::start_for_admission(connection, clock::now, stop, tasks);
-        let policy = AdmissionPolicy::new(connection, &self.configuration);
+        let policy = AdmissionPolicy::new(connection, &self.configuration, self.owner.clone());
         let Some(listener) = self.listener else {
             let nowhere = Address::Url(String::new());
-            let registration = Registration::new(connection, &self.configuration, nowhere);
+            let registration = Registration::new(connection, &self.configuration, nowhere, self.owner);
             tasks.spawn(policy.run(registration, Arc::clone(&live), stop.clone()));
             return Box::new(move || live.unsynced());
         };
@@ -212,7 +220,7 @@ impl Webhook {
             shown: Arc::clone(&shown),
             registration: self
                 .address
-                .map(|address| Registration::new(connection, &self.configuration, address)),
+                .map(|address| Registration::new(connection, &self.configuration, address, self.owner)),
             policy,
             live: Arc::clone(&live),
             metrics: Arc::clone(metrics),

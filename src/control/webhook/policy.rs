@@ -20,6 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use super::owner::Owner;
 use super::registration::{self, NOT_ASKED_ABOUT, Registration, Scope};
 use crate::cluster::error::Request;
 use crate::cluster::{ClusterError, Connection, Live};
@@ -118,13 +119,14 @@ fn binding(name: &str, scope: &Scope) -> Option<MutatingAdmissionPolicyBindingSp
 pub struct AdmissionPolicy {
     connection: Connection,
     name: String,
+    owner: Owner,
 }
 
 impl AdmissionPolicy {
-    /// Of that name.
+    /// Of that name, and of that owner.
     #[must_use]
-    pub fn new(connection: &Connection, name: &str) -> Self {
-        Self { connection: connection.clone(), name: name.to_owned() }
+    pub fn new(connection: &Connection, name: &str, owner: Owner) -> Self {
+        Self { connection: connection.clone(), name: name.to_owned(), owner }
     }
 
     /// Makes both what they should be.
@@ -173,11 +175,16 @@ impl AdmissionPolicy {
         let asked = |verb| Request { verb, resource, namespace: None };
         let params = PostParams::default();
         let found = self.connection.ask(asked("get"), api.get_opt(&self.name)).await?;
+        let owner = self.owner.missing(found.as_ref().map(Resource::meta)).await?;
+        let owned = owner.is_none();
+        Resource::meta_mut(&mut wanted).owner_references = owner.map(|owner| vec![owner]);
         let written = match found {
-            Some(found) if same(&found, &wanted) => return Ok(()),
+            Some(found) if owned && same(&found, &wanted) => return Ok(()),
             Some(found) => {
-                Resource::meta_mut(&mut wanted).resource_version =
-                    Resource::meta(&found).resource_version.clone();
+                let (new, old) = (Resource::meta_mut(&mut wanted), Resource::meta(&found));
+                new.resource_version = old.resource_version.clone();
+                let owners = old.owner_references.iter().flatten().cloned();
+                new.owner_references.get_or_insert_default().extend(owners);
                 self.connection.ask(asked("update"), api.replace(&self.name, &params, &wanted)).await
             }
             None => self.connection.ask(asked("create"), api.create(&params, &wanted)).await,

@@ -14,6 +14,7 @@ use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::core::Selector;
 use kube::{Api, ResourceExt};
 
+use super::owner::Owner;
 use super::server;
 use crate::api::Mode;
 use crate::cluster::error::Request;
@@ -183,17 +184,19 @@ pub struct Registration {
     api: Api<MutatingWebhookConfiguration>,
     name: String,
     address: Address,
+    owner: Owner,
 }
 
 impl Registration {
-    /// Of that name, for that address.
+    /// Of that name, for that address, and of that owner.
     #[must_use]
-    pub fn new(connection: &Connection, name: &str, address: Address) -> Self {
+    pub fn new(connection: &Connection, name: &str, address: Address, owner: Owner) -> Self {
         Self {
             connection: connection.clone(),
             api: Api::all(connection.client.clone()),
             name: name.to_owned(),
             address,
+            owner,
         }
     }
 
@@ -218,7 +221,10 @@ impl Registration {
             None => first.and_then(|webhook| webhook.client_config.ca_bundle.clone()),
         };
         let wanted = webhooks(scope, &self.address, trusted);
-        if found.as_ref().is_some_and(|found| found.webhooks.as_deref().unwrap_or_default() == wanted) {
+        let owner = self.owner.missing(found.as_ref().map(|found| &found.metadata)).await?;
+        let is_same =
+            |found: &MutatingWebhookConfiguration| found.webhooks.as_deref().unwrap_or_default() == wanted;
+        if owner.is_none() && found.as_ref().is_some_and(is_same) {
             return Ok(true);
         }
         let params = PostParams::default();
@@ -227,6 +233,7 @@ impl Registration {
                 let metadata = ObjectMeta {
                     name: Some(self.name.clone()),
                     labels: Some(labels()),
+                    owner_references: owner.map(|owner| vec![owner]),
                     ..ObjectMeta::default()
                 };
                 let object = MutatingWebhookConfiguration { metadata, webhooks: Some(wanted) };
@@ -234,6 +241,7 @@ impl Registration {
             }
             Some(mut object) => {
                 object.labels_mut().extend(labels());
+                object.owner_references_mut().extend(owner);
                 object.webhooks = Some(wanted);
                 let replace = self.api.replace(&self.name, &params, &object);
                 self.connection.ask(Self::asked("update"), replace).await

@@ -3,7 +3,7 @@
 # bin/<Kubernetes version> (control plane, kubelet) and bin/shared (the rest), Debian packages unpacked under deb/.
 # Nothing is installed on the machine and no service is started.
 #
-#   build.sh [PART...]     parts: kubernetes runtime metrics-server kwok load deb; all of them when none is named
+#   build.sh [PART...]     parts: kubernetes runtime metrics-server kwok helm load deb browser; all of them when none is named
 #
 # KUBERNETES=1.37.2        another Kubernetes version than the default; it needs a module kubernetes-<minor> here
 # KUBEBUILDER_ASSETS=DIR   etcd, kube-apiserver and kubectl are there already and are not built
@@ -96,14 +96,18 @@ metrics_server() {
 
 kwok() { go_part kwok kwok shared "-X sigs.k8s.io/kwok/pkg/consts.Version=v0.8.0"; }
 
+helm() {
+    v=helm.sh/helm/v4/internal/version
+    go_part helm helm shared "-X $v.version=v4.3.1 -X $v.gitTreeState=clean"
+}
+
 # The test workload and the images that the node runs: an image is a docker archive with one layer and one program.
 load() {
     go_part load load shared ""
     for image in load pause; do
         tar=$out/images/$image.tar
-        if [ "$tar" -nt "$out/bin/shared/plumb-load" ] && [ "$tar" -nt "$parts/image.sh" ]; then continue; fi
-        mkdir -p "$out/images"
-        "$parts/image.sh" "$out/bin/shared/plumb-load" "localhost/plumb-$image:dev" "$image" "$tar"
+        if [ "$tar" -nt "$out/bin/shared/plumb-load" ] && [ "$tar" -nt "$root/deploy/image.sh" ]; then continue; fi
+        "$root/deploy/image.sh" "$out/bin/shared/plumb-load" "localhost/plumb-$image:dev" "$tar" "$image"
     done
 }
 
@@ -147,11 +151,11 @@ lock() {
     flock --nonblock 9 || { say "waiting for another build of $1"; flock 9; }
 }
 
-[ $# -gt 0 ] || set -- kubernetes load runtime deb metrics-server kwok browser
+[ $# -gt 0 ] || set -- kubernetes load runtime deb metrics-server kwok helm browser
 for part in "$@"; do
     if [ "$part" = kubernetes ]; then lock "$part-$KUBERNETES"; else lock "$part"; fi
     case $part in
-    kubernetes | runtime | kwok | load | deb | browser) "$part" ;;
+    kubernetes | runtime | kwok | helm | load | deb | browser) "$part" ;;
     metrics-server) metrics_server ;;
     *) die "unknown part $part" ;;
     esac

@@ -168,7 +168,8 @@ impl Context {
         self.run(&paths::plumb(), kubeconfig, arguments).await
     }
 
-    async fn run(&self, program: &Path, kubeconfig: &Path, arguments: &[&str]) -> Result<Output> {
+    /// Runs a program as somebody.
+    pub async fn run(&self, program: &Path, kubeconfig: &Path, arguments: &[&str]) -> Result<Output> {
         let plane = &self.cluster.plane;
         run(&plane.run, program, kubeconfig, &plane.dir, arguments).await
     }

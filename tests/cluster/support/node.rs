@@ -201,7 +201,8 @@ async fn start_containerd(plane: &ControlPlane, dir: &Path) -> Result<()> {
         "cniVersion": "1.0.0",
         "name": "plumb",
         "plugins": [{
-            "type": "bridge", "bridge": BRIDGE, "isGateway": true,
+            // Pods find the Services of services.rs by their default route.
+            "type": "bridge", "bridge": BRIDGE, "isDefaultGateway": true,
             "ipam": {
                 "type": "host-local", "ranges": [[{"subnet": "10.231.0.0/22"}]], "dataDir": dir.join("addresses"),
             },
@@ -257,9 +258,14 @@ path = "{root}/opt"
 fn import_images() -> Result<()> {
     for image in ["load", "pause"] {
         let tar = paths::root().join("images").join(format!("{image}.tar"));
-        ctr(&["--namespace", "k8s.io", "images", "import", &tar.to_string_lossy()])?;
+        import_image(&tar)?;
     }
     Ok(())
+}
+
+/// Gives the node an image, from a tar.
+pub fn import_image(tar: &Path) -> Result<()> {
+    ctr(&["--namespace", "k8s.io", "images", "import", &tar.to_string_lossy()])
 }
 
 /// Runs containerd's own client.
