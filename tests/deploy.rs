@@ -63,3 +63,36 @@ fn both_ways_to_the_image_lead_to_the_same() {
         assert!(chart.contains(said), "{said}");
     }
 }
+
+/// Each right that is shipped has its row in docs/security.md, and each row its right.
+#[test]
+fn the_rights_are_those_that_are_documented() {
+    let (shipped, page) = (file("deploy/plumb.yaml"), file("docs/security.md"));
+    let mut rules = 0;
+    for role in ["recommender", "updater", "webhook"] {
+        let start = page.find(&format!("\n### {role}\n")).unwrap();
+        let section = page[start + 4..].split("\n### ").next().unwrap();
+        let name = format!("\n  name: plumb-{role}\n");
+        for document in shipped.split("\n---\n").filter(|document| document.contains(&name)) {
+            if !document.contains("kind: ClusterRole\n") && !document.contains("kind: Role\n") {
+                continue;
+            }
+            let object: serde_json::Value = serde_saphyr::from_str(document).unwrap();
+            for rule in object["rules"].as_array().unwrap() {
+                let words = |field: &str| {
+                    let all = rule[field].as_array().unwrap().iter();
+                    all.map(|word| word.as_str().unwrap()).collect::<Vec<_>>().join(", ")
+                };
+                let group = if words("apiGroups") == "metrics.k8s.io" { " (metrics.k8s.io)" } else { "" };
+                let row = format!("\n| {}{group} | {} | ", words("resources"), words("verbs"));
+                assert!(section.contains(&row), "{role}: no row{row}");
+                rules += 1;
+            }
+        }
+    }
+    let rights = page.split("\n## Rights\n").nth(1).unwrap().split("\n### People\n").next().unwrap();
+    let is_row = |line: &&str| {
+        line.starts_with("| ") && !line.contains("resources | verbs") && !line.starts_with("| ---")
+    };
+    assert_eq!(rights.lines().filter(is_row).count(), rules);
+}

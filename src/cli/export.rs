@@ -76,9 +76,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if let Some(folder) = &args.patches {
         for target in &targets {
             let path = folder.join(files::patch_name(&target.workload));
-            let (text, is_new) =
-                if path.exists() { (files::read(&path)?, false) } else { (skeleton(target)?, true) };
-            one(&args, &path, &text, std::slice::from_ref(target), is_new, &mut outcome)?;
+            if path.exists() {
+                one(&args, &path, &files::read(&path)?, std::slice::from_ref(target), false, &mut outcome)?;
+            } else {
+                let target = with_limits(target);
+                one(&args, &path, &skeleton(&target)?, &[target], true, &mut outcome)?;
+            }
         }
     }
     print(&outcome.rows, args.output)?;
@@ -127,6 +130,17 @@ fn one(
     Ok(())
 }
 
+/// A patch does not know what the manifest below it states: it states all limits, or one there could end below a request.
+fn with_limits(target: &Target) -> Target {
+    let mut target = target.clone();
+    for container in &mut target.containers {
+        for amounts in [&mut container.cpu, &mut container.memory] {
+            amounts.add_limit = true;
+        }
+    }
+    target
+}
+
 /// A patch that says nothing yet.
 fn skeleton(target: &Target) -> anyhow::Result<String> {
     let of = &target.workload;
@@ -164,7 +178,7 @@ fn print(rows: &[Row], format: Output) -> anyhow::Result<()> {
     match format {
         Output::Table if rows.is_empty() => {}
         Output::Table => write!(stdout, "{}", table(rows).render())?,
-        Output::Yaml => write!(stdout, "{}", serde_saphyr::to_string(rows)?)?,
+        Output::Yaml => write!(stdout, "{}", serde_saphyr::to_string(&rows)?)?,
         Output::Json => {
             serde_json::to_writer_pretty(&mut stdout, rows)?;
             writeln!(stdout)?;

@@ -89,9 +89,10 @@ fn a_missing_block_is_put_in_at_its_depth() {
         );
     }
     becomes(
-        "      - name: app\n        command:\n        - |\n          echo\n\n",
-        "      - name: app\n        command:\n        - |\n          echo\n        resources:\n          requests:\n\
-         \x20           cpu: 180m\n            memory: 300Mi\n\n",
+        "      - name: app\n        command:\n        - |+\n          echo\n\n",
+        // The empty line is the text's own.
+        "      - name: app\n        command:\n        - |+\n          echo\n\n        resources:\n          requests:\n\
+         \x20           cpu: 180m\n            memory: 300Mi\n",
     );
 }
 

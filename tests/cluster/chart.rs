@@ -213,7 +213,10 @@ async fn installed(context: &Context) -> Result<()> {
     ready(context, SHOP, "app=web", 1).await?;
     let _api = services::lead_to_api_server(plane).await?;
 
-    told.say("## Install\n\nFirst without the updater: nothing here may change a running pod.");
+    told.say(
+        "## Install\n\nFirst without the updater: nothing here may change a running pod. \
+        (`--take-ownership`: other tests have left the custom resource definitions in that cluster.)",
+    );
     told.ask("kubectl create namespace plumb").await?.ok()?;
     let label = "pod-security.kubernetes.io/enforce=restricted";
     told.ask(&format!("kubectl label namespace plumb {label}")).await?.ok()?;
@@ -235,14 +238,15 @@ async fn installed(context: &Context) -> Result<()> {
     told.say(
         "## Act\n\nThe same chart with the updater, which may resize and evict; then the policy's mode.",
     );
-    told.run(&format!("helm upgrade plumb {CHART} --namespace plumb --set config.interval=5s")).await?;
+    let flags = "--namespace plumb --set config.interval=5s --hide-notes";
+    told.run(&format!("helm upgrade plumb {CHART} {flags}")).await?;
     ready(context, HOME, "app.kubernetes.io/component=updater", 1).await?;
-    told.run("kubectl patch vsp all --namespace shop --type merge --patch {\"spec\":{\"mode\":\"Auto\"}}")
+    told.run("kubectl patch vsp all --namespace shop --type merge --patch '{\"spec\":{\"mode\":\"Auto\"}}'")
         .await?;
     fixed(context).await?;
     told.say("Two minutes later, at most:");
     told.run("kubectl get recommendations --namespace shop").await?;
-    told.run(&format!("kubectl get pods --namespace shop --output custom-columns={COLUMNS}")).await?;
+    told.run(&format!("kubectl get pods --namespace shop --output 'custom-columns={COLUMNS}'")).await?;
     told.run(&format!("kubectl get events --namespace shop --field-selector {BY_PLUMB} -o {EVENT}")).await?;
     told.say(
         "`web` was resized in place: its pod is the old one and was not restarted. With two minutes of history the \
@@ -251,11 +255,11 @@ async fn installed(context: &Context) -> Result<()> {
          to be restarted (kubernetes#138760).",
     );
 
-    told.say("## Remove\n\nThe policies stay, and so does what was learned; nothing acts on them any more.");
+    told.say("## Remove\n\nThe policies stay, and so does what was saved of what was learned (every ten minutes); nothing acts on them any more.");
     owned(context).await?;
     told.run("helm uninstall plumb --namespace plumb --wait").await?;
     left(context).await?;
-    told.run("kubectl get all,leases,secrets,pdb,networkpolicies --namespace plumb").await?;
+    told.run("kubectl get all,leases,secrets,configmaps,pdb,networkpolicies --namespace plumb").await?;
     told.keep("PLUMB_WRITE_EXAMPLE", "docs/worked-example.md")
 }
 
@@ -314,6 +318,11 @@ async fn fixed(context: &Context) -> Result<()> {
             let limit = amount(&resources(pod, "report")["limits"]["memory"])?;
             let mib = limit.as_bytes().context("no amount")?.0 >> 20;
             ensure!(mib > 110 && pods::is_ready(pod), "{mib} MiB, {}", pods::describe(pod));
+        }
+        let told: Api<Recommendation> = Api::namespaced(context.client(), SHOP);
+        for name in ["deployment-web", "deployment-report"] {
+            let state = told.get(name).await?.status.context("no status")?.summary.state;
+            ensure!(state.as_deref() == Some("Applied"), "{name} is {state:?}");
         }
         Ok(())
     })

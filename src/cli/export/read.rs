@@ -119,7 +119,7 @@ fn targets(found: Vec<Recommendation>, any: bool) -> anyhow::Result<Vec<Target>>
     }
     if young > 0 {
         note(format_args!(
-            "{young} containers have less than a day of usage and are left out; --any-confidence takes them in"
+            "left out, having less than a day of usage: {young} of the containers; --any-confidence takes them in"
         ));
     }
     targets.sort_by(|a, b| a.workload.cmp(&b.workload));

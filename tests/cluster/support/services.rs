@@ -58,7 +58,7 @@ async fn listen(plane: &ControlPlane, namespace: &str, name: &str) -> Result<Tcp
     let given = format!("{address}/32");
     let output = Command::new("ip").args(["address", "replace", &given, "dev", node::BRIDGE]).output()?;
     ensure!(output.status.success(), "ip address: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(TcpListener::bind((address.as_str(), 443)).await.with_context(|| format!("{address}:443"))?)
+    TcpListener::bind((address.as_str(), 443)).await.with_context(|| format!("{address}:443"))
 }
 
 fn lead<F, Fut>(listener: TcpListener, target: F) -> Led

@@ -24,7 +24,8 @@ impl<'a> Transcript<'a> {
         self.text.push_str("\n\n");
     }
 
-    /// Runs a command, which must end well, and writes it down with its answer. Words are parted by spaces alone.
+    /// Runs a command, which must end well, and writes it down with its answer. Words are parted by spaces; quotes are only
+    /// for who copies it into a shell.
     pub async fn run(&mut self, command: &str) -> Result<String> {
         let said = self.ask(command).await?.ok().with_context(|| command.to_owned())?;
         // Tables are filled up with spaces.
@@ -43,7 +44,7 @@ impl<'a> Transcript<'a> {
             Some("cat") => PathBuf::from("/bin/cat"),
             other => anyhow::bail!("{other:?} is no command of a transcript"),
         };
-        let words: Vec<&str> = words.collect();
+        let words: Vec<&str> = words.map(|word| word.trim_matches('\'')).collect();
         self.context.run(&program, &self.context.kubeconfig(), &words).await
     }
 
