@@ -16,7 +16,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: deps check docs unit licences cluster-test ## everything: format, lints, docs, licences, unit and cluster tests
+test: deps check docs unit licences cluster-test readme ## everything: format, lints, docs, licences, unit and cluster tests, the README
 
 .PHONY: deps
 deps: ## install what is missing (as root, by apt), or name it
@@ -35,6 +35,10 @@ docs: deps ## the documentation builds without a warning
 .PHONY: unit
 unit: deps ## unit, property and documentation tests, and those of the command line
 	cargo test --locked
+
+.PHONY: readme
+readme: deps ## what README.md says, on a clean checkout with an empty target folder
+	tests/readme.sh
 
 .PHONY: cluster-parts
 cluster-parts: deps ## build what the test cluster is made of, once, into target/cluster

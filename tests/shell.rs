@@ -52,6 +52,37 @@ fn each_verb_has_a_page() {
     assert!(!folder.join("plumb-reference.1").exists());
 }
 
+/// Each command of a page that begins with `plumb`, in a block, names a verb and options that there are.
+#[test]
+fn what_the_pages_tell_to_type_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = docs.filter(|page| page.extension().is_some_and(|end| end == "md"));
+    let mut seen = 0;
+    for page in pages.chain([root.join("README.md")]) {
+        let text = fs::read_to_string(&page).unwrap();
+        // Every second part is between fences.
+        for block in text.split("```").skip(1).step_by(2) {
+            let commands = block.lines().map(|line| line.trim().trim_start_matches("$ "));
+            for command in commands.filter_map(|line| line.strip_prefix("plumb ")) {
+                let command = command.split(['#', '|', '>']).next().unwrap();
+                let mut words = command.split_whitespace();
+                let verb = words.next().unwrap();
+                let help = match verb {
+                    "import" => plumb(&["import", "vpa", "--help"]),
+                    _ => plumb(&[verb, "--help"]),
+                };
+                for option in words.filter(|word| word.starts_with("--")) {
+                    let option = option.split('=').next().unwrap();
+                    assert!(help.contains(option), "{}: plumb {verb} has no {option}", page.display());
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen > 10, "{seen} options were looked for");
+}
+
 #[test]
 fn exit_codes_are_in_the_help_and_documented() {
     assert!(plumb(&["--help"]).contains("Exit codes: 0 "));

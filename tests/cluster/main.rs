@@ -18,6 +18,7 @@ mod dashboard;
 mod ending;
 mod fleet;
 mod history;
+mod import;
 mod metrics;
 mod oom_kill;
 mod past;
@@ -74,6 +75,7 @@ fn test() -> ExitCode {
         ending::trials(&suite),
         fleet::trials(&suite),
         history::trials(&suite),
+        import::trials(&suite),
         metrics::trials(&suite),
         oom_kill::trials(&suite),
         past::trials(&suite),

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Does what README.md says, as a new user would: a clean checkout of what is committed, an empty target folder, and the
+# blocks marked <!-- run --> one after the other. Nothing else is done, so that what is missing in the page fails here.
+set -euo pipefail
+here=$(cd "$(dirname "$0")/.." && pwd)
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/plumb-readme.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+git clone --quiet --no-local "$here" "$work/plumb"
+cd "$work/plumb"
+# A new user has no settings, and what they build lands in target/.
+unset CARGO_TARGET_DIR RUSTFLAGS CARGO_BUILD_TARGET
+[ ! -e target ]
+
+blocks=$(awk '/^<!-- run -->$/ {marked = 1; next}
+              /^```/ && inside {inside = 0; print ""; next}
+              /^```/ && marked {marked = 0; inside = 1; next}
+              inside {print}' README.md)
+[ -n "$blocks" ] || { echo "README.md has no block that is marked <!-- run -->" >&2; exit 1; }
+while IFS= read -r command; do
+    [ -n "$command" ] || continue
+    echo "README: $command" >&2
+    # The page that the demo writes goes where this ends.
+    TMPDIR=$work bash -euo pipefail -c "$command" > "$work/said" < /dev/null || { cat "$work/said"; exit 1; }
+    [ -s "$work/said" ] || { echo "README: it said nothing" >&2; exit 1; }
+done <<< "$blocks"
+
+# What the page promises of the demo.
+for promised in "NAME  *CPU" "OOM KILLS" "saves" "Report: $work/"; do
+    grep -q "$promised" "$work/said" || { echo "README: the demo does not show: $promised" >&2; cat "$work/said"; exit 1; }
+done
+# And every file that it names is there.
+missing=0
+for name in $(grep -oE '\b(docs|deploy|tests)/[A-Za-z0-9_./-]+|\b[A-Z]+\.md\b' README.md | sed 's/[.]$//' | sort -u); do
+    [ -e "$name" ] || { echo "README: names $name, which is not there" >&2; missing=1; }
+done
+exit $missing
