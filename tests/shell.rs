@@ -68,6 +68,9 @@ fn what_the_pages_tell_to_type_is_there() {
                 let command = command.split(['#', '|', '>']).next().unwrap();
                 let mut words = command.split_whitespace();
                 let verb = words.next().unwrap();
+                if !verb.chars().all(|c| c.is_ascii_lowercase()) {
+                    continue; // What a command says of itself.
+                }
                 let help = match verb {
                     "import" => plumb(&["import", "vpa", "--help"]),
                     _ => plumb(&[verb, "--help"]),
