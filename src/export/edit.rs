@@ -129,7 +129,10 @@ impl<'t> Edits<'t> {
         match &node.kind {
             Kind::Map { flow: false, entries } if !entries.is_empty() => {
                 let column = entries.first().map_or(0, |(key, _)| self.column(key.range.start));
-                self.lines_after(node.end(), column, trees);
+                // Lines behind a text in lines could become a part of it, or end it otherwise than it did.
+                let safe = entries.iter().rev().find(|(_, value)| !value.ends_in_lines());
+                let end = safe.map_or(node.end(), |(key, value)| value.end_or(key));
+                self.lines_after(end, column, trees);
             }
             Kind::Map { flow: true, entries } if !entries.is_empty() => self.beside(node, entries, trees),
             // Empty, null, or not said at all.

@@ -90,9 +90,9 @@ fn a_missing_block_is_put_in_at_its_depth() {
     }
     becomes(
         "      - name: app\n        command:\n        - |+\n          echo\n\n",
-        // The empty line is the text's own.
-        "      - name: app\n        command:\n        - |+\n          echo\n\n        resources:\n          requests:\n\
-         \x20           cpu: 180m\n            memory: 300Mi\n",
+        // Not behind the text: its empty line is its own.
+        "      - name: app\n        resources:\n          requests:\n            cpu: 180m\n            memory: 300Mi\n\
+         \x20       command:\n        - |+\n          echo\n\n",
     );
 }
 

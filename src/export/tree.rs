@@ -68,12 +68,28 @@ impl Node {
     /// Where the last of it ends.
     pub(super) fn end(&self) -> usize {
         match &self.kind {
-            Kind::Map { flow: false, entries } => entries.last().map_or(self.range.end, |(key, value)| {
-                // A value that is not there may be said to be anywhere.
-                if value.is_null() && value.range.is_empty() { key.end() } else { value.end() }
-            }),
+            Kind::Map { flow: false, entries } => {
+                entries.last().map_or(self.range.end, |(key, value)| value.end_or(key))
+            }
             Kind::List { flow: false, items } => items.last().map_or(self.range.end, Self::end),
             _ => self.range.end,
+        }
+    }
+
+    /// Where a value ends, or its key where it is not there: what is not there may be said to be anywhere.
+    pub(super) fn end_or(&self, key: &Self) -> usize {
+        if self.is_null() && self.range.is_empty() { key.end() } else { self.end() }
+    }
+
+    /// Whether the last of it is a text in lines (`|` or `>`).
+    pub(super) fn ends_in_lines(&self) -> bool {
+        match &self.kind {
+            Kind::Map { flow: false, entries } => {
+                entries.last().is_some_and(|(_, value)| value.ends_in_lines())
+            }
+            Kind::List { flow: false, items } => items.last().is_some_and(Self::ends_in_lines),
+            Kind::Scalar { style, .. } => matches!(style, ScalarStyle::Literal | ScalarStyle::Folded),
+            _ => false,
         }
     }
 }
