@@ -323,10 +323,13 @@ fn written(
         add("requests", request, to);
     }
     let stated = limit.is_some() || amounts.add_limit;
+    // Kubernetes refuses a limit below the request.
     match (&amounts.limit, &amounts.request) {
+        (Some(to), Some(least)) if stated && to.value < least.value => add("limits", limit, least),
         (Some(to), _) if stated => add("limits", limit, to),
-        // Kubernetes refuses a limit below the request.
-        (None, Some(to)) if limit.is_some_and(|(value, _)| value < to.value) => add("limits", limit, to),
+        (None, Some(least)) if limit.is_some_and(|(value, _)| value < least.value) => {
+            add("limits", limit, least);
+        }
         _ => {}
     }
     wanted
