@@ -149,3 +149,35 @@ fn an_outcome_shows_any_container_under_any_arm() {
     assert!(outcome.usage(99, 50).is_empty() && outcome.in_force(99, 0, 50).is_empty());
     assert!(outcome.arms.iter().all(|arm| arm.figures.node_pressure.is_some()));
 }
+
+/// Of a fleet like those of clusters, whatever its seed: nothing is given and taken back at once, or hardly ever.
+#[test]
+fn no_workload_oscillates() {
+    for seed in 1..=4 {
+        let (series, given) = plumb::replay::generate::fleet(seed, 7);
+        let arms = [named("plumb").unwrap()];
+        let outcome = run("fleet", series.into_iter().map(Ok), &given, &arms, &Rules::default()).unwrap();
+        let arm = &outcome.arms[0];
+        let steps: u64 = arm.containers.iter().map(|container| container.sums.steps).sum();
+        assert!(steps > 50, "seed {seed}: {steps} changes say nothing");
+        assert!(arm.figures.swings.unwrap() <= 0.01, "seed {seed}: {:?}", arm.figures.swings);
+    }
+}
+
+#[test]
+fn what_takes_back_the_change_before_is_counted() {
+    let size = |cores: f64| plumb::replay::arm::Size {
+        cpu_request: Some(Cores(cores)),
+        memory_request: Some(Bytes(100)),
+        memory_limit: Some(Bytes(100)),
+    };
+    let at = |seconds: i64, cores: f64| Decision { at: Timestamp(seconds), size: size(cores) };
+    let mut series = Series::new("c".to_owned());
+    for i in 0..100 {
+        assert!(series.push(Timestamp(i * 300), Some(Cores(1.0)), Some(Bytes(50))));
+    }
+    // Up, up, down at once; then down again, and up after a while.
+    let all = [at(6900, 1.0), at(7200, 2.0), at(7500, 3.0), at(7800, 2.0), at(8100, 1.0), at(9000, 2.0)];
+    let sums = score(&series, &all, &RULES);
+    assert_eq!((sums.steps, sums.swings), (5, 1));
+}

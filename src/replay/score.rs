@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::arm::Size;
 use super::engine::{Decision, InForce, Rules, limit_of};
 use super::trace::Series;
+use crate::actuate::step::Pace;
 use crate::units::{Bytes, Timestamp};
 
 /// A gap in the samples counts for at most this long, in seconds.
@@ -45,6 +46,10 @@ pub struct Sums {
     pub cpu_changes: u64,
     /// Times that another memory request or limit came into force, the first included.
     pub memory_changes: u64,
+    /// Changes of one of CPU request, memory request and memory limit, each counted by itself, the first left out.
+    pub steps: u64,
+    /// Those of them that went the other way than the one before, within a cooldown of it.
+    pub swings: u64,
 }
 
 impl std::ops::AddAssign for Sums {
@@ -63,6 +68,8 @@ impl std::ops::AddAssign for Sums {
         self.oom_days += other.oom_days;
         self.cpu_changes += other.cpu_changes;
         self.memory_changes += other.memory_changes;
+        self.steps += other.steps;
+        self.swings += other.swings;
     }
 }
 
@@ -110,6 +117,14 @@ pub fn score(series: &Series, decisions: &[Decision], rules: &Rules) -> Sums {
         }
         before = now;
     }
+    let scored = series.start().plus(rules.warmup);
+    for of in [
+        |size: &Size| size.cpu_request.map(|cpu| cpu.0),
+        |size: &Size| size.memory_request.map(Bytes::as_f64),
+        |size: &Size| limit_of(size).map(Bytes::as_f64),
+    ] {
+        sums.add_steps(decisions, of, scored);
+    }
     sums
 }
 
@@ -125,6 +140,27 @@ impl Sums {
         self.cpu_used += used * seconds;
         self.cpu_shortfall += (used - now.cpu).max(0.0) * seconds;
         self.cpu_changes += u64::from(now.cpu != before.cpu);
+    }
+
+    /// The changes of one value from `since` on.
+    fn add_steps(&mut self, decisions: &[Decision], of: fn(&Size) -> Option<f64>, since: Timestamp) {
+        let cooldown = Pace::default().cooldown;
+        let mut last: Option<(Timestamp, f64)> = None;
+        for pair in decisions.windows(2) {
+            let [before, after] = pair else { continue };
+            let (Some(from), Some(to)) = (of(&before.size), of(&after.size)) else { continue };
+            if from == to {
+                continue;
+            }
+            let way = (to - from).signum();
+            if after.at >= since {
+                self.steps += 1;
+                let swings =
+                    last.is_some_and(|(at, other)| other != way && after.at.seconds_since(at) < cooldown);
+                self.swings += u64::from(swings);
+            }
+            last = Some((after.at, way));
+        }
     }
 
     /// Says whether it was an OOM kill.
@@ -170,6 +206,8 @@ pub struct Figures {
     pub cpu_changes_per_day: Option<f64>,
     /// Changes of memory request or limit per container-day.
     pub memory_changes_per_day: Option<f64>,
+    /// Share of the changes that took back the one before, in whole or in part, within a cooldown of ten minutes.
+    pub swings: Option<f64>,
     /// Mean over containers of each one's CPU slack.
     pub cpu_slack_mean: Option<f64>,
     /// Mean over containers of each one's CPU shortfall.
@@ -201,6 +239,7 @@ impl Figures {
             oom_free_days: per_day(all.oom_days).map(|share| 1.0 - share),
             cpu_changes_per_day: per_day(all.cpu_changes),
             memory_changes_per_day: per_day(all.memory_changes),
+            swings: ratio(all.swings as f64, all.steps as f64),
             cpu_slack_mean: mean(containers.iter().filter_map(|s| ratio(s.cpu_slack, s.cpu_requested))),
             cpu_shortfall_mean: mean(containers.iter().filter_map(|s| ratio(s.cpu_shortfall, s.cpu_used))),
             memory_slack_mean: mean(
