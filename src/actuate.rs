@@ -9,9 +9,10 @@ pub mod facts;
 mod guard;
 mod pod;
 pub mod reason;
+pub mod rescale;
 pub mod step;
 mod updater;
 
 pub use change::{Change, NewSize};
-pub use guard::Degraded;
+pub use guard::{Degraded, pause_after};
 pub use updater::{Action, Deed, Plan, Settings, Updater, WorkloadPlan};

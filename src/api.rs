@@ -18,6 +18,7 @@ mod policy;
     reason = "the derive's copies; and each printer column has a type"
 )]
 mod recommendation;
+mod rollback;
 #[expect(unreachable_pub, reason = "KubeSchema derives through a private copy of each struct")]
 mod rules;
 mod span;
@@ -29,16 +30,17 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-pub use actuation::{Actuation, Guard, MaxStepPercent, Method, Window};
+pub use actuation::{Actuation, Guard, HpaRule, MaxStepPercent, Method, Window};
 pub use amount::{Amount, ResourceAmounts};
 pub use policy::{
     ClusterVerticalScalingPolicy, ClusterVerticalScalingPolicySpec, History, Mode, Objective, PolicyStatus,
     PolicyTarget, VerticalScalingPolicy, VerticalScalingPolicySpec, WorkloadReference,
 };
 pub use recommendation::{
-    Confidence, ContainerKind, ContainerRecommendation, LimitRules, PolicyReference, Recommendation,
-    RecommendationSpec, RecommendationStatus, Resources, Summary,
+    Confidence, ContainerKind, ContainerRecommendation, LimitRules, PolicyReference, PreviousSize,
+    Recommendation, RecommendationSpec, RecommendationStatus, Resources, Summary,
 };
+pub use rollback::{ROLLBACK, Rollback};
 pub use rules::{
     Band, ContainerPolicy, CpuLimitRule, CpuPolicy, MemoryLimitRule, MemoryPolicy, ResourceName,
 };

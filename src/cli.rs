@@ -14,6 +14,7 @@ mod import;
 mod pause;
 mod record;
 mod reference;
+mod rollback;
 mod run;
 mod scan;
 mod shell;
@@ -68,6 +69,8 @@ enum Command {
     Reference(reference::Args),
     /// End what `plumb pause` began
     Resume(pause::Args),
+    /// Give a workload back what it had before plumb changed it, and leave it alone for a while
+    Rollback(rollback::Args),
     /// Recommend sizes for the workloads that policies select, as Recommendation objects, until stopped
     Run(Box<run::Args>),
     /// Show requests against usage, of every workload, right now
@@ -125,6 +128,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Resume(args) => block_on(interruptible(pause::resume(args))),
         Command::Record(args) => block_on(record::run(args)),
         Command::Reference(args) => reference::run(&args),
+        Command::Rollback(args) => block_on(interruptible(rollback::run(args))),
         Command::Run(args) => block_on(run::run(*args)),
         Command::Scan(args) => block_on(interruptible(scan::run(args))),
     }

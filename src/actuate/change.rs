@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::facts::{Container, Pod, Workload};
+use super::facts::{Container, Pod, SizesByName, Workload};
 use super::reason::Hold;
 use super::step::Stepper;
 use crate::policy::{Class, ContainerSize};
@@ -114,17 +114,24 @@ pub(super) fn back_to_given(pod: &Pod) -> Option<Change> {
 }
 
 /// A resize of those containers that are still there to what they had before.
-pub(super) fn back_to(pod: &Pod, before: &[(Arc<str>, ContainerSize)]) -> Option<Change> {
+pub(super) fn back_to(pod: &Pod, before: &SizesByName) -> Option<Change> {
     let sizes: Vec<NewSize> = pod
         .containers
         .iter()
         .filter_map(|container| {
-            let (_, to) = before.iter().find(|(name, _)| *name == container.name)?;
-            (*to != container.asked).then(|| NewSize {
+            let (_, had) = before.iter().find(|(name, _)| *name == container.name)?;
+            // What it did not have then cannot be taken from it while it runs.
+            let to = ContainerSize {
+                cpu_request: had.cpu_request.or(container.asked.cpu_request),
+                cpu_limit: had.cpu_limit.or(container.asked.cpu_limit),
+                memory_request: had.memory_request.or(container.asked.memory_request),
+                memory_limit: had.memory_limit.or(container.asked.memory_limit),
+            };
+            (to != container.asked).then(|| NewSize {
                 container: Arc::clone(&container.name),
                 sidecar: container.sidecar,
                 from: container.asked,
-                to: *to,
+                to,
             })
         })
         .collect();

@@ -2,12 +2,36 @@
 
 use std::sync::Arc;
 
+use super::rescale::Scaler;
 use super::step::Pace;
 use crate::policy::{Class, ContainerSize, Recommendation};
 use crate::units::Timestamp;
 
 /// A pod's unique id.
 pub type PodId = u128;
+
+/// Sizes by container.
+pub type SizesByName = Vec<(Arc<str>, ContainerSize)>;
+
+/// What a workload's pods had before they were given what was meant for them last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Before {
+    /// What they had.
+    pub had: SizesByName,
+    /// What was meant for them.
+    pub meant: SizesByName,
+}
+
+/// A person has asked for what was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rollback {
+    /// When.
+    pub at: Timestamp,
+    /// Nothing is changed until then.
+    pub until: Timestamp,
+    /// How often in a row.
+    pub times: u32,
+}
 
 /// A workload, its pods, and what is recommended for them.
 #[derive(Clone, Debug)]
@@ -20,8 +44,14 @@ pub struct Workload {
     pub advised: Option<Timestamp>,
     /// How its pods may be changed.
     pub rules: Rules,
+    /// What scales it by the use of its requests, and may be moved with them.
+    pub scalers: Vec<Scaler>,
     /// Each pod is bound to its node, and is never moved to another.
     pub bound_to_nodes: bool,
+    /// What its pods had before, as is known from before the start of the process.
+    pub before: Option<Before>,
+    /// Somebody wants that back.
+    pub rollback: Option<Rollback>,
     /// Its pods.
     pub pods: Vec<Pod>,
 }
@@ -57,6 +87,8 @@ pub struct Rules {
     pub open: bool,
     /// Somebody has asked to leave it alone.
     pub paused: bool,
+    /// A VerticalPodAutoscaler that acts has it for its own.
+    pub owned_by_vpa: bool,
     /// A HorizontalPodAutoscaler scales by the use of CPU against its request.
     pub cpu_scaled: bool,
     /// The same for memory.
@@ -129,6 +161,8 @@ pub struct Pod {
     pub resize: Resize,
     /// Its quality of service class.
     pub class: Class,
+    /// The share of the time in which it would have used CPU and got none, 0 to 1; `None` where nobody measures it.
+    pub stalled: Option<f32>,
     /// Its containers that keep running.
     pub containers: Vec<Container>,
 }

@@ -1,7 +1,7 @@
 //! One pod: what is to be done about it now, by what is seen of it.
 
-use super::change::{Change, Proposal, back_to_given, propose};
-use super::facts::{Method, Pod, Resize, Workload};
+use super::change::{Change, Proposal, back_to, back_to_given, propose};
+use super::facts::{Method, Pod, Resize, SizesByName, Workload};
 use super::reason::Hold;
 use super::step::Stepper;
 use super::updater::Settings;
@@ -9,6 +9,8 @@ use crate::units::Timestamp;
 
 /// An OOM kill that is longer ago than this is no emergency any more, in seconds.
 const EMERGENCY: i64 = 900;
+/// What a kill teaches is recommended within this, in seconds.
+const LESSON: i64 = 10;
 /// A resize that waits for room for so long is taken elsewhere, where the policy allows it, in seconds.
 const DEFERRED: i64 = 60;
 /// A resize that the kubelet fails at for so long is taken back, in seconds.
@@ -64,6 +66,9 @@ impl PodState {
         if pod.paused || rules.paused {
             return if self.would_change(workload, pod, now) { Err(Hold::Paused) } else { Ok(None) };
         }
+        if rules.owned_by_vpa {
+            return if self.would_change(workload, pod, now) { Err(Hold::OwnedByVpa) } else { Ok(None) };
+        }
         if let Some(answer) = self.heal(workload, pod, settings, now) {
             return answer;
         }
@@ -78,7 +83,9 @@ impl PodState {
             }
             other => other?,
         };
-        let Some(Proposal { change, steppers }) = proposal else { return Ok(None) };
+        let Some(Proposal { change, steppers }) = proposal else {
+            return if leaks(workload, pod, now) { Err(Hold::Leaking) } else { Ok(None) };
+        };
         if !change.after_oom {
             self.calm(workload, pod, settings, now)?;
         }
@@ -106,6 +113,41 @@ impl PodState {
                 self.proposed = Some(steppers);
                 Ok(Some(Wish::Resize(change)))
             }
+        }
+    }
+
+    /// What is to be done where a person has asked for what was before: that, in place, and nothing else.
+    pub(super) fn give_back(
+        &mut self,
+        workload: &Workload,
+        pod: &Pod,
+        had: &SizesByName,
+        disruptable: Result<(), Hold>,
+        now: Timestamp,
+    ) -> Result<Option<Wish>, Hold> {
+        if pod.paused || workload.rules.paused {
+            return Err(Hold::Paused);
+        }
+        if let Some((hold, _)) = self.refused {
+            return Err(hold);
+        }
+        if let Some(change) = back_to(pod, had) {
+            if change.restarts {
+                disruptable?;
+            }
+            return Ok(Some(Wish::PutBack(change)));
+        }
+        let waited = self.waited(pod.resize, now);
+        match pod.resize {
+            Resize::None => Err(Hold::RolledBack),
+            Resize::UnderWay => Err(Hold::ResizeInProgress),
+            Resize::Deferred => Err(Hold::NodeFull),
+            Resize::Infeasible => Err(Hold::NodeTooSmall),
+            Resize::Failing if waited >= FAILING => match back_to_given(pod) {
+                Some(change) => Ok(Some(Wish::TakeBack(change))),
+                None => Err(Hold::BelowUsage),
+            },
+            Resize::Failing => Err(Hold::BelowUsage),
         }
     }
 
@@ -178,6 +220,16 @@ impl PodState {
         }
     }
 
+    /// Seconds for which its resize has been in that state.
+    fn waited(&mut self, resize: Resize, now: Timestamp) -> i64 {
+        let since = match self.stuck {
+            Some((state, since)) if state == resize => since,
+            _ => now,
+        };
+        self.stuck = Some((resize, since));
+        now.seconds_since(since)
+    }
+
     /// A resize that has been accepted and is not done.
     fn resize_under_way(
         &mut self,
@@ -191,14 +243,7 @@ impl PodState {
             self.stuck = None;
             return None;
         }
-        let since = match self.stuck {
-            Some((state, since)) if state == pod.resize => since,
-            _ => {
-                self.stuck = Some((pod.resize, now));
-                now
-            }
-        };
-        let waited = now.seconds_since(since);
+        let waited = self.waited(pod.resize, now);
         Some(match pod.resize {
             Resize::None | Resize::UnderWay => Err(Hold::ResizeInProgress),
             Resize::Failing if waited >= FAILING => match back_to_given(pod) {
@@ -274,6 +319,19 @@ impl PodState {
             self.refused = None;
         }
     }
+}
+
+/// It was killed for its memory again and again, and there is no more that it could be given.
+fn leaks(workload: &Workload, pod: &Pod, now: Timestamp) -> bool {
+    pod.containers.iter().any(|container| {
+        let wanted = workload.advice(&container.name).and_then(|advice| advice.target.memory_limit);
+        let ago = container.oom_killed.map(|at| now.seconds_since(at));
+        // A kill that has just been seen may still raise what is recommended.
+        let told = ago.is_some_and(|ago| (LESSON..EMERGENCY).contains(&ago));
+        told && container.restarts >= 2
+            && container.asked == container.given
+            && wanted.is_some_and(|wanted| Some(wanted) <= container.given.memory_limit)
+    })
 }
 
 /// Whether a new pod would come in its place, with its sizes.

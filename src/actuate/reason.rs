@@ -31,6 +31,8 @@ pub enum Hold {
     NodeTooSmall,
     /// The kubelet cannot lower a memory limit below what is used.
     BelowUsage,
+    /// It is killed for its memory although it has the most that it may have.
+    Leaking,
     /// Its quality of service class would change.
     QosClass,
     /// It states nothing, and a request would change its quality of service class.
@@ -39,8 +41,12 @@ pub enum Hold {
     OnCreateOnly,
     /// It cannot be resized in place, and the policy allows nothing else.
     InPlaceOnly,
+    /// A VerticalPodAutoscaler that acts sizes it.
+    OwnedByVpa,
     /// A HorizontalPodAutoscaler scales by this resource.
     HorizontalPodAutoscaler,
+    /// The target of its HorizontalPodAutoscaler has to move first.
+    Rescaling,
     /// The node or the API server cannot resize pods.
     ResizeUnsupported,
     /// Admission refuses: a quota, a limit range or a policy of the cluster.
@@ -69,7 +75,7 @@ pub enum Hold {
 
 impl Hold {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 33] = [
         Self::AllPaused,
         Self::Paused,
         Self::WarmUp,
@@ -83,11 +89,14 @@ impl Hold {
         Self::NodeFull,
         Self::NodeTooSmall,
         Self::BelowUsage,
+        Self::Leaking,
         Self::QosClass,
         Self::BestEffort,
         Self::OnCreateOnly,
         Self::InPlaceOnly,
+        Self::OwnedByVpa,
         Self::HorizontalPodAutoscaler,
+        Self::Rescaling,
         Self::ResizeUnsupported,
         Self::AdmissionRefuses,
         Self::Forbidden,
@@ -119,6 +128,7 @@ impl Hold {
                 | Self::TooManyAtOnce
                 | Self::ResizeInProgress
                 | Self::Rollout
+                | Self::Rescaling
                 | Self::RateLimit
                 | Self::ApiServer
         )
@@ -141,15 +151,23 @@ impl Hold {
             Self::NodeFull => ("NodeFull", "the node has no room for it now"),
             Self::NodeTooSmall => ("NodeTooSmall", "the node can never hold it"),
             Self::BelowUsage => ("BelowUsage", "more memory is in use than the new limit; tried again later"),
+            Self::Leaking => (
+                "Leaking",
+                "it is killed at the most memory that it may have: it leaks, or maxAllowed or its node is too small",
+            ),
             Self::QosClass => ("QosClass", "the pod's quality of service class would change"),
             Self::BestEffort => {
                 ("BestEffort", "the pod states no resources; only a new pod can be given some")
             }
             Self::OnCreateOnly => ("OnCreateOnly", "the policy's method is OnCreate: new pods get it"),
             Self::InPlaceOnly => ("InPlaceOnly", "only a new pod could get it, and the method is InPlace"),
+            Self::OwnedByVpa => {
+                ("OwnedByVpa", "a VerticalPodAutoscaler sizes it: set its updateMode to Off, or delete it")
+            }
             Self::HorizontalPodAutoscaler => {
                 ("HorizontalPodAutoscaler", "a HorizontalPodAutoscaler scales by this resource")
             }
+            Self::Rescaling => ("Rescaling", "the target of its HorizontalPodAutoscaler moves first"),
             Self::ResizeUnsupported => ("ResizeUnsupported", "the node or the API server resizes no pods"),
             Self::AdmissionRefuses => ("AdmissionRefuses", "a quota, a limit range or a policy refuses it"),
             Self::Forbidden => ("Forbidden", "plumb has not the right: see docs/security.md"),

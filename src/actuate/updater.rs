@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use super::bucket::Bucket;
 use super::change::{Change, back_to};
-use super::facts::{Pod, PodId, Resize, Workload};
-use super::guard::{Degraded, Guard, Verdict};
+use super::facts::{Before, Pod, PodId, Resize, Rollback, Workload};
+use super::guard::{Degraded, Guard, Verdict, similar, targets};
 use super::pod::{PodState, Wish};
 use super::reason::Hold;
+use super::rescale::{self, Rescale};
 use crate::units::Timestamp;
 
 /// Seconds after the start in which nothing is changed that does not burn: what runs has to be seen first.
@@ -80,6 +81,8 @@ pub struct WorkloadPlan {
 pub struct Plan {
     /// What is to be done.
     pub actions: Vec<Action>,
+    /// Targets of autoscalers that move, by workload.
+    pub rescales: Vec<(Arc<str>, Rescale)>,
     /// What is said, by workload.
     pub workloads: HashMap<Arc<str>, WorkloadPlan>,
 }
@@ -89,6 +92,7 @@ pub struct Plan {
 pub struct Updater {
     pods: HashMap<PodId, PodState>,
     guards: HashMap<Arc<str>, Guard>,
+    before: HashMap<Arc<str>, Before>,
     resizes: Bucket,
     evictions: Bucket,
     started: Option<Timestamp>,
@@ -109,6 +113,7 @@ impl Updater {
         Self {
             pods: HashMap::new(),
             guards: HashMap::new(),
+            before: HashMap::new(),
             resizes: Bucket::new(resizes_per_second, (resizes_per_second * 2.0).max(1.0)),
             evictions: Bucket::new(evictions_per_second, (evictions_per_second * 5.0).max(1.0)),
             started: None,
@@ -128,13 +133,27 @@ impl Updater {
         for workload in workloads {
             let waits = workload.staying().filter(|pod| pod.resize == Resize::Deferred);
             waiting_nodes.extend(waits.filter_map(|pod| pod.node.clone()));
-            let said = self.consider(workload, &settings, now, &mut candidates);
+            if let (Some(before), false) = (&workload.before, self.before.contains_key(&workload.key)) {
+                self.before.insert(Arc::clone(&workload.key), before.clone());
+            }
+            let asked_back = workload.rollback.filter(|rollback| now < rollback.until);
+            let said = match asked_back {
+                Some(rollback) => self.give_back(workload, rollback, now, &mut candidates),
+                None => self.consider(workload, &settings, now, &mut candidates),
+            };
+            let hands_off = workload.rules.paused || workload.rules.owned_by_vpa;
+            let rescales = rescale::due(workload).into_iter().filter(|_| !hands_off);
+            plan.rescales.extend(rescales.map(|rescale| (Arc::clone(&workload.key), rescale)));
             plan.workloads.insert(Arc::clone(&workload.key), said);
         }
         self.pods.retain(|_, state| state.seen);
         let known: HashSet<&Arc<str>> = workloads.iter().map(|workload| &workload.key).collect();
         self.guards.retain(|key, _| known.contains(key));
+        self.before.retain(|key, _| known.contains(key));
         sort(&mut candidates, &waiting_nodes);
+        if settings.paused {
+            plan.rescales.clear();
+        }
         for candidate in candidates {
             let said = plan.workloads.entry(Arc::clone(&candidate.action.workload)).or_default();
             let bucket = match candidate.action.deed {
@@ -194,14 +213,51 @@ impl Updater {
             }
         }
         sort(&mut own, &HashSet::new());
+        let rescaling = !rescale::due(workload).is_empty();
         let mut disrupted = false;
         for candidate in own {
-            let hold = self.may_go(&verdict, &candidate, &mut places, &mut disrupted);
+            // Never both at once: each has to be seen by the other before it moves.
+            let hold = match rescaling && !candidate.action.urgent {
+                true => Err(Hold::Rescaling),
+                false => self.may_go(&verdict, &candidate, &mut places, &mut disrupted),
+            };
             match hold {
                 Ok(()) => candidates.push(candidate),
                 Err(hold) => *said.held.entry(hold).or_default() += 1,
             }
         }
+        said
+    }
+
+    /// A person has asked for what was before: all of the pods get that, and nothing else is done.
+    fn give_back(
+        &mut self,
+        workload: &Workload,
+        rollback: Rollback,
+        now: Timestamp,
+        candidates: &mut Vec<Candidate>,
+    ) -> WorkloadPlan {
+        let mut said = WorkloadPlan {
+            pods: workload.staying().count(),
+            degraded: Some(rollback.into()),
+            ..WorkloadPlan::default()
+        };
+        let had = self.before.get(&workload.key).map(|before| before.had.clone()).unwrap_or_default();
+        let allowed = workload.rules.max_unavailable.of(said.pods);
+        let missing = workload.pods.iter().filter(|pod| !pod.is_available()).count();
+        for pod in workload.staying().filter(|pod| pod.running) {
+            let state = self.pods.entry(pod.id).or_default();
+            state.seen = true;
+            state.forget_refusal(now);
+            let others = missing - usize::from(!pod.is_available()).min(missing);
+            let disruptable = if others < allowed { Ok(()) } else { Err(Hold::MaxUnavailable) };
+            match state.give_back(workload, pod, &had, disruptable, now) {
+                Ok(None) => said.steady += 1,
+                Ok(Some(wish)) => candidates.push(candidate(workload, pod, wish)),
+                Err(hold) => *said.held.entry(hold).or_default() += 1,
+            }
+        }
+        self.guards.entry(Arc::clone(&workload.key)).or_default().forget();
         said
     }
 
@@ -237,8 +293,21 @@ impl Updater {
             state.accepted(&action.wish, now);
         }
         let pod = workload.pods.iter().find(|pod| pod.id == action.pod);
+        if let (Some(pod), false) = (pod, matches!(action.deed, Deed::PutBack(_))) {
+            self.note_before(workload, pod);
+        }
         if let (false, Some(pod), Some(guard)) = (action.urgent, pod, self.guards.get_mut(&workload.key)) {
             guard.begin(workload, pod, now);
+        }
+    }
+
+    /// Keeps what a pod had, where something else was meant for its workload than the last time.
+    fn note_before(&mut self, workload: &Workload, pod: &Pod) {
+        let meant = targets(workload);
+        let same = self.before.get(&workload.key).is_some_and(|before| similar(&before.meant, &meant, true));
+        if !same {
+            let had = pod.containers.iter().map(|container| (Arc::clone(&container.name), container.asked));
+            self.before.insert(Arc::clone(&workload.key), Before { had: had.collect(), meant });
         }
     }
 
@@ -261,6 +330,12 @@ impl Updater {
         if let Some(state) = self.pods.get_mut(&action.pod) {
             state.refused(hold, now.plus(pause));
         }
+    }
+
+    /// What a workload's pods had before what is recommended was given to them.
+    #[must_use]
+    pub fn before(&self, workload: &str) -> Option<&Before> {
+        self.before.get(workload)
     }
 
     /// What is remembered of pods; for the budget of memory.

@@ -39,6 +39,11 @@ pub struct Actuation {
     /// What is watched after the first pod of a workload was changed, before the others follow.
     #[serde(default)]
     pub guard: Guard,
+    /// What becomes of a resource by whose use, as a share of the request, a HorizontalPodAutoscaler scales. Hold: its
+    /// request stays. Rescale: the request moves, and the autoscaler's target against it, so that it scales at the same
+    /// use as before.
+    #[serde(default)]
+    pub hpa: HpaRule,
 }
 
 fn two() -> u32 {
@@ -67,6 +72,7 @@ impl Default for Actuation {
             cooldown: ten_minutes(),
             windows: Vec::new(),
             guard: Guard::default(),
+            hpa: HpaRule::default(),
         }
     }
 }
@@ -83,6 +89,16 @@ pub enum Method {
     Evict,
     /// Only when it is created.
     OnCreate,
+}
+
+/// What becomes of a resource that a HorizontalPodAutoscaler scales by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum HpaRule {
+    /// Its request stays.
+    #[default]
+    Hold,
+    /// Its request moves, and the autoscaler's target against it.
+    Rescale,
 }
 
 /// How far one change may go.

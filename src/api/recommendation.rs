@@ -93,6 +93,11 @@ pub struct RecommendationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub containers: Vec<ContainerRecommendation>,
+    /// What the containers had before the updater gave them what was meant for them last: what `plumb rollback` puts
+    /// back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub previous: Vec<PreviousSize>,
     /// HistoryReady, Limited, Applied, Blocked, Degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -149,6 +154,21 @@ pub struct Resources {
     /// What it may not pass.
     #[serde(default)]
     pub limits: ResourceAmounts,
+}
+
+/// What a container had before.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviousSize {
+    /// Its name.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// What it had.
+    #[serde(default)]
+    pub resources: Resources,
+    /// What was meant for it then; absent where nothing was.
+    #[serde(default)]
+    pub target: Resources,
 }
 
 /// What kind of container it is.

@@ -71,7 +71,11 @@ fn is_meant(wanted: &str, object: &str, workload: &WorkloadReference) -> bool {
     }
 }
 
-async fn find(connection: &Connection, namespace: &str, wanted: &str) -> anyhow::Result<Recommendation> {
+pub(super) async fn find(
+    connection: &Connection,
+    namespace: &str,
+    wanted: &str,
+) -> anyhow::Result<Recommendation> {
     let api: Api<Recommendation> = Api::namespaced(connection.client.clone(), namespace);
     let asked = Request {
         verb: "list",

@@ -21,14 +21,16 @@ use kube::core::{Selector, SelectorExt};
 use self::intern::Interner;
 pub use facts::{
     Autoscaler, ContainerShape, ControllerFacts, Labels, Limits, MemoryEvent, MemoryShortage, NodeFacts,
-    ObjectKey, Origin, Owner, Phase, PodFacts, Qos, Quota, Ratio, Shape, Size, Sizes, Uid, WorkloadKey,
-    group, stable_hash,
+    ObjectKey, Origin, Owner, Phase, PodFacts, Qos, Quota, Ratio, Shape, Share, Size, Sizes, THRESHOLDS, Uid,
+    VerticalAutoscaler, WorkloadKey, group, stable_hash,
 };
 pub use fold::Fold;
 pub use life::{ContainerLife, Life, PAUSE, ResizeState};
 pub use resolve::{CustomOwner, Resolution, WorkloadPods, Workloads};
 pub use table::Table;
-pub use written::{ADVISED, Acted, Advice, Written, spec_fingerprint, status_fingerprint};
+pub use written::{
+    ADVISED, Acted, Advice, Previous, RolledBack, Written, spec_fingerprint, status_fingerprint,
+};
 
 use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
 use crate::units::Timestamp;
@@ -83,8 +85,12 @@ pub struct Index {
     pub cluster_policies: Table<ObjectKey, Readable<ClusterVerticalScalingPolicy>>,
     /// What scales workloads by the use of their requests.
     pub autoscalers: Table<ObjectKey, Autoscaler>,
+    /// What sizes workloads beside us.
+    pub vertical_autoscalers: Table<ObjectKey, VerticalAutoscaler>,
     /// The recommendations, as the API server holds them.
     pub recommendations: Table<ObjectKey, Written>,
+    /// The share of the time in which pods waited for CPU, and when that was measured, as a source has said last.
+    pub stalled: HashMap<Uid, (f32, Timestamp)>,
     departed: HashMap<Uid, ControllerFacts>,
     names: Interner<str>,
     owners: Interner<Owner>,

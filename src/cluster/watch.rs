@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use super::error::Request;
 use super::index::{Fold, Index, MemoryEvent};
 use super::pods::LeanPod;
+use super::vpa::LeanVpa;
 use super::{ClusterError, Connection};
 use crate::api::{ClusterVerticalScalingPolicy, Recommendation, VerticalScalingPolicy};
 use crate::units::Timestamp;
@@ -47,7 +48,10 @@ const NEEDED: [&str; 11] = [
 ];
 
 /// Needed by the updater only.
-const AUTOSCALERS: &str = "horizontalpodautoscalers.autoscaling";
+const AUTOSCALERS: [&str; 2] = ["horizontalpodautoscalers.autoscaling", VERTICAL_AUTOSCALERS];
+
+/// Not every cluster serves these: where it does not, there are none.
+const VERTICAL_AUTOSCALERS: &str = "verticalpodautoscalers.autoscaling.k8s.io";
 
 /// Without these no new pod is known rightly: what it belongs to, what is recommended, and what its namespace allows.
 const NEEDED_AT_CREATION: [&str; 12] = [
@@ -110,7 +114,8 @@ impl Live {
         (live, news)
     }
 
-    /// Watches HorizontalPodAutoscalers too: who resizes pods must know what scales by their requests.
+    /// Watches HorizontalPodAutoscalers too, and VerticalPodAutoscalers where there are such: who resizes pods must know
+    /// what scales by their requests, and what sizes them already.
     pub fn watch_autoscalers(
         self: &Arc<Self>,
         connection: &Connection,
@@ -119,13 +124,15 @@ impl Live {
     ) {
         let (tell, _) = mpsc::unbounded_channel();
         let start = Start { live: self, connection, stop, tasks, tell: &tell };
-        start.follow::<HorizontalPodAutoscaler>(AUTOSCALERS);
+        start.follow::<HorizontalPodAutoscaler>(AUTOSCALERS[0]);
+        start.follow::<LeanVpa>(VERTICAL_AUTOSCALERS);
     }
 
-    /// True once it is known which workloads are scaled by what.
+    /// True once it is known which workloads are scaled or sized by what.
     #[must_use]
     pub fn knows_autoscalers(&self) -> bool {
-        self.health().get(AUTOSCALERS).is_some_and(|health| health.synced)
+        let health = self.health();
+        AUTOSCALERS.iter().all(|name| health.get(name).is_some_and(|health| health.synced))
     }
 
     /// A number that is another one whenever something was told since.
@@ -284,6 +291,11 @@ async fn follow<K>(
                     live.changed.notify_one();
                 }
             }
+            Err(error) if name == VERTICAL_AUTOSCALERS && is_absence(&error) => {
+                fold::<K>(live, Event::Init);
+                fold::<K>(live, Event::InitDone);
+                live.note(name, true, None);
+            }
             Err(error) => {
                 let text = explain(error, server, name);
                 if live.note(name, false, Some(&text)) {
@@ -309,6 +321,19 @@ where
         Event::Delete(object) => return index.delete(object, now),
     }
     Vec::new()
+}
+
+/// The API server does not serve the kind, or does so no more.
+fn is_absence(error: &watcher::Error) -> bool {
+    use kube::Error::Api;
+    use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(Api(status)) | WatchStartFailed(Api(status)) | WatchFailed(Api(status)) => {
+            status.code == 404
+        }
+        WatchError(status) => status.code == 404,
+        _ => false,
+    }
 }
 
 fn explain(error: watcher::Error, server: &str, resource: &'static str) -> String {

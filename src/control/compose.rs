@@ -103,6 +103,8 @@ pub fn status(
         pod,
         containers,
         conditions: conditions.into_iter().map(|made| dated(made, before, common.now)).collect(),
+        // The updater's.
+        previous: Vec::new(),
     }
 }
 

@@ -4,6 +4,8 @@
 //! round in which something would be done.
 
 mod act;
+mod fault;
+mod scaler;
 mod status;
 mod view;
 mod window;
@@ -22,6 +24,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use self::act::Outcome;
+use self::status::Known;
 use self::view::Seen;
 use super::events::Events;
 use super::lease::Leadership;
@@ -129,16 +132,18 @@ impl Updater {
         let mut plan = state.core.plan(&workloads, &settings, now);
         self.metrics.updater_round.observe(begin.elapsed().as_secs_f64());
         self.metrics.admission_answers.set(answers.map_or(-1, i64::from));
-        if !plan.actions.is_empty() || state.paused {
+        if !plan.actions.is_empty() || !plan.rescales.is_empty() || state.paused {
             state.paused = self.is_paused().await;
         }
         if state.paused {
+            plan.rescales.clear();
             for action in std::mem::take(&mut plan.actions) {
                 let said = plan.workloads.entry(Arc::clone(&action.workload)).or_default();
                 said.acting = said.acting.saturating_sub(1);
                 *said.held.entry(Hold::AllPaused).or_default() += 1;
             }
         }
+        self.rescale(&seen, &plan).await;
         self.act(&seen, &mut plan, state).await;
         self.count(&plan);
         self.say(&seen, &plan, state, now).await;
@@ -217,6 +222,37 @@ impl Updater {
         }
     }
 
+    /// Moves the targets of autoscalers whose workloads' requests have moved.
+    async fn rescale(&self, seen: &[Seen], plan: &Plan) {
+        for (workload, rescale) in &plan.rescales {
+            let Some(seen) = seen.iter().find(|seen| seen.workload.key == *workload) else { continue };
+            let key = ObjectKey {
+                namespace: Arc::clone(&seen.recommendation.namespace),
+                name: rescale.scaler.as_ref().into(),
+            };
+            let Some(found) = self.live.index().autoscalers.get(&key).cloned() else { continue };
+            let outcome = match scaler::write(&self.connection, &key, &found, rescale).await {
+                Ok(true) => "accepted",
+                Ok(false) => "gone",
+                Err(error) => {
+                    tracing::warn!(
+                        error,
+                        workload = seen.key.to_string(),
+                        "cannot move an autoscaler's target"
+                    );
+                    "failed"
+                }
+            };
+            let labels = ActionLabels { action: "rescale".to_owned(), outcome: outcome.to_owned() };
+            self.metrics.actions.get_or_create(&labels).inc();
+            if let (Some(note), "accepted") = (scaler::words(rescale), outcome) {
+                tracing::info!(workload = seen.key.to_string(), note, "moved an autoscaler's target");
+                let (events, key) = (Arc::clone(&self.events), seen.key.clone());
+                tokio::spawn(async move { events.acted(&key, "Rescaled", false, note).await });
+            }
+        }
+    }
+
     fn tell(&self, seen: &Seen, action: &Action, pod: &ObjectKey, what: &str) {
         let (events, key) = (Arc::clone(&self.events), seen.key.clone());
         let (reason, warning) = match action.deed {
@@ -249,15 +285,21 @@ impl Updater {
             for one in seen {
                 let Some(said) = plan.workloads.get(&one.workload.key) else { continue };
                 let Some(written) = index.recommendations.get(&one.recommendation) else { continue };
-                let acted = status::say(said, one.problem.as_deref(), &written.acted, now);
+                let known = Known {
+                    kept: state.core.before(&one.workload.key),
+                    problem: one.problem.as_deref(),
+                    scaler: one.workload.scalers.first().map(|scaler| &*scaler.name),
+                };
+                let acted = status::say(said, &known, &written.acted, now);
                 if acted != written.acted {
                     due.push((one.recommendation.clone(), acted));
                 }
             }
             // What is not acted on any more keeps no word of ours.
-            let left = index.recommendations.iter().filter(|(_, written)| {
-                written.mode == Mode::Recommend && !written.acted.conditions.is_empty()
-            });
+            let left = index
+                .recommendations
+                .iter()
+                .filter(|(_, written)| written.mode == Mode::Recommend && written.acted != Acted::default());
             due.extend(left.map(|(name, _)| (name.clone(), Acted::default())));
         }
         state.said.retain(|_, (_, at)| at.elapsed() < ECHO);
@@ -280,7 +322,8 @@ impl Updater {
         let summary = Summary { state: acted.state.clone(), message: acted.message.clone() };
         // Whoever says nothing gives up what was its own.
         let status = match acted.state {
-            Some(_) => json!({"summary": summary, "conditions": acted.conditions}),
+            Some(_) => json!({"summary": summary, "conditions": acted.conditions,
+                              "previous": status::written(&acted.previous)}),
             None => json!({}),
         };
         let object = json!({
@@ -295,7 +338,10 @@ impl Updater {
         };
         let patch = Patch::Apply(&object);
         let answer = api.patch_status(&name.name, &params, &patch);
-        self.connection.ask(asked, answer).await.map(drop).map_err(|error| error.to_string())
+        fault::reach("before-status");
+        let done = self.connection.ask(asked, answer).await;
+        fault::reach("after-status");
+        done.map(drop).map_err(|error| error.to_string())
     }
 }
 

@@ -50,6 +50,7 @@ fn pod(id: PodId, has: ContainerSize) -> Pod {
         revision: Some("r1".into()),
         resize: Resize::None,
         class: Class::Burstable,
+        stalled: None,
         containers: vec![Container {
             name: "app".into(),
             sidecar: false,
@@ -77,9 +78,13 @@ fn workload(wants: Recommendation, pods: Vec<Pod>) -> Workload {
             observe: 300,
             open: true,
             paused: false,
+            owned_by_vpa: false,
             cpu_scaled: false,
             memory_scaled: false,
         },
+        before: None,
+        rollback: None,
+        scalers: Vec::new(),
         bound_to_nodes: false,
         pods,
     }
@@ -241,7 +246,8 @@ fn a_container_that_runs_again_after_a_kill_grows_in_place_without_waiting() {
 #[test]
 fn each_reason_to_leave_a_pod_alone_is_named() {
     type Change = fn(&mut Workload);
-    let cases: [(Hold, Change); 10] = [
+    let cases: [(Hold, Change); 11] = [
+        (Hold::OwnedByVpa, |web| web.rules.owned_by_vpa = true),
         (Hold::Paused, |web| web.rules.paused = true),
         (Hold::WindowClosed, |web| web.rules.open = false),
         (Hold::OnCreateOnly, |web| web.rules.method = Method::OnCreate),
@@ -409,5 +415,116 @@ fn a_second_growth_waits_for_the_cooldown() {
     world.now += 3;
     assert_eq!(world.held(&web), [Hold::Cooldown]);
     world.now += 600;
+    assert_eq!(world.turn(&mut web).actions.len(), 1);
+}
+
+#[test]
+fn what_was_before_is_put_back_and_stays_for_as_long_as_it_was_asked_for() {
+    let old = size(200, 256, 700);
+    let mut web = workload(advice(500, 512, 700), fleet(3, old));
+    let mut world = World::new();
+    while world.turn(&mut web).workloads[&web.key].steady < 3 {
+        world.now += 301;
+    }
+    let kept = world.updater.before(&web.key).cloned().unwrap();
+    assert_eq!(kept.had[0].1, old);
+    // Another process, which knows it from what was written, does it as well.
+    let mut other = World::new();
+    other.now = world.now;
+    web.before = Some(kept);
+    let asked = Rollback::after(None, Timestamp(world.now));
+    web.rollback = Some(asked);
+    let mut twin = web.clone();
+    assert_eq!(other.turn(&mut twin).actions.len(), 3);
+    // A kill does not undo it either: a person has said so.
+    web.pods[1].containers[0].oom_killed = Some(Timestamp(world.now - 1));
+    let plan = world.turn(&mut web);
+    assert!(plan.actions.iter().all(|action| matches!(action.deed, Deed::PutBack(_))), "{plan:?}");
+    assert!(web.pods.iter().all(|pod| pod.containers[0].asked == old));
+    for later in [1, 60, 600, 3000] {
+        let plan = world.plan(std::slice::from_ref(&web));
+        assert!(plan.actions.is_empty(), "after {later} s: {plan:?}");
+        let said = &plan.workloads[&web.key];
+        assert_eq!(said.held.keys().collect::<Vec<_>>(), [&Hold::RolledBack]);
+        assert!(said.degraded.as_ref().is_some_and(|degraded| degraded.asked && degraded.times == 1));
+        world.now = asked.at.0 + later;
+    }
+    // Then one goes first again, and it is known still what was before all that.
+    world.now = asked.until.0;
+    web.pods[1].containers[0].oom_killed = None;
+    assert_eq!(world.turn(&mut web).actions.len(), 1);
+    assert_eq!(world.updater.before(&web.key).unwrap().had[0].1, old);
+    assert_eq!(Rollback::after(Some(asked), Timestamp(world.now)).times, 2);
+}
+
+#[test]
+fn a_rollback_takes_nothing_that_a_running_pod_cannot_lose() {
+    let mut web = workload(advice(500, 256, 700), fleet(1, size(500, 256, 700)));
+    let bare = ContainerSize { memory_limit: None, ..size(200, 256, 0) };
+    web.before = Some(Before { had: vec![("app".into(), bare)], meant: Vec::new() });
+    let mut world = World::new();
+    web.rollback = Some(Rollback::after(None, Timestamp(world.now)));
+    assert_eq!(world.turn(&mut web).actions.len(), 1);
+    assert_eq!(web.pods[0].containers[0].asked, size(200, 256, 700), "the limit stays");
+    assert_eq!(world.held(&web), [Hold::RolledBack]);
+}
+
+#[test]
+fn waiting_for_cpu_after_a_cut_is_harm_and_is_put_back() {
+    let old = size(1000, 512, 700);
+    let mut web = workload(advice(400, 512, 700), fleet(3, old));
+    web.pods.iter_mut().for_each(|pod| pod.stalled = Some(0.02));
+    let mut world = World::new();
+    world.plan(std::slice::from_ref(&web));
+    world.now += 5;
+    let first = world.turn(&mut web);
+    let [Action { pod, deed: Deed::Resize(_), .. }] = &first.actions[..] else { panic!("{first:?}") };
+    let changed = web.pods.iter().position(|one| one.id == *pod).unwrap();
+    // Some more is no harm, and much more for one reading neither.
+    for (stalled, later) in [(0.15, 70), (0.6, 5), (0.1, 70), (0.6, 5)] {
+        web.pods[changed].stalled = Some(stalled);
+        world.now += later;
+        assert_eq!(world.held(&web), [Hold::Canary], "{stalled}");
+    }
+    world.now += 60;
+    let back = world.turn(&mut web);
+    assert!(matches!(&back.actions[..], [Action { deed: Deed::PutBack(_), .. }]), "{back:?}");
+    assert_eq!(web.pods[changed].containers[0].asked, old);
+    let harm = back.workloads[&web.key].degraded.clone().unwrap();
+    assert!(
+        harm.evidence.contains("60 % of the time") && harm.evidence.contains("2 % before"),
+        "{}",
+        harm.evidence
+    );
+}
+
+#[test]
+fn a_growth_is_not_blamed_for_what_waits_for_cpu() {
+    let mut web = workload(advice(500, 512, 700), fleet(2, size(200, 256, 700)));
+    let mut world = World::new();
+    world.turn(&mut web);
+    web.pods.iter_mut().for_each(|pod| pod.stalled = Some(0.9));
+    world.now += 100;
+    assert_eq!(world.held(&web), [Hold::Canary]);
+    world.now += 200;
+    assert_eq!(world.turn(&mut web).actions.len(), 1, "the other follows");
+}
+
+#[test]
+fn what_is_killed_at_the_most_that_it_may_have_is_named_and_not_chased() {
+    let mut world = World::new();
+    let mut web = workload(advice(50, 96, 96), vec![pod(1, size(50, 96, 96))]);
+    for kill in 0..20 {
+        web.pods[0].containers[0].oom_killed = Some(Timestamp(world.now));
+        web.pods[0].containers[0].restarts = kill + 1;
+        web.pods[0].containers[0].down = true;
+        assert!(world.plan(std::slice::from_ref(&web)).actions.is_empty(), "kill {kill}");
+        world.now += 30;
+        web.pods[0].containers[0].down = false;
+        let expected: &[Hold] = if kill == 0 { &[] } else { &[Hold::Leaking] };
+        assert_eq!(world.held(&web), expected, "kill {kill}");
+    }
+    // More is allowed: it gets that.
+    web.advice[0].1 = advice(50, 128, 160);
     assert_eq!(world.turn(&mut web).actions.len(), 1);
 }

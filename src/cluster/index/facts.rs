@@ -339,10 +339,41 @@ pub struct Autoscaler {
     pub kind: String,
     /// Its name.
     pub name: String,
-    /// It scales by the use of CPU as a share of the request.
-    pub cpu: bool,
-    /// The same of memory.
+    /// What it scales by that is a share of the request.
+    pub shares: Vec<Share>,
+    /// What our annotation on it says.
+    pub thresholds: Option<String>,
+    /// It has annotations.
+    pub annotated: bool,
+    /// The version of the object.
+    pub version: String,
+}
+
+/// A target that is a share of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Its place among the autoscaler's metrics.
+    pub place: usize,
+    /// Of memory; else of CPU.
     pub memory: bool,
+    /// Of this container; else of the whole pod.
+    pub container: Option<String>,
+    /// In percent.
+    pub percent: u32,
+}
+
+/// The annotation that says at what an autoscaler scales, while its targets move with the requests.
+pub const THRESHOLDS: &str = "plumb.dev/thresholds";
+
+/// What is kept of a VerticalPodAutoscaler.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerticalAutoscaler {
+    /// Kind of what it sizes.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// It changes pods, and does not only advise.
+    pub acts: bool,
 }
 
 /// What is kept of a node: what pods can have of it.

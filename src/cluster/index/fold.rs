@@ -14,13 +14,15 @@ use kube::{Resource, ResourceExt};
 
 use super::facts::{
     Autoscaler, ContainerShape, ControllerFacts, Limits, MemoryEvent, NodeFacts, ObjectKey, Origin, Owner,
-    Phase, PodFacts, Qos, Quota, Ratio, Shape, Size, Sizes, Uid, stable_hash,
+    Phase, PodFacts, Qos, Quota, Ratio, Shape, Share, Size, Sizes, THRESHOLDS, Uid, VerticalAutoscaler,
+    stable_hash,
 };
 use super::life::{PAUSE, doubt};
 use super::shortages::{shortages, timestamp};
 use super::{Index, Readable, Table, Unreadable, Written};
 use crate::api::{ClusterVerticalScalingPolicy, ContainerKind, Recommendation, VerticalScalingPolicy};
 use crate::cluster::pods::{self, LeanContainer, LeanContainerStatus, LeanPod};
+use crate::cluster::vpa::LeanVpa;
 use crate::units::Timestamp;
 
 /// What one kind's watch does to the index.
@@ -290,6 +292,12 @@ objects! {
         index.object_key(object.meta()) => readable(object),
     HorizontalPodAutoscaler => autoscalers: |index, object|
         index.object_key(&object.metadata) => autoscaler(object),
+    LeanVpa => vertical_autoscalers: |index, object|
+        index.object_key(&object.metadata) => VerticalAutoscaler {
+            kind: object.spec.target_ref.kind.clone(),
+            name: object.spec.target_ref.name.clone(),
+            acts: object.acts(),
+        },
     DeserializeGuard<Recommendation> => recommendations: |index, object|
         index.object_key(object.meta()) => object.0.as_ref().map(|object| Written::of(object, &mut index.names)).unwrap_or_default(),
 }
@@ -340,19 +348,29 @@ fn node_facts(node: &Node) -> NodeFacts {
 /// Only what is measured against the request matters: an absolute value does not move with it.
 fn autoscaler(object: &HorizontalPodAutoscaler) -> Autoscaler {
     let spec = &object.spec;
-    let by = |resource: &str| {
-        spec.metrics.iter().flatten().any(|metric| {
-            let own = metric.resource.iter().map(|metric| (&metric.name, &metric.target));
-            let of_container = metric.container_resource.iter().map(|metric| (&metric.name, &metric.target));
-            let mut both = own.chain(of_container);
-            both.any(|(name, target)| name == resource && target.average_utilization.is_some())
-        })
-    };
+    let metrics = spec.metrics.iter().flatten().enumerate();
+    let shares = metrics.filter_map(|(place, metric)| {
+        let own = metric.resource.as_ref().map(|metric| (&metric.name, &metric.target, None));
+        let of_container = metric.container_resource.as_ref();
+        let of_container =
+            of_container.map(|metric| (&metric.name, &metric.target, Some(metric.container.clone())));
+        let (name, target, container) = own.or(of_container)?;
+        let percent = u32::try_from(target.average_utilization?).ok()?;
+        let memory = match name.as_str() {
+            "cpu" => false,
+            "memory" => true,
+            _ => return None,
+        };
+        Some(Share { place, memory, container, percent })
+    });
+    let annotations = object.metadata.annotations.as_ref();
     Autoscaler {
         kind: spec.scale_target_ref.kind.clone(),
         name: spec.scale_target_ref.name.clone(),
-        cpu: by("cpu"),
-        memory: by("memory"),
+        shares: shares.collect(),
+        thresholds: annotations.and_then(|all| all.get(THRESHOLDS)).cloned(),
+        annotated: annotations.is_some_and(|all| !all.is_empty()),
+        version: object.metadata.resource_version.clone().unwrap_or_default(),
     }
 }
 

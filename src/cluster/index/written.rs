@@ -5,13 +5,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use std::sync::Arc;
 
+use kube::ResourceExt;
+
 use super::facts::{Size, Sizes, hash};
 use super::intern::Interner;
 use crate::api::{
-    Confidence, ContainerKind, LimitRules, Mode, PolicyReference, Recommendation, RecommendationSpec,
-    RecommendationStatus, ResourceAmounts, WorkloadReference,
+    Confidence, ContainerKind, LimitRules, Mode, PolicyReference, ROLLBACK, Recommendation,
+    RecommendationSpec, RecommendationStatus, ResourceAmounts, Resources, Rollback, WorkloadReference,
 };
-use crate::units::Cores;
+use crate::units::{Cores, Timestamp};
 
 /// The conditions that the recommender writes; those of the updater are its own.
 const OURS: [&str; 2] = ["HistoryReady", "Limited"];
@@ -35,13 +37,46 @@ pub struct Written {
     /// What the updater has said.
     pub acted: Acted,
     /// When it was first written; `None` where it does not say.
-    pub since: Option<crate::units::Timestamp>,
+    pub since: Option<Timestamp>,
     /// The mode of its policy; Recommend where it cannot be read.
     pub mode: Mode,
     /// The policy that speaks for the workload; `None` where it cannot be read.
     pub policy: Option<PolicyReference>,
     /// What each container should have; empty where it says nothing yet.
     pub containers: Box<[Advice]>,
+    /// Somebody wants back what was before, or why that cannot be read.
+    pub rollback: Option<Result<RolledBack, String>>,
+}
+
+/// Somebody wants back what was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RolledBack {
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// Nothing is changed until then.
+    pub until: Timestamp,
+    /// How often in a row.
+    pub times: u32,
+}
+
+impl RolledBack {
+    fn read(text: &str) -> Result<Self, String> {
+        let read: Rollback =
+            serde_json::from_str(text).map_err(|error| format!("annotation {ROLLBACK}: {error}"))?;
+        let (at, until) = (Timestamp(read.at.0.as_second()), Timestamp(read.until.0.as_second()));
+        Ok(Self { at, until, times: read.times })
+    }
+}
+
+/// What a container had before, and what was meant for it then.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Previous {
+    /// The container's name.
+    pub name: Arc<str>,
+    /// What it had.
+    pub had: Sizes,
+    /// What was meant for it.
+    pub meant: Sizes,
 }
 
 /// What the updater says of a workload.
@@ -53,6 +88,8 @@ pub struct Acted {
     pub message: Option<String>,
     /// Applied, Blocked and Degraded.
     pub conditions: Vec<Condition>,
+    /// What its containers had before what is recommended was given to them.
+    pub previous: Vec<Previous>,
 }
 
 /// What a Recommendation says of one container.
@@ -84,11 +121,8 @@ impl Written {
             workload: Some(object.spec.workload_ref.clone()),
             mode: object.spec.mode,
             policy: Some(object.spec.policy_ref.clone()),
-            since: object
-                .metadata
-                .creation_timestamp
-                .as_ref()
-                .map(|at| crate::units::Timestamp(at.0.as_second())),
+            since: object.metadata.creation_timestamp.as_ref().map(|at| Timestamp(at.0.as_second())),
+            rollback: object.annotations().get(ROLLBACK).map(|text| RolledBack::read(text)),
             ..Self::default()
         };
         let Some(status) = &object.status else { return about };
@@ -101,14 +135,20 @@ impl Written {
             state: summary.state.clone().filter(|state| state != ADVISED),
             message: summary.message.clone(),
             conditions: updaters,
+            previous: status
+                .previous
+                .iter()
+                .map(|previous| Previous {
+                    name: names.text(&previous.name),
+                    had: sizes(&previous.resources),
+                    meant: sizes(&previous.target),
+                })
+                .collect(),
         };
         let advice = status.containers.iter().map(|container| Advice {
             name: names.text(&container.name),
             kind: container.kind,
-            target: Sizes {
-                requests: size(&container.target.requests),
-                limits: size(&container.target.limits),
-            },
+            target: sizes(&container.target),
             limit_rules: container.limit_rules,
             lower: size(&container.lower),
             upper: size(&container.upper),
@@ -116,6 +156,21 @@ impl Written {
         });
         Self { status: status_fingerprint(status), conditions, acted, containers: advice.collect(), ..about }
     }
+}
+
+impl Written {
+    /// What somebody wants back now of what a container had before.
+    #[must_use]
+    pub fn given_back(&self, container: &str, now: Timestamp) -> Option<&Sizes> {
+        let asked = self.rollback.as_ref().and_then(|rollback| rollback.as_ref().ok());
+        asked.filter(|rollback| now < rollback.until)?;
+        let found = self.acted.previous.iter().find(|previous| &*previous.name == container)?;
+        Some(&found.had)
+    }
+}
+
+fn sizes(resources: &Resources) -> Sizes {
+    Sizes { requests: size(&resources.requests), limits: size(&resources.limits) }
 }
 
 fn size(amounts: &ResourceAmounts) -> Size {
@@ -140,6 +195,7 @@ pub fn status_fingerprint(status: &RecommendationStatus) -> u64 {
     // The updater's words.
     status.summary.state = status.summary.state.filter(|state| state == ADVISED);
     status.summary.message = None;
+    status.previous.clear();
     status.conditions.retain(|condition| OURS.contains(&condition.type_.as_str()));
     for container in &mut status.containers {
         container.reasons.clear();

@@ -9,6 +9,7 @@ use kube::Api;
 use kube::api::PostParams;
 use kube::core::{ObjectMeta, Status};
 
+use super::fault;
 use crate::actuate::reason::Hold;
 use crate::actuate::{Change, Deed};
 use crate::cluster::Connection;
@@ -33,8 +34,18 @@ pub(super) enum Outcome {
 /// Does it.
 pub(super) async fn act(connection: &Connection, pod: &ObjectKey, uid: Uid, deed: &Deed) -> Outcome {
     match deed {
-        Deed::Resize(change) | Deed::PutBack(change) => resized(connection, pod, uid, change).await,
-        Deed::Evict => evicted(connection, pod, uid).await,
+        Deed::Resize(change) | Deed::PutBack(change) => {
+            fault::reach("before-resize");
+            let outcome = resized(connection, pod, uid, change).await;
+            fault::reach("after-resize");
+            outcome
+        }
+        Deed::Evict => {
+            fault::reach("before-evict");
+            let outcome = evicted(connection, pod, uid).await;
+            fault::reach("after-evict");
+            outcome
+        }
     }
 }
 

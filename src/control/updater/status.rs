@@ -4,13 +4,30 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff;
 
 use crate::actuate::WorkloadPlan;
+use crate::actuate::facts::Before;
 use crate::actuate::reason::Hold;
-use crate::cluster::index::Acted;
+use crate::api::{Amount, PreviousSize, ResourceAmounts, Resources};
+use crate::cluster::index::{Acted, Previous, Size, Sizes};
 use crate::control::compose::dated;
-use crate::units::Timestamp;
+use crate::policy::ContainerSize;
+use crate::units::{Cores, Timestamp};
 
-/// What is to be said, given what stands. `problem`: what of the policy cannot be honoured.
-pub(super) fn say(plan: &WorkloadPlan, problem: Option<&str>, before: &Acted, now: Timestamp) -> Acted {
+/// What else is known of a workload.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known<'a> {
+    /// What its pods had before.
+    pub(super) kept: Option<&'a Before>,
+    /// What of the policy cannot be honoured.
+    pub(super) problem: Option<&'a str>,
+    /// The autoscaler whose target moves with its requests.
+    pub(super) scaler: Option<&'a str>,
+}
+
+/// What is to be said, given what stands.
+pub(super) fn say(plan: &WorkloadPlan, known: &Known<'_>, before: &Acted, now: Timestamp) -> Acted {
+    let Known { kept, problem, scaler } = *known;
+    let moves = scaler.map(|name| format!("; the target of HorizontalPodAutoscaler {name} moves with them"));
+    let moves = moves.unwrap_or_default();
     let held: usize = plan.held.values().sum();
     // What a person has to do something about is told before what passes.
     let worst = plan.held.iter().max_by_key(|(hold, count)| (!hold.passes(), **count)).map(|(hold, _)| *hold);
@@ -30,7 +47,7 @@ pub(super) fn say(plan: &WorkloadPlan, problem: Option<&str>, before: &Acted, no
                 "Applied",
                 true,
                 "AllPods",
-                &format!("{} pods run with what is recommended", plan.steady),
+                &format!("{} pods run with what is recommended{moves}", plan.steady),
             )
         } else {
             let left = plan.pods.saturating_sub(plan.steady);
@@ -38,7 +55,7 @@ pub(super) fn say(plan: &WorkloadPlan, problem: Option<&str>, before: &Acted, no
                 "Applied",
                 false,
                 "Changing",
-                &format!("{left} of {} pods have still to change", plan.pods),
+                &format!("{left} of {} pods have still to change{moves}", plan.pods),
             )
         },
         match (problem, blocked) {
@@ -50,13 +67,53 @@ pub(super) fn say(plan: &WorkloadPlan, problem: Option<&str>, before: &Acted, no
         },
     ];
     if let Some(harm) = &plan.degraded {
-        conditions.push(condition("Degraded", true, "ChangeDidHarm", &evidence(harm)));
+        let reason = if harm.asked { "RolledBack" } else { "ChangeDidHarm" };
+        conditions.push(condition("Degraded", true, reason, &evidence(harm)));
     }
     Acted {
         state: Some(state.to_owned()),
         message,
         conditions: conditions.into_iter().map(|made| dated(made, &before.conditions, now)).collect(),
+        previous: kept.map(previous).unwrap_or_default(),
     }
+}
+
+fn previous(kept: &Before) -> Vec<Previous> {
+    let meant = |name: &str| {
+        let found = kept.meant.iter().find(|(other, _)| **other == *name);
+        found.map(|(_, size)| sizes(size)).unwrap_or_default()
+    };
+    let had = kept.had.iter();
+    let one = |(name, had): &(std::sync::Arc<str>, ContainerSize)| Previous {
+        name: std::sync::Arc::clone(name),
+        had: sizes(had),
+        meant: meant(name),
+    };
+    had.map(one).collect()
+}
+
+fn sizes(size: &ContainerSize) -> Sizes {
+    let cpu = |cores: Option<Cores>| cores.map(Cores::to_milli);
+    Sizes {
+        requests: Size { milli_cpu: cpu(size.cpu_request), memory: size.memory_request },
+        limits: Size { milli_cpu: cpu(size.cpu_limit), memory: size.memory_limit },
+    }
+}
+
+/// As the API server holds it.
+pub(super) fn written(previous: &[Previous]) -> Vec<PreviousSize> {
+    let amounts = |size: &Size| ResourceAmounts {
+        cpu: size.cpu().map(Amount::from),
+        memory: size.memory.map(Amount::from),
+    };
+    let resources =
+        |sizes: &Sizes| Resources { requests: amounts(&sizes.requests), limits: amounts(&sizes.limits) };
+    let one = |previous: &Previous| PreviousSize {
+        name: previous.name.to_string(),
+        resources: resources(&previous.had),
+        target: resources(&previous.meant),
+    };
+    previous.iter().map(one).collect()
 }
 
 fn words(hold: Hold, plan: &WorkloadPlan) -> String {
@@ -89,7 +146,7 @@ mod tests {
     }
 
     fn said(plan: &WorkloadPlan) -> (String, String) {
-        let acted = say(plan, None, &Acted::default(), Timestamp(1000));
+        let acted = say(plan, &Known::default(), &Acted::default(), Timestamp(1000));
         (acted.state.unwrap(), acted.message.unwrap_or_default())
     }
 
@@ -106,8 +163,8 @@ mod tests {
     #[test]
     fn the_same_is_said_in_the_same_words_with_the_same_time() {
         let held = plan(2, 1, &[(Hold::NodeFull, 1)]);
-        let first = say(&held, None, &Acted::default(), Timestamp(1000));
-        assert_eq!(say(&held, None, &first, Timestamp(2000)), first);
+        let first = say(&held, &Known::default(), &Acted::default(), Timestamp(1000));
+        assert_eq!(say(&held, &Known::default(), &first, Timestamp(2000)), first);
         let blocked = first.conditions.iter().find(|c| c.type_ == "Blocked").unwrap();
         assert_eq!((blocked.status.as_str(), blocked.reason.as_str()), ("True", "NodeFull"));
     }
@@ -119,12 +176,14 @@ mod tests {
             at: Timestamp(0),
             until: Timestamp(3600),
             times: 1,
+            asked: false,
         };
         let degraded = WorkloadPlan { degraded: Some(harm), ..plan(2, 2, &[]) };
         let (state, message) = said(&degraded);
         assert_eq!(state, "Degraded");
         assert!(message.contains("OOM killed") && message.contains("1970-01-01T01:00:00Z"), "{message}");
-        let wrong = say(&plan(1, 1, &[]), Some("actuation.windows: no"), &Acted::default(), Timestamp(0));
+        let known = Known { problem: Some("actuation.windows: no"), ..Known::default() };
+        let wrong = say(&plan(1, 1, &[]), &known, &Acted::default(), Timestamp(0));
         assert_eq!(wrong.state.as_deref(), Some("Blocked"));
     }
 }

@@ -5,18 +5,23 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::window;
-use crate::actuate::facts::{Container, MaxUnavailable, Method, Pod, Resize, Rules, Workload};
-use crate::api::{self, Actuation, Band, Mode, PolicyReference};
+use super::{scaler, window};
+use crate::actuate::facts::{
+    Before, Container, MaxUnavailable, Method, Pod, Resize, Rollback, Rules, Workload,
+};
+use crate::api::{self, Actuation, Band, HpaRule, Mode, PolicyReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    Advice, ContainerLife, ContainerShape, ObjectKey, PAUSE, Phase, PodFacts, ResizeState, Size, Sizes,
-    WorkloadKey, WorkloadPods, Written, group,
+    Advice, ContainerLife, ContainerShape, ObjectKey, PAUSE, Phase, PodFacts, Previous, ResizeState, Size,
+    Sizes, WorkloadKey, WorkloadPods, Written, group,
 };
 use crate::control::rules;
 use crate::model;
 use crate::policy::{ContainerSize, Recommendation};
 use crate::units::Timestamp;
+
+/// A measurement that is older than this, in seconds, is none.
+const STALE: i64 = 180;
 
 /// A workload that is acted on.
 pub(super) struct Seen {
@@ -94,14 +99,30 @@ fn one(
         Ok(open) => (open, None),
         Err(problem) => (false, Some(format!("actuation.windows: {problem}"))),
     };
+    let (rollback, unreadable) = match &written.rollback {
+        Some(Ok(back)) => (Some(Rollback { at: back.at, until: back.until, times: back.times }), None),
+        Some(Err(error)) => (None, Some(error.clone())),
+        None => (None, None),
+    };
+    let problem = problem.or(unreadable.clone());
     let marked = |labels: Option<&Arc<crate::cluster::index::Labels>>| {
         labels.is_some_and(|labels| labels.get(PAUSE).is_some_and(|value| value == "true"))
     };
     let paused = paused || marked(Some(&pods.labels)) || marked(index.namespaces.get(&name.namespace));
-    let scaled = |by: fn(&crate::cluster::index::Autoscaler) -> bool| {
-        let mut all = index.autoscalers.iter().filter(|(of, _)| of.namespace == key.namespace);
-        all.any(|(_, scaler)| scaler.kind == *key.kind && scaler.name == *key.name && by(scaler))
+    let mut autoscalers: Vec<_> = index
+        .autoscalers
+        .iter()
+        .filter(|(of, scaler)| {
+            of.namespace == key.namespace && scaler.kind == *key.kind && scaler.name == *key.name
+        })
+        .collect();
+    autoscalers.sort_by_key(|(of, _)| *of);
+    let holds = actuation.hpa == HpaRule::Hold;
+    let scaled = |memory: bool| {
+        let mut shares = autoscalers.iter().flat_map(|(_, scaler)| &scaler.shares);
+        holds && shares.any(|share| share.memory == memory)
     };
+    let scalers = autoscalers.iter().filter(|(_, found)| !holds && !found.shares.is_empty());
     let rules = Rules {
         method: match actuation.method {
             api::Method::InPlace => Method::InPlace,
@@ -114,20 +135,42 @@ fn one(
         pace: rules::pace(band, actuation),
         observe: i64::try_from(actuation.guard.observe.seconds).unwrap_or(i64::MAX),
         open,
-        paused,
-        cpu_scaled: scaled(|scaler| scaler.cpu),
-        memory_scaled: scaled(|scaler| scaler.memory),
+        paused: paused || unreadable.is_some(),
+        owned_by_vpa: index.vertical_autoscalers.iter().any(|(of, scaler)| {
+            let same = of.namespace == key.namespace && scaler.kind == *key.kind && scaler.name == *key.name;
+            same && scaler.acts
+        }),
+        cpu_scaled: scaled(false),
+        memory_scaled: scaled(true),
+    };
+    // What was measured long ago says nothing of a change since.
+    let stalled = |facts: &PodFacts| {
+        let known = index.stalled.get(&facts.uid).filter(|(_, at)| now.seconds_since(*at) < STALE);
+        known.map(|(share, _)| *share)
     };
     let workload = Workload {
         key: Arc::from(format!("{}/{}", name.namespace, name.name)),
         advice: written.containers.iter().map(|advice| (Arc::clone(&advice.name), advised(advice))).collect(),
         advised: written.since,
         rules,
+        before: before(written),
+        rollback,
+        scalers: scalers.map(|(of, found)| scaler::scaler(of, found)).collect(),
         bound_to_nodes: &*key.kind == "DaemonSet",
-        pods: pods.pods.iter().map(|(_, facts)| pod(facts, &key.kind)).collect(),
+        pods: pods.pods.iter().map(|(_, facts)| pod(facts, &key.kind, stalled(facts))).collect(),
     };
     let names = pods.pods.iter().map(|(name, facts)| (facts.uid.number(), (*name).clone()));
     Seen { workload, key: key.clone(), recommendation: name.clone(), pods: names.collect(), problem }
+}
+
+/// What was kept of what its pods had, over restarts.
+fn before(written: &Written) -> Option<Before> {
+    let of = |sizes: fn(&Previous) -> &Sizes| {
+        let all = written.acted.previous.iter();
+        all.map(|previous| (Arc::clone(&previous.name), size(sizes(previous)))).collect()
+    };
+    (!written.acted.previous.is_empty())
+        .then(|| Before { had: of(|previous| &previous.had), meant: of(|previous| &previous.meant) })
 }
 
 fn max_unavailable(stated: &IntOrString) -> MaxUnavailable {
@@ -167,7 +210,7 @@ fn advised(advice: &Advice) -> Recommendation {
     }
 }
 
-fn pod(facts: &PodFacts, kind: &str) -> Pod {
+fn pod(facts: &PodFacts, kind: &str, stalled: Option<f32>) -> Pod {
     let life = &facts.life;
     let containers = facts.shape.containers.iter().enumerate();
     let containers = containers.filter(|(_, shape)| shape.kind != api::ContainerKind::Init);
@@ -191,6 +234,7 @@ fn pod(facts: &PodFacts, kind: &str) -> Pod {
             ResizeState::Infeasible => Resize::Infeasible,
         },
         class: rules::class(facts.shape.qos),
+        stalled,
         containers: containers.map(|(place, shape)| container(facts, place, shape)).collect(),
     }
 }

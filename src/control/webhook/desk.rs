@@ -114,7 +114,7 @@ pub enum Judgement {
 pub fn judge(index: &Index, namespace: &str, pod: &admit::Pod, now: Timestamp) -> Judgement {
     match lookup::find(index, namespace, pod) {
         Found::Recommendation(name, written) => {
-            let advice = lookup::advice(&name, written);
+            let advice = lookup::advice(&name, written, now);
             Judgement::Verdict(admit::admit(pod, &advice, &lookup::bounds(index, namespace), now))
         }
         Found::Soon => Judgement::Soon,

@@ -11,6 +11,7 @@ use crate::cluster::index::{
     ObjectKey, Origin, Owner, Ratio, Resolution, Size, Uid, WorkloadKey, Written, group,
 };
 use crate::control::{naming, rules};
+use crate::units::Timestamp;
 
 /// What the index says of a pod.
 #[derive(Debug)]
@@ -88,12 +89,13 @@ fn written<'a>(index: &'a Index, workload: &WorkloadKey) -> Found<'a> {
     Found::Nothing("no_recommendation")
 }
 
-/// What a recommendation says, as pods are admitted by it. A resource without lower bound is not sized: what stands
+/// What a recommendation says, as pods are admitted by it; what was before, while somebody wants that back. A resource without lower bound is not sized: what stands
 /// there as target is only what runs.
 #[must_use]
-pub fn advice<'a>(name: &'a str, written: &'a Written) -> Advice<'a> {
+pub fn advice<'a>(name: &'a str, written: &'a Written, now: Timestamp) -> Advice<'a> {
     let wants = written.containers.iter().map(|advice| {
-        let (requests, limits) = (&advice.target.requests, &advice.target.limits);
+        let target = written.given_back(&advice.name, now).unwrap_or(&advice.target);
+        let (requests, limits) = (&target.requests, &target.limits);
         let cpu = requests.milli_cpu.filter(|_| advice.lower.milli_cpu.is_some());
         let memory = requests.memory.filter(|_| advice.lower.memory.is_some());
         let want = Want {
