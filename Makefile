@@ -73,6 +73,12 @@ scale: cluster-parts ## memory and CPU of one process for SCALE=10000 containers
 	PLUMB_BIN=$(CURDIR)/target/release/plumb PLUMB_SCALE=$(SCALE) PLUMB_SCALE_PER_POD=$(SCALE_PER_POD) \
 	    PLUMB_TEST_LIMIT=7200 cargo test --locked --test cluster -- a_large_fleet
 
+.PHONY: scale-updates
+scale-updates: cluster-parts ## how long the updater takes for 1,000 policies with two pods each, on fake nodes
+	cargo build --locked --release
+	PLUMB_BIN=$(CURDIR)/target/release/plumb PLUMB_SCALE_POLICIES=1000 PLUMB_TEST_LIMIT=7200 \
+	    cargo test --locked --test cluster -- --nocapture many_resizes_take
+
 .PHONY: bench-scan
 bench-scan: cluster-parts ## time, queries and Prometheus's memory of a scan of 14 days of 1,000 pods
 	cargo build --locked --release

@@ -24,13 +24,17 @@ mod oom_kill;
 mod past;
 mod recommender;
 mod recommender_on_node;
+mod refusals;
 mod resize;
 mod scale;
 mod scan;
 mod scan_speed;
 mod sources;
 mod support;
+mod taking_back;
 mod updater;
+mod updater_crashes;
+mod updater_scale;
 mod webhook;
 
 use std::path::Path;
@@ -81,12 +85,16 @@ fn test() -> ExitCode {
         past::trials(&suite),
         recommender::trials(&suite),
         recommender_on_node::trials(&suite),
+        refusals::trials(&suite),
         resize::trials(&suite),
         scale::trials(&suite),
         scan::trials(&suite),
         scan_speed::trials(&suite),
         sources::trials(&suite),
+        taking_back::trials(&suite),
         updater::trials(&suite),
+        updater_crashes::trials(&suite),
+        updater_scale::trials(&suite),
         webhook::trials(&suite),
     ];
     suite.main(trials.into_iter().flatten().collect())

@@ -20,7 +20,7 @@ use crate::support::process::free_port;
 use crate::support::recommended::{REGISTRATION, container, recommend_by, resources};
 use crate::support::{Context, Load, Need, Suite, cgroups, pods, wait_for};
 
-const SOON: Duration = Duration::from_secs(120);
+pub(crate) const SOON: Duration = Duration::from_secs(120);
 
 pub fn trials(suite: &Suite) -> Vec<Trial> {
     let node = &[Need::Node, Need::Crds];
@@ -33,7 +33,7 @@ pub fn trials(suite: &Suite) -> Vec<Trial> {
 }
 
 /// A policy of that name in mode Auto for the Deployment of that name.
-async fn policy(context: &Context, name: &str, kind: &str, actuation: Value) -> Result<()> {
+pub(crate) async fn policy(context: &Context, name: &str, kind: &str, actuation: Value) -> Result<()> {
     let version = if kind == "Pod" { "v1" } else { "apps/v1" };
     context
         .apply(&json!({
@@ -45,12 +45,12 @@ async fn policy(context: &Context, name: &str, kind: &str, actuation: Value) -> 
 }
 
 /// What a Deployment's container should have; its policy has the same name.
-async fn advise(context: &Context, name: &str, target: Value) -> Result<()> {
+pub(crate) async fn advise(context: &Context, name: &str, target: Value) -> Result<()> {
     let workload = ("apps/v1", "Deployment", name);
     recommend_by(context, name, &format!("deployment-{name}"), workload, "Auto", json!([target])).await
 }
 
-async fn start(context: &Context) -> Result<Plumb<'_>> {
+pub(crate) async fn start(context: &Context) -> Result<Plumb<'_>> {
     let account = account_with(context, "plumb", &["updater"], None).await?;
     let plumb = Plumb::start(
         &context.cluster.plane,
@@ -62,12 +62,12 @@ async fn start(context: &Context) -> Result<Plumb<'_>> {
     Ok(plumb)
 }
 
-async fn pods_of(context: &Context, name: &str) -> Result<Vec<Pod>> {
+pub(crate) async fn pods_of(context: &Context, name: &str) -> Result<Vec<Pod>> {
     let all = context.api::<Pod>().list(&ListParams::default().labels(&format!("app={name}"))).await?.items;
     Ok(all.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
 }
 
-async fn ready(context: &Context, name: &str, count: usize) -> Result<Vec<Pod>> {
+pub(crate) async fn ready(context: &Context, name: &str, count: usize) -> Result<Vec<Pod>> {
     wait_for(&format!("{count} ready pods of {name}"), SOON, || async {
         let found = pods_of(context, name).await?;
         ensure!(found.len() == count && found.iter().all(pods::is_ready), "{} pods", found.len());
@@ -77,7 +77,7 @@ async fn ready(context: &Context, name: &str, count: usize) -> Result<Vec<Pod>> 
 }
 
 /// State and the condition of that type of a recommendation.
-async fn said(context: &Context, name: &str, condition: &str) -> Result<(String, Value)> {
+pub(crate) async fn said(context: &Context, name: &str, condition: &str) -> Result<(String, Value)> {
     let found = context.api::<Recommendation>().get(&format!("deployment-{name}")).await?;
     let status = serde_json::to_value(found.status.context("no status")?)?;
     let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
@@ -85,7 +85,7 @@ async fn said(context: &Context, name: &str, condition: &str) -> Result<(String,
     Ok((status["summary"]["state"].as_str().unwrap_or_default().to_owned(), found))
 }
 
-async fn wait_blocked(context: &Context, name: &str, reason: &str) -> Result<()> {
+pub(crate) async fn wait_blocked(context: &Context, name: &str, reason: &str) -> Result<()> {
     wait_for(&format!("{name} to be held by {reason}"), SOON, || async {
         let (state, blocked) = said(context, name, "Blocked").await?;
         ensure!(state == "Blocked" && blocked["reason"] == reason, "{state}: {blocked}");
@@ -150,7 +150,7 @@ async fn in_place(context: Context) -> Result<()> {
     Ok(())
 }
 
-async fn events_tell(context: &Context, workload: &str, reason: &str) -> Result<()> {
+pub(crate) async fn events_tell(context: &Context, workload: &str, reason: &str) -> Result<()> {
     wait_for("an event", Duration::from_secs(10), || async {
         let all = context.api::<Event>().list(&ListParams::default()).await?.items;
         let found = all.iter().any(|event| {
@@ -369,7 +369,7 @@ async fn oom_loop(context: Context) -> Result<()> {
 }
 
 /// A pod's memory limit, in MiB.
-fn memory_limit(pod: &Pod) -> Result<u64> {
+pub(crate) fn memory_limit(pod: &Pod) -> Result<u64> {
     let limit: plumb::units::Quantity =
         resources(pod, "load")["limits"]["memory"].as_str().context("none")?.parse()?;
     Ok(limit.as_bytes().context("negative")?.0 >> 20)

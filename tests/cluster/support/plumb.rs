@@ -24,6 +24,17 @@ pub struct Plumb<'a> {
 impl<'a> Plumb<'a> {
     /// Starts one as somebody, and does not wait for it. Its lease is in that namespace.
     pub fn start(plane: &'a ControlPlane, kubeconfig: &Path, namespace: &str, more: &[&str]) -> Result<Self> {
+        Self::start_in(plane, kubeconfig, namespace, more, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn start_in(
+        plane: &'a ControlPlane,
+        kubeconfig: &Path,
+        namespace: &str,
+        more: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("{}-plumb-{}", plane.name, NUMBER.fetch_add(1, Ordering::Relaxed));
         let address = format!("127.0.0.1:{}", free_port()?);
@@ -33,6 +44,7 @@ impl<'a> Plumb<'a> {
         if !more.contains(&"--roles") {
             command.args(["--roles", "recommender"]);
         }
+        command.envs(environment.iter().copied());
         plane.run.spawn(&name, &mut command)?;
         Ok(Self { plane, name, url: format!("http://{address}") })
     }

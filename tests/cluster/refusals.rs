@@ -1,0 +1,133 @@
+//! What the cluster does not allow is left alone and named, beside what tests/cluster/updater.rs shows: a quota, a full
+//! node, a rollout that hangs, and a container that no memory is enough for.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::support::plumb::{Plumb, account_with};
+use crate::support::process::free_port;
+use crate::support::recommended::{REGISTRATION, container, resources};
+use crate::support::{Context, Load, Need, Suite, wait_for};
+use crate::updater::{SOON, advise, memory_limit, pods_of, policy, ready, said, start, wait_blocked};
+
+pub fn trials(suite: &Suite) -> Vec<Trial> {
+    let learns = &[Need::Node, Need::MetricsServer, Need::Crds];
+    vec![
+        suite.trial("what_the_cluster_does_not_allow_is_named", &[Need::Node, Need::Crds], refused),
+        suite.trial("a_leak_is_named_and_not_chased", learns, leak),
+    ]
+}
+
+async fn refused(context: Context) -> Result<()> {
+    // Room for what is there, and for no more.
+    context
+        .apply(&json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full"},
+            "spec": {"hard": {"requests.memory": "150Mi"}}}))
+        .await?;
+    let small = |name: &str| Load::named(name).requests("10m", "32Mi").memory_limit("64Mi");
+    let in_place = json!({"method": "InPlace"});
+    for name in ["quota", "full", "rollout"] {
+        policy(&context, name, "Deployment", in_place.clone()).await?;
+        let mut deployment = small(name).deployment(1);
+        deployment["spec"]["strategy"] = json!({"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}});
+        context.apply(&deployment).await?;
+    }
+    // Somebody else's, so that the node holds less than it could.
+    context.apply(&Load::named("other").requests("300m", "16Mi").deployment(1)).await?;
+    ready(&context, "other", 1).await?;
+    let mut before = Vec::new();
+    for name in ["quota", "full", "rollout"] {
+        before.extend(ready(&context, name, 1).await?);
+    }
+    // A new revision that never becomes ready.
+    let mut next = small("rollout").deployment(1);
+    next["spec"]["strategy"] = json!({"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}});
+    next["spec"]["template"]["spec"]["readinessGates"] = json!([{"conditionType": "example.dev/never"}]);
+    context.apply(&next).await?;
+    wait_for("the second revision's pod", SOON, || async {
+        let found = pods_of(&context, "rollout").await?.len();
+        ensure!(found == 2, "{found} pods");
+        Ok(())
+    })
+    .await?;
+    let nodes = Api::<Node>::all(context.client()).list(&ListParams::default()).await?.items;
+    let node = nodes.iter().find(|node| Some(node.name_any()) == node_of(&before[0])).context("no node")?;
+    let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
+    let cpu: plumb::units::Quantity =
+        allocatable.and_then(|all| all.get("cpu")).context("no CPU")?.0.parse()?;
+    let nearly_all = format!("{}m", cpu.as_cores().to_milli() - 200);
+    advise(&context, "quota", container("load", "10m", "48Mi", "64Mi")).await?;
+    advise(&context, "full", container("load", &nearly_all, "32Mi", "64Mi")).await?;
+    advise(&context, "rollout", container("load", "40m", "32Mi", "64Mi")).await?;
+    let plumb = start(&context).await?;
+    let done = async {
+        wait_blocked(&context, "quota", "AdmissionRefuses").await?;
+        wait_blocked(&context, "full", "NodeFull").await?;
+        // This passes by itself, and so is not called blocked.
+        wait_for("the rollout to be named", SOON, || async {
+            let found = context.api::<plumb::api::Recommendation>().get("deployment-rollout").await?;
+            let summary = found.status.context("no status")?.summary;
+            let message = summary.message.unwrap_or_default();
+            ensure!(message.contains("rolled out"), "{:?}: {message}", summary.state);
+            Ok(())
+        })
+        .await?;
+        for pod in before.iter().filter(|pod| pod.labels()["app"] != "full") {
+            let now = context.api::<Pod>().get(&pod.name_any()).await.context("a pod is gone")?;
+            ensure!(resources(&now, "load") == resources(pod, "load"), "{} was changed", pod.name_any());
+        }
+        Ok(())
+    };
+    let done: Result<()> = done.await;
+    done.with_context(|| plumb.log())?;
+    plumb.stop()?;
+    Ok(())
+}
+
+fn node_of(pod: &Pod) -> Option<String> {
+    pod.spec.as_ref()?.node_name.clone()
+}
+
+/// A container grows for ever, under a policy that allows it 96 MiB: it gets those, is told of, and gets no new pod each
+/// time that it dies.
+async fn leak(context: Context) -> Result<()> {
+    let _alone = REGISTRATION.lock().await;
+    context
+        .apply(&json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
+            "metadata": {"name": "leak"},
+            "spec": {"mode": "Auto", "containers": [{"name": "*", "maxAllowed": {"memory": "96Mi"}}]}}))
+        .await?;
+    let account = account_with(&context, "plumb", &["recommender", "updater", "webhook"], None).await?;
+    let listen = format!("127.0.0.1:{}", free_port()?);
+    let flags = ["--roles", "recommender,updater,webhook", "--webhook-listen", &listen, "--interval", "2s"];
+    let plumb = Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
+    plumb.wait_ready().await?;
+    let load = Load::named("leak").uses("grow", "24Mi/s").requests("20m", "32Mi").memory_limit("48Mi");
+    context.apply(&load.deployment(1)).await?;
+    let evictions = "plumb_updater_actions_total{action=\"evict\",outcome=\"accepted\"}";
+    let done = async {
+        wait_blocked(&context, "leak", "Leaking").await?;
+        let before = plumb.metric(evictions).await?;
+        ensure!(before <= 3.0, "evicted {before} times on the way");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let after = plumb.metric(evictions).await?;
+        ensure!((after - before).abs() < 0.5, "evicted {before}, then {after} times");
+        for pod in pods_of(&context, "leak").await? {
+            let limit = memory_limit(&pod)?;
+            ensure!(limit <= 96, "{limit} MiB");
+        }
+        let limited = said(&context, "leak", "Limited").await?.1;
+        ensure!(limited["status"] == "True", "{limited}");
+        Ok(())
+    };
+    let done: Result<()> = done.await;
+    done.with_context(|| plumb.log())?;
+    plumb.stop()?;
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! A crash at any step of a change does nothing twice, and of two updaters one acts.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::support::plumb::{Plumb, account_with};
+use crate::support::process::free_port;
+use crate::support::recommended::{REGISTRATION, container, resources};
+use crate::support::{Context, Load, Need, Suite, pods, wait_for};
+use crate::updater::{SOON, advise, pods_of, policy, ready, start};
+
+/// The steps at which a process can be made to end, of a resize and of an eviction.
+const OF_RESIZES: [&str; 4] = ["before-resize", "after-resize", "before-status", "after-status"];
+const OF_EVICTIONS: [&str; 2] = ["before-evict", "after-evict"];
+
+pub fn trials(suite: &Suite) -> Vec<Trial> {
+    let node = &[Need::Node, Need::Crds];
+    vec![
+        suite.trial("a_crash_in_a_resize_does_nothing_twice", node, |context| {
+            crashes(context, &OF_RESIZES, false)
+        }),
+        suite.trial("a_crash_in_an_eviction_does_nothing_twice", node, |context| {
+            crashes(context, &OF_EVICTIONS, true)
+        }),
+        suite.trial("two_updaters_do_nothing_twice", node, two),
+    ]
+}
+
+fn cpu(pod: &Pod) -> String {
+    resources(pod, "load")["requests"]["cpu"].as_str().unwrap_or_default().to_owned()
+}
+
+/// One workload a step. Each process ends at its step and the next one begins, with a step and a workload of its own;
+/// the last one ends at none and has to finish them all.
+async fn crashes(context: Context, steps: &'static [&'static str], evicts: bool) -> Result<()> {
+    let _alone = REGISTRATION.lock().await;
+    // What gives new pods their sizes has a process of its own, which goes on.
+    let account = account_with(&context, "webhook", &["webhook"], None).await?;
+    let listen = format!("127.0.0.1:{}", free_port()?);
+    let flags = ["--roles", "webhook", "--webhook-listen", &listen];
+    let webhook = Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
+    webhook.wait_ready().await?;
+    let name = |step: &str| format!("at-{step}");
+    for step in steps {
+        let method = if evicts { "Evict" } else { "InPlace" };
+        let actuation =
+            json!({"method": method, "minReplicas": 1, "maxUnavailable": 1, "guard": {"observe": "1s"}});
+        policy(&context, &name(step), "Deployment", actuation).await?;
+        let load = Load::named(&name(step)).requests("10m", "24Mi").memory_limit("64Mi");
+        context.apply(&load.deployment(2)).await?;
+    }
+    let mut before = BTreeMap::new();
+    for step in steps {
+        before.insert(*step, ready(&context, &name(step), 2).await?);
+    }
+    let rights = account_with(&context, "plumb", &["updater"], None).await?;
+    let updater = |fault: Option<&'static str>| {
+        let plane = &context.cluster.plane;
+        let environment: Vec<_> = fault.map(|fault| ("PLUMB_FAULT", fault)).into_iter().collect();
+        let flags = ["--roles", "updater"];
+        Plumb::start_in(plane, &rights.kubeconfig, &context.namespace, &flags, &environment)
+    };
+    let missing = Mutex::new(Vec::new());
+    let note = |seen: Option<String>| missing.lock().expect("nobody panics with it").extend(seen);
+    for step in steps {
+        advise(&context, &name(step), container("load", "30m", "24Mi", "64Mi")).await?;
+        let plumb = updater(Some(step))?;
+        wait_for(&format!("it to end {step}"), SOON, || async {
+            note(too_many_missing(&context, &name(step), evicts).await?);
+            ensure!(plumb.check_running().is_err(), "it still runs");
+            Ok(())
+        })
+        .await
+        .with_context(|| plumb.log())?;
+        drop(plumb.stop());
+    }
+    let last = updater(None)?;
+    let done = async {
+        let mut all = Vec::new();
+        for step in steps {
+            let found = wait_for(&format!("all pods {step} to be changed"), SOON, || async {
+                note(too_many_missing(&context, &name(step), evicts).await?);
+                let found = ready(&context, &name(step), 2).await?;
+                ensure!(found.iter().all(|pod| cpu(pod) == "30m"), "not yet");
+                Ok(found)
+            })
+            .await?;
+            for pod in &found {
+                let old = before.get(step).into_iter().flatten().find(|old| old.uid() == pod.uid());
+                match old {
+                    Some(old) => {
+                        ensure!(!evicts, "{} was to be replaced", pod.name_any());
+                        let changes =
+                            pod.metadata.generation.unwrap_or(0) - old.metadata.generation.unwrap_or(0);
+                        ensure!(changes == 1, "{step}: {} was changed {changes} times", pod.name_any());
+                        ensure!(pods::container(pod)?.restart_count == 0, "{step}: restarted");
+                    }
+                    None => ensure!(evicts, "{step}: {} was replaced", pod.name_any()),
+                }
+            }
+            all.extend(found);
+        }
+        // Nothing is done for a second time: who is there now stays.
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        for pod in &all {
+            let stays =
+                context.api::<Pod>().get(&pod.name_any()).await.context("a pod was replaced again")?;
+            ensure!(
+                stays.metadata.generation == pod.metadata.generation,
+                "{} was changed again",
+                pod.name_any()
+            );
+        }
+        let missing = missing.lock().expect("nobody panics with it");
+        ensure!(missing.is_empty(), "{missing:?}");
+        Ok(())
+    };
+    let done: Result<()> = done.await;
+    done.with_context(|| last.log())?;
+    last.stop()?;
+    webhook.stop()?;
+    Ok(())
+}
+
+/// What is wrong where more than one pod of two is not there or not ready.
+async fn too_many_missing(context: &Context, name: &str, evicts: bool) -> Result<Option<String>> {
+    if !evicts {
+        return Ok(None);
+    }
+    let ready = pods_of(context, name).await?.iter().filter(|pod| pods::is_ready(pod)).count();
+    Ok((ready == 0).then(|| format!("no pod of {name} was ready")))
+}
+
+/// Both see the same; by the lease one of them acts, and when it dies the other goes on.
+async fn two(context: Context) -> Result<()> {
+    let load = |name: &str| Load::named(name).requests("10m", "24Mi").memory_limit("64Mi").deployment(2);
+    let quick = json!({"method": "InPlace", "guard": {"observe": "1s"}});
+    for name in ["first", "second"] {
+        policy(&context, name, "Deployment", quick.clone()).await?;
+        context.apply(&load(name)).await?;
+    }
+    let mut before = ready(&context, "first", 2).await?;
+    before.extend(ready(&context, "second", 2).await?);
+    let (one, other) = (start(&context).await?, start(&context).await?);
+    let accepted = "plumb_updater_actions_total{action=\"resize\",outcome=\"accepted\"}";
+    let changed = |name: &'static str| {
+        let context = context.clone();
+        async move {
+            wait_for("all pods to be changed", SOON, || async {
+                let found = ready(&context, name, 2).await?;
+                ensure!(found.iter().all(|pod| cpu(pod) == "30m"), "not yet");
+                Ok(found)
+            })
+            .await
+        }
+    };
+    advise(&context, "first", container("load", "30m", "24Mi", "64Mi")).await?;
+    let mut after = changed("first").await?;
+    let counts = [one.metric(accepted).await?, other.metric(accepted).await?];
+    ensure!(counts.contains(&2.0) && counts.contains(&0.0), "{counts:?} resizes");
+    let (leads, stands_by) = if counts[0] > 0.0 { (one, other) } else { (other, one) };
+    leads.kill()?;
+    advise(&context, "second", container("load", "30m", "24Mi", "64Mi")).await?;
+    after.extend(changed("second").await.with_context(|| stands_by.log())?);
+    for pod in &after {
+        let old = before.iter().find(|old| old.uid() == pod.uid()).context("a pod was replaced")?;
+        let changes = pod.metadata.generation.unwrap_or(0) - old.metadata.generation.unwrap_or(0);
+        ensure!(changes == 1, "{} was changed {changes} times", pod.name_any());
+    }
+    stands_by.stop()?;
+    Ok(())
+}

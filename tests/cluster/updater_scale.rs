@@ -1,0 +1,123 @@
+//! Many pods to be resized take as long as the rate allows, and no longer; then nothing is written any more.
+//!
+//! On a control plane of its own, with fake nodes and pods. `PLUMB_SCALE_POLICIES` says how many policies there are (60
+//! where it says nothing), each with two pods; `make scale-updates` takes 1,000.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::support::cluster::Cluster;
+use crate::support::plumb::{Plumb, account_with};
+use crate::support::recommended::{container, resources};
+use crate::support::{Context, Load, Suite, kwok, pods, wait_for};
+use crate::updater::{advise, policy};
+
+const PER_POLICY: usize = 2;
+const PER_SECOND: f64 = 10.0;
+/// What the bucket holds at the start.
+const AT_ONCE: f64 = 2.0 * PER_SECOND;
+
+pub fn trials(suite: &Suite) -> Vec<Trial> {
+    vec![suite.trial("many_resizes_take_what_the_rate_allows", &[], many)]
+}
+
+async fn many(context: Context) -> Result<()> {
+    let stated = std::env::var("PLUMB_SCALE_POLICIES").ok().and_then(|text| text.parse().ok());
+    let policies: usize = stated.unwrap_or(60);
+    let all = policies * PER_POLICY;
+    let long = Duration::from_secs(120 + all as u64 / 4);
+    let cluster = Arc::new(Cluster::start(&context.cluster.plane.run, "updates").await?);
+    let plane = &cluster.plane;
+    cluster.crds().await?;
+    cluster.kwok().await?;
+    kwok::add_nodes(plane, "updates", all.div_ceil(100).max(2)).await?;
+    let context = Context::new(cluster.clone(), "updates").await?;
+    let context = &context;
+    stream::iter(0..policies)
+        .map(|number| async move {
+            let name = format!("web-{number}");
+            let mut deployment =
+                Load::named(&name).requests("10m", "24Mi").memory_limit("64Mi").deployment(2);
+            kwok::on_fake_nodes(&mut deployment["spec"]["template"]);
+            context.apply(&deployment).await?;
+            let quick = json!({"method": "InPlace", "guard": {"observe": "0s"}, "maxUnavailable": 2});
+            policy(context, &name, "Deployment", quick).await?;
+            advise(context, &name, container("load", "30m", "24Mi", "64Mi")).await
+        })
+        .buffer_unordered(8)
+        .try_collect::<Vec<()>>()
+        .await?;
+    wait_for("the fake pods to be ready", long, || async {
+        let found = context.api::<Pod>().list(&ListParams::default()).await?.items;
+        let ready = found.iter().filter(|pod| pods::is_ready(pod)).count();
+        ensure!(ready == all, "{ready} of {all} are");
+        Ok(())
+    })
+    .await?;
+    let rights = account_with(context, "plumb", &["updater"], None).await?;
+    let rate = PER_SECOND.to_string();
+    let flags = ["--roles", "updater", "--resizes-per-second", &rate];
+    let plumb = Plumb::start(plane, &rights.kubeconfig, &context.namespace, &flags)?;
+    plumb.wait_ready().await?;
+    let accepted = || plumb.metric("plumb_updater_actions_total{action=\"resize\",outcome=\"accepted\"}");
+    let reach = |goal: f64| async move {
+        wait_for(&format!("{goal} resizes"), long, || async {
+            let now = accepted().await?;
+            ensure!(now >= goal, "{now} so far");
+            Ok(Instant::now())
+        })
+        .await
+    };
+    let begin = reach(1.0).await?;
+    let end = reach(all as f64).await.with_context(|| plumb.log())?;
+    let (took, allowed) = ((end - begin).as_secs_f64(), (all as f64 - AT_ONCE) / PER_SECOND);
+    println!("{all} resizes in {took:.1} s; the rate allows them in {allowed:.1} s");
+    ensure!(took >= allowed * 0.9, "faster than the rate: {took} s");
+    ensure!(took <= all as f64 / PER_SECOND * 1.1, "{took} s");
+    for pod in context.api::<Pod>().list(&ListParams::default()).await?.items {
+        ensure!(resources(&pod, "load")["requests"]["cpu"] == "30m", "one was left out");
+        ensure!(pod.metadata.generation == Some(2), "generation {:?}", pod.metadata.generation);
+    }
+    nothing_is_written(context, &plumb, policies).await?;
+    plumb.stop()?;
+    Ok(())
+}
+
+/// Nothing drifts: no object of plumb's and no pod gets another version.
+async fn nothing_is_written(context: &Context, plumb: &Plumb<'_>, policies: usize) -> Result<()> {
+    let recommendations = context.api::<plumb::api::Recommendation>();
+    wait_for("all to be called applied", Duration::from_secs(60), || async {
+        let all = recommendations.list(&ListParams::default()).await?.items;
+        let state = |found: &plumb::api::Recommendation| found.status.as_ref()?.summary.state.clone();
+        let applied = all.iter().filter(|found| state(found).as_deref() == Some("Applied")).count();
+        ensure!(applied == policies, "{applied} of {policies}");
+        Ok(())
+    })
+    .await?;
+    let versions = || async {
+        let recommendations = recommendations.list_metadata(&ListParams::default()).await?.items;
+        let pods = context.api::<Pod>().list_metadata(&ListParams::default()).await?.items;
+        let all = recommendations
+            .into_iter()
+            .map(|one| one.metadata)
+            .chain(pods.into_iter().map(|one| one.metadata));
+        let mut all: Vec<_> = all.map(|one| (one.name, one.resource_version)).collect();
+        all.sort();
+        Ok::<_, anyhow::Error>(all)
+    };
+    let before = versions().await?;
+    // Three rounds of the updater.
+    tokio::time::sleep(Duration::from_secs(16)).await;
+    let after = versions().await?;
+    let written = after.iter().zip(&before).filter(|(after, before)| after != before).count();
+    plumb.check_running()?;
+    ensure!(written == 0 && after.len() == before.len(), "{written} objects were written");
+    Ok(())
+}
