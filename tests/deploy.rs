@@ -96,3 +96,18 @@ fn the_rights_are_those_that_are_documented() {
     };
     assert_eq!(rights.lines().filter(is_row).count(), rules);
 }
+
+/// What the README quotes of the worked example is in it, as a run of the test has written it.
+#[test]
+fn the_readme_quotes_the_worked_example() {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (readme, example) = (file("README.md"), words(&file("docs/worked-example.md")));
+    let starts = ["| CPU request ", "| memory request ", "| memory limit "];
+    let quoted: Vec<&str> =
+        readme.lines().filter(|line| starts.iter().any(|start| line.starts_with(start))).collect();
+    assert_eq!(quoted.len(), starts.len(), "{quoted:?}");
+    for line in quoted {
+        let said = line.split('|').nth(1).unwrap().trim();
+        assert!(example.contains(&words(said)), "{said:?} is not in docs/worked-example.md");
+    }
+}

@@ -17,6 +17,7 @@ use plumb::api::Recommendation;
 use plumb::units::Quantity;
 use serde_json::{Value, json};
 
+use crate::support::process::free_port;
 use crate::support::recommended::resources;
 use crate::support::transcript::Transcript;
 use crate::support::{Context, Need, Suite, node, paths, pods, services, wait_for};
@@ -220,7 +221,7 @@ async fn installed(context: &Context) -> Result<()> {
     told.ask("kubectl create namespace plumb").await?.ok()?;
     let label = "pod-security.kubernetes.io/enforce=restricted";
     told.ask(&format!("kubectl label namespace plumb {label}")).await?.ok()?;
-    let flags = "--namespace plumb --create-namespace --take-ownership --set config.interval=5s";
+    let flags = "--namespace plumb --create-namespace --take-ownership --set config.interval=5s,dashboard.enabled=true";
     told.run(&format!("helm install plumb {CHART} {flags} --set updater.enabled=false")).await?;
     ready(context, HOME, "app.kubernetes.io/component=recommender", 1).await?;
     ready(context, HOME, "app.kubernetes.io/component=webhook", 2).await?;
@@ -234,11 +235,12 @@ async fn installed(context: &Context) -> Result<()> {
     told.run("kubectl get recommendations --namespace shop").await?;
     told.say("Every figure can say where it is from:");
     told.run("plumb explain deploy/web --namespace shop").await?;
+    tokio::task::block_in_place(|| dashboard_of_the_pod(context))?;
 
     told.say(
         "## Act\n\nThe same chart with the updater, which may resize and evict; then the policy's mode.",
     );
-    let flags = "--namespace plumb --set config.interval=5s --hide-notes";
+    let flags = "--namespace plumb --set config.interval=5s,dashboard.enabled=true --hide-notes";
     told.run(&format!("helm upgrade plumb {CHART} {flags}")).await?;
     ready(context, HOME, "app.kubernetes.io/component=updater", 1).await?;
     told.run("kubectl patch vsp all --namespace shop --type merge --patch '{\"spec\":{\"mode\":\"Auto\"}}'")
@@ -261,6 +263,30 @@ async fn installed(context: &Context) -> Result<()> {
     left(context).await?;
     told.run("kubectl get all,leases,secrets,configmaps,pdb,networkpolicies --namespace plumb").await?;
     told.keep("PLUMB_WRITE_EXAMPLE", "docs/worked-example.md")
+}
+
+/// It listens on the pod's own loopback address, and is reached as people reach it: by the API server's port forward,
+/// under the recommender's rights.
+fn dashboard_of_the_pod(context: &Context) -> Result<()> {
+    let plane = &context.cluster.plane;
+    let name = format!("{}-forward", context.namespace);
+    let port = free_port()?;
+    let mut forward = Command::new(paths::kubernetes_program("kubectl"));
+    forward.arg("--kubeconfig").arg(context.kubeconfig()).args(["--namespace", HOME, "port-forward"]);
+    forward.args(["deploy/plumb-recommender", &format!("{port}:9798")]);
+    plane.run.spawn(&name, &mut forward)?;
+    let url = format!("http://127.0.0.1:{port}/workload/{SHOP}/deployment-web");
+    let page = tokio::runtime::Handle::current().block_on(wait_for("the dashboard", SOON, || async {
+        plane.run.check_running(&name)?;
+        let answer = reqwest::get(&url).await?;
+        ensure!(answer.status().is_success(), "{}", answer.status());
+        Ok(answer.text().await?)
+    }));
+    let ended = plane.run.stop(&name);
+    let page = page.with_context(|| plane.run.log_tail(&name))?;
+    ensure!(page.contains("recommended request") || page.contains("<h3>Why</h3>"), "{page}");
+    ensure!(!page.contains("not allowed"), "{page}");
+    ended
 }
 
 const COLUMNS: &str = "POD:.metadata.name,CPU:.spec.containers[0].resources.requests.cpu,\
