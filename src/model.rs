@@ -9,6 +9,7 @@ mod bounds;
 mod demand;
 mod estimate;
 mod fleet;
+mod half;
 mod histogram;
 mod hold;
 mod level;

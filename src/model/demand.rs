@@ -7,20 +7,21 @@
 #[cfg(test)]
 mod tests;
 
+use super::half::Half;
 use super::histogram::Histogram;
-use super::hold::{Hold, HoldRule};
-use super::level::Level;
+use super::hold::{HoldRule, Kept};
+use super::level::{Level, PERCENTILES};
 use super::number;
 use super::prices::RequestPrices;
-use super::recent::Recent;
+use super::recent::{Recent, slot_of};
 use super::tuning::{BASES, MARGINS, Tuning};
 
-/// Least seconds of an interval: the costs are counted once in it.
+/// Seconds of an interval: the costs are counted once in it, when a later one begins.
 pub(crate) const INTERVAL: i64 = 300;
 /// A gap in the samples counts for at most this many seconds.
 const LONGEST: f32 = 3600.0;
 /// When the weight of what comes in passes 2^this, what is stored is scaled down.
-const HEADROOM: f32 = 20.0;
+const HEADROOM: f32 = 8.0;
 /// Half-life of the mean and of the restlessness, in seconds.
 const MEAN_HALF_LIFE: f32 = 86_400.0;
 /// An underrun costs at least this share of its price, however restless the usage.
@@ -33,13 +34,13 @@ const LEAST_STEP: f32 = 0.02;
 pub struct Demand {
     pub(crate) histogram: Histogram,
     pub(crate) recent: Recent,
-    pub(crate) holds: [Hold; BASES],
+    pub(crate) holds: [Kept; BASES],
     pub(crate) costs: Costs,
-    /// The end of the last interval that was closed; `i64::MIN` before the first sample.
+    /// The newest sample of the last interval that was closed; `i64::MIN` before the first.
     pub(crate) closed: i64,
-    /// The newest sample.
+    /// The newest sample; `i64::MIN` before the first.
     pub(crate) last: i64,
-    /// The highest sample since `closed`.
+    /// The highest sample of the interval that is open.
     pub(crate) peak: f32,
     /// Decayed mean of the peaks.
     pub(crate) mean: f32,
@@ -49,8 +50,8 @@ pub struct Demand {
     pub(crate) before: f32,
     /// Hours of history, gaps not counted.
     pub(crate) hours: f32,
-    /// What the rules proposed when the last interval was closed.
-    pub(crate) proposed: [f32; BASES],
+    /// The percentiles when they were last looked up.
+    pub(crate) percentiles: [Half; PERCENTILES.len()],
     /// The chosen candidate: rule and margin.
     pub(crate) chosen: Option<(u8, u8)>,
     /// Whether it was chosen since the last interval was closed.
@@ -65,7 +66,7 @@ pub(crate) struct Costs {
     pub(crate) used: f32,
     pub(crate) reserved: [f32; BASES],
     pub(crate) changes: [f32; BASES],
-    pub(crate) short: [[f32; MARGINS]; BASES],
+    pub(crate) short: [[Half; MARGINS]; BASES],
 }
 
 impl Default for Demand {
@@ -73,7 +74,7 @@ impl Default for Demand {
         Self {
             histogram: Histogram::default(),
             recent: Recent::default(),
-            holds: [Hold::default(); BASES],
+            holds: [Kept::default(); BASES],
             costs: Costs::default(),
             closed: i64::MIN,
             last: i64::MIN,
@@ -82,11 +83,17 @@ impl Default for Demand {
             step: 0.0,
             before: 0.0,
             hours: 0.0,
-            proposed: [0.0; BASES],
+            percentiles: [Half::default(); PERCENTILES.len()],
             chosen: None,
             settled: false,
         }
     }
+}
+
+/// What several rules look at.
+struct Latest {
+    quarter: f32,
+    hour: f32,
 }
 
 /// What a demand asks for now.
@@ -121,28 +128,41 @@ impl Demand {
 
     /// Takes in a sample: finite and not negative, as the series has checked.
     pub(crate) fn add(&mut self, value: f32, at: i64, tuning: &Tuning) {
-        if at > self.last {
-            self.close(tuning);
+        let open = self.recent.newest();
+        // Cheaper than the slot's number, and true of most samples.
+        if (0..INTERVAL).contains(&at.saturating_sub(open.saturating_mul(INTERVAL))) {
+            self.last = self.last.max(at);
+            self.peak = self.peak.max(value);
+            return self.histogram.add_now(value, at, tuning.half_life);
+        }
+        let slot = slot_of(at);
+        if slot > open {
+            if open != i64::MIN {
+                self.close(tuning);
+            }
+            self.recent.open(slot);
             self.last = at;
+            // Within an interval no sample weighs more than another.
+            self.histogram.turn_to(slot * INTERVAL, tuning.half_life);
+            self.histogram.add_now(value, at, tuning.half_life);
+        } else {
+            self.recent.keep(slot, value);
+            self.histogram.add_late(value, at, tuning.half_life);
         }
         self.peak = self.peak.max(value);
-        self.recent.push(at, value);
-        self.histogram.add(value, at, tuning.half_life);
     }
 
-    /// Closes the interval, if it is long enough, with what was seen up to the newest sample.
-    pub(crate) fn close(&mut self, tuning: &Tuning) {
-        if self.last == i64::MIN
-            || (self.closed != i64::MIN && self.last.saturating_sub(self.closed) < INTERVAL)
-        {
-            return;
-        }
+    /// Closes the interval that is open: what was seen in it is counted.
+    fn close(&mut self, tuning: &Tuning) {
         let elapsed =
             if self.closed == i64::MIN { 0.0 } else { number::seconds(self.closed, self.last).min(LONGEST) };
+        self.recent.keep(self.recent.newest(), self.peak);
         self.count_mean(elapsed);
         let weight = self.costs.weight(self.last, tuning.memory);
         let counted = self.peak.min(tuning.burst * self.mean);
-        self.costs.count(counted, weight * elapsed / INTERVAL as f32, &self.holds, &tuning.margins);
+        // Any number that the time gives will do, as long as neighbours differ.
+        let dither = (self.last as u32).wrapping_mul(0x9E37_79B1) >> 16;
+        self.costs.count(counted, weight * elapsed / INTERVAL as f32, &self.holds, &tuning.margins, dither);
         self.hold_levels(elapsed, weight, tuning);
         self.hours += elapsed / 3600.0;
         self.before = self.peak;
@@ -166,13 +186,14 @@ impl Demand {
         let price = self.change_price(tuning);
         let rule = HoldRule { price, ..tuning.hold };
         // Percentiles move slowly: each half hour will do, once there is a day of them.
-        let settled = self.hours >= 24.0 && self.closed.div_euclid(1800) == self.last.div_euclid(1800);
-        self.propose(tuning, settled);
-        for ((hold, level), changes) in self.holds.iter_mut().zip(self.proposed).zip(&mut self.costs.changes)
-        {
-            if let Some(level) = hold.weigh(level, elapsed, &rule) {
-                hold.set(level);
-                *changes += weight * price / INTERVAL as f32;
+        if self.hours < 24.0 || self.closed.div_euclid(1800) != self.last.div_euclid(1800) {
+            self.look_up(tuning);
+        }
+        let latest = self.latest();
+        for base in 0..BASES {
+            let wanted = self.level(tuning.levels[base], &latest);
+            if self.holds[base].weigh(wanted, elapsed, &rule) {
+                self.costs.changes[base] += weight * price / INTERVAL as f32;
             }
         }
     }
@@ -190,40 +211,33 @@ impl Demand {
         number::quarter_power(tuning.calm / step, tuning.calm_quarters).max(LEAST_CALM)
     }
 
-    /// Notes what each rule proposes now; percentiles only where they are not `settled`.
-    pub(crate) fn propose(&mut self, tuning: &Tuning, settled: bool) {
-        if !settled {
-            let quantiles = self.histogram.quantiles([0.8, 0.9, 0.98], tuning.by_load);
-            for (proposed, level) in self.proposed.iter_mut().zip(&tuning.levels) {
-                if let Some(at) = level.percentile() {
-                    *proposed = quantiles.get(at).copied().unwrap_or(0.0);
-                }
+    /// Looks the percentiles up in the histogram.
+    pub(crate) fn look_up(&mut self, tuning: &Tuning) {
+        self.percentiles = self.histogram.quantiles(PERCENTILES, tuning.by_load).map(Half::new);
+    }
+
+    /// What a rule proposes now; of percentiles, what was looked up.
+    fn level(&self, level: Level, latest: &Latest) -> f32 {
+        // The last quarter of an hour and yesterday's this and coming half hours; the last hour where that is unknown.
+        let yesterday =
+            |ahead| self.recent.yesterday(ahead).map_or(latest.hour, |then| then.max(latest.quarter));
+        match level {
+            Level::QuarterHour => latest.quarter,
+            Level::Hour => latest.hour,
+            Level::FourHours => self.recent.halves(8).max(self.peak),
+            Level::HalfDay => self.recent.halves(24).max(self.peak),
+            Level::SameTime => yesterday(1),
+            Level::Ahead => yesterday(4),
+            Level::P80 | Level::P90 | Level::P98 => {
+                let at = level.percentile().and_then(|at| self.percentiles.get(at));
+                at.copied().unwrap_or_default().get()
             }
         }
-        self.proposed = self.levels(tuning);
     }
 
-    /// What each rule proposes now; of percentiles, what was noted.
-    fn levels(&self, tuning: &Tuning) -> [f32; BASES] {
-        let mut levels = self.proposed;
-        for (proposed, level) in levels.iter_mut().zip(&tuning.levels) {
-            *proposed = match level {
-                Level::QuarterHour => self.recent.fives(3),
-                Level::Hour => self.recent.fives(12),
-                Level::FourHours => self.recent.halves(8),
-                Level::HalfDay => self.recent.halves(24),
-                Level::SameTime => self.like_yesterday(1),
-                Level::Ahead => self.like_yesterday(4),
-                Level::P80 | Level::P90 | Level::P98 => *proposed,
-            };
-        }
-        levels
-    }
-
-    /// The last quarter of an hour and yesterday's this and coming half hours; the last hour where that is unknown.
-    fn like_yesterday(&self, ahead: usize) -> f32 {
-        let then = self.recent.yesterday(ahead);
-        then.map_or_else(|| self.recent.fives(12), |then| then.max(self.recent.fives(3)))
+    /// The maxima of the last quarter of an hour and hour, with the interval that is open.
+    fn latest(&self) -> Latest {
+        Latest { quarter: self.recent.fives(3).max(self.peak), hour: self.recent.fives(12).max(self.peak) }
     }
 
     /// Chooses the cheapest candidate and says what it asks for; `None` before the first sample.
@@ -231,7 +245,9 @@ impl Demand {
         if self.last == i64::MIN {
             return None;
         }
-        self.close(tuning);
+        if !self.percentiles.iter().any(|known| known.is_some()) {
+            self.look_up(tuning);
+        }
         let (base, margin) = match self.chosen {
             Some((base, margin)) if self.settled => (usize::from(base), usize::from(margin)),
             _ => self.choose(prices, tuning),
@@ -240,11 +256,9 @@ impl Demand {
         self.settled = true;
         let level = *tuning.levels.get(base)?;
         let factor = *tuning.margins.get(margin)?;
-        // Between two closes what came in since may matter.
-        let proposed = if self.last == self.closed { self.proposed } else { self.levels(tuning) };
-        let wanted = *proposed.get(base)?;
+        let wanted = self.level(level, &self.latest());
         let reserved = self.costs.reserved.get(base)? * factor;
-        let short = *self.costs.short.get(base)?.get(margin)?;
+        let short = self.costs.short.get(base)?.get(margin)?.get();
         let used = self.costs.used.max(f32::MIN_POSITIVE);
         Some(Asked {
             target: wanted * factor,
@@ -261,7 +275,7 @@ impl Demand {
         let prior = self.costs.used * tuning.prior_hours / (tuning.prior_hours + self.hours);
         let cost = |base: usize, margin: usize| {
             let factor = tuning.margins[margin];
-            let short = self.costs.short[base][margin];
+            let short = self.costs.short[base][margin].get();
             let unused = self.costs.reserved[base] * factor + short - self.costs.used;
             let doubt = factor / tuning.prior_margin - 1.0;
             unused + underrun * short + prices.change * self.costs.changes[base] + prior * doubt * doubt
@@ -271,7 +285,7 @@ impl Demand {
                 let now = (usize::from(base), usize::from(margin));
                 (now, cost(now.0, now.1) * (1.0 - tuning.inertia))
             }
-            _ => ((BASES / 2, MARGINS / 2), f32::INFINITY),
+            _ => ((BASES / 2, MARGINS / 2), cost(BASES / 2, MARGINS / 2)),
         };
         for base in 0..BASES {
             for margin in 0..MARGINS {
@@ -292,24 +306,38 @@ impl Costs {
         if (0.0..=HEADROOM).contains(&age) {
             return number::exp2(age);
         }
-        let scale = number::exp2(-age);
+        let hour = at.div_euclid(3600) * 3600;
+        let scale = number::exp2(number::seconds(hour, self.reference) / half_life.max(1) as f32);
         self.used *= scale;
         for base in 0..BASES {
             self.reserved[base] *= scale;
             self.changes[base] *= scale;
-            self.short[base] = self.short[base].map(|short| short * scale);
+            self.short[base] = self.short[base].map(|short| Half::new(short.get() * scale));
         }
-        self.reference = at;
-        1.0
+        // On a whole hour, which the snapshot keeps in fewer bytes.
+        self.reference = hour;
+        number::exp2(number::seconds(self.reference, at) / half_life.max(1) as f32)
     }
 
-    fn count(&mut self, used: f32, weight: f32, holds: &[Hold; BASES], margins: &[f32; MARGINS]) {
+    fn count(
+        &mut self,
+        used: f32,
+        weight: f32,
+        holds: &[Kept; BASES],
+        margins: &[f32; MARGINS],
+        dither: u32,
+    ) {
         self.used += weight * used;
         for ((hold, reserved), short) in holds.iter().zip(&mut self.reserved).zip(&mut self.short) {
-            *reserved += weight * hold.held;
-            if used > hold.held * margins[0] {
+            let held = hold.held.get();
+            *reserved += weight * held;
+            if used > held * margins[0] {
                 for (short, margin) in short.iter_mut().zip(margins) {
-                    *short += weight * (used - hold.held * margin).max(0.0);
+                    let missing = weight * (used - held * margin);
+                    if missing <= 0.0 {
+                        break;
+                    }
+                    *short = short.plus(missing, dither);
                 }
             }
         }

@@ -90,7 +90,7 @@ impl Series {
         let bytes = MIB as f64;
         let hours = self.hours();
         let limit = (self.tail.peak() > 0.0 || self.tail.lesson() > 0.0)
-            .then(|| limit_need(&mut self.tail, self.kills, &prices.limit));
+            .then(|| limit_need(&self.tail, self.kills(), &prices.limit));
         Estimate {
             cpu: need(&mut self.cpu, &prices.cpu, &model.cpu, 1.0),
             memory: need(&mut self.memory, &prices.memory, &model.memory, bytes),
@@ -142,7 +142,7 @@ fn spread(demand: &Demand, asked: &Asked, tuning: &Tuning) -> (f32, f32) {
     ((low / middle / doubt).min(least.0), (high / middle * doubt).max(least.1))
 }
 
-fn limit_need(tail: &mut Tail, kills: u32, prices: &LimitPrices) -> LimitNeed {
+fn limit_need(tail: &Tail, kills: u32, prices: &LimitPrices) -> LimitNeed {
     let unit = MIB as f64;
     LimitNeed {
         tail: f64::from(tail.need(prices)) * unit,

@@ -1,8 +1,8 @@
 //! A decaying histogram over log-linear buckets that are found from the bits of the float, without a logarithm.
 //!
 //! 32 buckets to each power of two: a bucket is 3.1 % wide at its power of two and 1.6 % just below the next. Only the
-//! window that is occupied is stored, two bytes a bucket. What comes in is scaled up by its time instead of walking
-//! what is stored; once in a few half-lives all weights are shifted down.
+//! window that is occupied is stored, a byte a bucket. What comes in is scaled up by its time instead of walking
+//! what is stored; once in a few half-lives, or when a bucket is full, all weights are shifted down.
 
 #[cfg(test)]
 mod tests;
@@ -19,21 +19,25 @@ const MOST: f32 = 10.0 * 1024.0 * 1024.0;
 pub const MAX_BUCKETS: usize = 384;
 /// The window grows by whole steps of this many buckets.
 const STEP: usize = 8;
+/// The part of all weight below which the low end of the window is not worth its bytes.
+const TRIFLE: u32 = 128;
 /// The weight of a sample at the reference time.
-const UNIT: f32 = 32.0;
+const UNIT: f32 = 16.0;
 /// After this many half-lives the reference moves.
-const RENEW: i64 = 6;
+const RENEW: f32 = 3.0;
 
 /// A decaying histogram of values of one unit (cores, or mebibytes).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
-    /// Time at which a sample weighs [`UNIT`].
+    /// Time at which a sample weighs [`UNIT`]; may lie ahead where samples are many.
     reference: i64,
     /// Sum of the weights.
     total: u32,
+    /// What a sample weighs that comes in now.
+    weight: f32,
     /// Code of the lowest bucket of the window.
     first: u16,
-    weights: Box<[u16]>,
+    weights: Box<[u8]>,
 }
 
 /// The bucket of a value, clamped to the range; not a number counts as the least.
@@ -47,20 +51,65 @@ fn edge(code: u16) -> f32 {
     f32::from_bits(u32::from(code) << SHIFT)
 }
 
+/// A weight below the unit, as a whole number: now down, now up, so that of many samples none counts for more or less
+/// than it should. `before` turns by the golden section, which leaves no gaps (Weyl's sequence); replicas of one moment
+/// are told apart by their values.
+fn thin(exact: f32, value: f32, before: i64) -> u8 {
+    const GOLDEN: u32 = 0x9E37_79B9;
+    let turn = (before as u32).wrapping_mul(GOLDEN);
+    let random = turn.wrapping_add(value.to_bits().wrapping_mul(0x85EB_CA6B)) >> 8;
+    // Rounding to nearest is then taken back.
+    number::weight(exact + random as f32 / (1_u32 << 24) as f32 - 0.5)
+}
+
 impl Histogram {
     /// Adds one sample seen at `at` (seconds). One that is too old to weigh anything leaves no trace.
     pub fn add(&mut self, value: f32, at: i64, half_life: i64) {
+        self.turn_to(at, half_life);
+        self.add_weighing(self.weight, value, at, half_life);
+    }
+
+    /// Sets what samples weigh from now on: those seen at `at`.
+    pub(crate) fn turn_to(&mut self, at: i64, half_life: i64) {
         let half_life = half_life.max(1);
         if self.total == 0 {
             self.reference = at;
-        } else if at.saturating_sub(self.reference) >= RENEW.saturating_mul(half_life) {
+        }
+        let mut age = number::seconds(self.reference, at) / half_life as f32;
+        if age >= RENEW {
             self.renew(at, half_life);
+            age = number::seconds(self.reference, at) / half_life as f32;
         }
-        let age = number::seconds(self.reference, at) / half_life as f32;
-        let weight = number::weight(UNIT * number::exp2(age));
+        self.weight = UNIT * number::exp2(age);
+    }
+
+    /// Adds one sample that weighs what was last set by [`turn_to`](Self::turn_to); of `at` only the difference from
+    /// other samples' matters.
+    pub(crate) fn add_now(&mut self, value: f32, at: i64, half_life: i64) {
+        if self.weight <= 0.0 {
+            // New, or read from a snapshot.
+            self.turn_to(at, half_life);
+        }
+        self.add_weighing(self.weight, value, at, half_life);
+    }
+
+    fn add_weighing(&mut self, exact: f32, value: f32, at: i64, half_life: i64) {
+        let weight = if exact >= UNIT {
+            number::weight(exact)
+        } else {
+            thin(exact, value, self.reference.wrapping_sub(at))
+        };
         if weight > 0 {
-            self.put(code(value), weight);
+            self.put(code(value), weight, half_life);
         }
+    }
+
+    /// Adds one sample that is older than the newest ones, which go on to weigh what they did.
+    pub(crate) fn add_late(&mut self, value: f32, at: i64, half_life: i64) {
+        let (weight, reference) = (self.weight, self.reference);
+        self.add(value, at, half_life);
+        let halves = self.reference.saturating_sub(reference) / half_life.max(1);
+        self.weight = weight * number::exp2(-(halves as f32));
     }
 
     /// Moves the reference to within one half-life of `at`.
@@ -72,25 +121,57 @@ impl Histogram {
 
     /// Divides all weights by 2^halves, rounding to nearest.
     fn shift(&mut self, halves: u32) {
-        let half = if (1..32).contains(&halves) { 1_u32 << (halves - 1) } else { 0 };
+        let half = if (2..32).contains(&halves) { 1_u32 << (halves - 1) } else { 0 };
+        // Halved once, an odd weight goes up and down in turn: always up, it would never be forgotten.
+        let mut up = if halves == 1 { self.total & 1 } else { 0 };
         self.total = 0;
         for weight in &mut self.weights {
-            let left = (u32::from(*weight) + half).checked_shr(halves).unwrap_or(0);
+            let left = (u32::from(*weight) + half + up).checked_shr(halves).unwrap_or(0);
             self.total += left;
-            *weight = left as u16;
+            *weight = left as u8;
+            up ^= u32::from(halves == 1);
         }
+        self.trim();
     }
 
-    fn put(&mut self, code: u16, weight: u16) {
+    /// Gives up the ends of the window that hold nothing any more; at the low end, of which no percentile is asked, all
+    /// that holds less than [`TRIFLE`], which then counts in the lowest bucket left.
+    fn trim(&mut self) {
+        let (mut low, mut below) = (0, 0);
+        for weight in &self.weights {
+            let more = below + u32::from(*weight);
+            if more > self.total / TRIFLE {
+                break;
+            }
+            (low, below) = (low + 1, more);
+        }
+        let high = self.weights.iter().rposition(|weight| *weight > 0).map_or(low, |last| last + 1);
+        let (low, high) = (low / STEP * STEP, high.next_multiple_of(STEP).min(self.weights.len()));
+        if self.weights.len() < high - low + 2 * STEP {
+            return;
+        }
+        let mut kept: Box<[u8]> = self.weights.get(low..high).unwrap_or_default().into();
+        if let Some(lowest) = kept.first_mut() {
+            let cut: u32 = self.weights.iter().take(low).map(|&weight| u32::from(weight)).sum();
+            *lowest = u8::try_from(u32::from(*lowest) + cut).unwrap_or(u8::MAX);
+        }
+        self.first += low as u16;
+        self.weights = kept;
+        self.total = self.weights.iter().map(|&weight| u32::from(weight)).sum();
+    }
+
+    fn put(&mut self, code: u16, weight: u8, half_life: i64) {
         let at = self.place(code);
         if let Some(slot) = self.weights.get_mut(at) {
             if let Some(sum) = slot.checked_add(weight) {
                 *slot = sum;
                 self.total += u32::from(weight);
             } else {
-                // A full bucket: all weights are halved, so that shares stay what they are.
+                // A full bucket: all weights are halved, those still to come too, as the reference moves with them.
                 self.shift(1);
-                self.put(code, (weight / 2).max(1));
+                self.reference = self.reference.saturating_add(half_life);
+                self.weight *= 0.5;
+                self.put(code, weight / 2, half_life);
             }
         }
     }
@@ -114,7 +195,7 @@ impl Histogram {
         let new_end = end.max(round(code) + step);
         let lowest = new_end.saturating_sub(MAX_BUCKETS as u16);
         let new_first = self.first.min(round(code)).max(lowest);
-        let mut weights = vec![0_u16; usize::from(new_end - new_first)].into_boxed_slice();
+        let mut weights = vec![0_u8; usize::from(new_end - new_first)].into_boxed_slice();
         for (old, &weight) in (self.first..).zip(&self.weights) {
             if let Some(slot) = weights.get_mut(usize::from(old.saturating_sub(new_first))) {
                 *slot = slot.saturating_add(weight);
@@ -135,28 +216,32 @@ impl Histogram {
             *self = other.clone();
             return;
         }
-        let half_life = half_life.max(1);
-        let mut other = other.clone();
-        let (from, to) = (self.reference.min(other.reference), self.reference.max(other.reference));
-        self.align(to, half_life);
-        other.align(to, half_life);
-        debug_assert!(from <= to);
-        for (code, &weight) in (other.first..).zip(&other.weights) {
-            if weight > 0 {
-                self.put(code, weight);
+        // As of the earlier reference, where both weigh most, and then down to where the heaviest bucket fits.
+        let earlier = self.reference.min(other.reference);
+        let scale =
+            |of: &Self| number::exp2(number::seconds(earlier, of.reference) / half_life.max(1) as f32);
+        let (mine, theirs) = (scale(self), scale(other));
+        let occupied = || (other.first..).zip(&other.weights).filter(|(_, weight)| **weight > 0);
+        // Room for all of them first: what is placed then stays where it is.
+        for (code, _) in occupied() {
+            self.place(code);
+        }
+        let mut sums: Vec<f32> = self.weights.iter().map(|&weight| f32::from(weight) * mine).collect();
+        for (code, &weight) in occupied() {
+            if let Some(sum) = sums.get_mut(usize::from(code.saturating_sub(self.first))) {
+                *sum += f32::from(weight) * theirs;
             }
         }
-    }
-
-    /// Weights as if the reference had been `to`, not earlier than it is.
-    fn align(&mut self, to: i64, half_life: i64) {
-        let scale = number::exp2(-number::seconds(self.reference, to) / half_life as f32);
-        self.reference = to;
+        let most = sums.iter().fold(0.0_f32, |most, sum| most.max(*sum));
+        let halves = (0..256).find(|halves| most * number::exp2(-(*halves as f32)) <= 255.0).unwrap_or(256);
+        self.reference = earlier.saturating_add(i64::from(halves).saturating_mul(half_life));
+        let scale = number::exp2(-(halves as f32));
         self.total = 0;
-        for weight in &mut self.weights {
-            *weight = number::weight(f32::from(*weight) * scale);
+        for (weight, sum) in self.weights.iter_mut().zip(sums) {
+            *weight = number::weight(sum * scale);
             self.total += u32::from(*weight);
         }
+        self.weight = 0.0;
     }
 
     /// Whether nothing that still weighs anything was seen.
@@ -178,7 +263,7 @@ impl Histogram {
     #[must_use]
     pub fn quantiles<const N: usize>(&self, shares: [f32; N], by_load: bool) -> [f32; N] {
         let mut found = [0.0; N];
-        let weigh = |code: u16, weight: u16| f32::from(weight) * if by_load { edge(code) } else { 1.0 };
+        let weigh = |code: u16, weight: u8| f32::from(weight) * if by_load { edge(code) } else { 1.0 };
         let total = if by_load {
             (self.first..).zip(&self.weights).map(|(code, &weight)| weigh(code, weight)).sum()
         } else {
@@ -246,14 +331,14 @@ impl Histogram {
     }
 
     /// Reference, code of the first bucket and weights, for the snapshot: the window cut to what is occupied.
-    pub(crate) fn parts(&self) -> (i64, u16, &[u16]) {
+    pub(crate) fn parts(&self) -> (i64, u16, &[u8]) {
         let low = self.weights.iter().position(|w| *w > 0).unwrap_or(0);
         let high = self.weights.iter().rposition(|w| *w > 0).map_or(0, |i| i + 1);
         (self.reference, self.first + low as u16, self.weights.get(low..high).unwrap_or_default())
     }
 
     /// The histogram of such parts. `None` where they are none of [`parts`](Self::parts).
-    pub(crate) fn from_parts(reference: i64, first: u16, weights: &[u16]) -> Option<Self> {
+    pub(crate) fn from_parts(reference: i64, first: u16, weights: &[u8]) -> Option<Self> {
         if weights.is_empty() {
             return Some(Self::default());
         }
@@ -262,6 +347,6 @@ impl Histogram {
             return None;
         }
         let total = weights.iter().map(|&w| u32::from(w)).sum();
-        Some(Self { reference, total, first, weights: weights.into() })
+        Some(Self { reference, total, weight: 0.0, first, weights: weights.into() })
     }
 }

@@ -5,6 +5,8 @@
 //! knew the future): a large gap closes soon, a small one late, and a dip that passes costs nothing. What is then
 //! shrunk to is the highest level that was wanted while waiting.
 
+use super::half::Half;
+
 /// What a change is worth.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HoldRule {
@@ -48,15 +50,29 @@ impl Hold {
         self.top = self.top.max(wanted);
         (self.debt > rule.price).then_some(self.top)
     }
+}
 
-    /// What waiting has wasted and the highest level wanted meanwhile, for the snapshot.
-    pub(crate) fn waiting(&self) -> (f32, f32) {
-        (self.debt, self.top)
-    }
+/// A [`Hold`] in eight bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Kept {
+    pub(crate) held: Half,
+    pub(crate) top: Half,
+    pub(crate) debt: f32,
+}
 
-    /// A hold of such parts.
-    pub(crate) fn from_parts(held: f32, debt: f32, top: f32) -> Self {
-        Self { held, debt, top }
+impl Kept {
+    /// As [`Hold::weigh`], and holds at once what that says. Returns whether it is a change.
+    pub(crate) fn weigh(&mut self, wanted: f32, elapsed: f32, rule: &HoldRule) -> bool {
+        let mut hold = Hold { held: self.held.get(), debt: self.debt, top: self.top.get() };
+        if let Some(level) = hold.weigh(wanted, elapsed, rule) {
+            *self = Self { held: Half::new(level), ..Self::default() };
+            return true;
+        }
+        self.debt = hold.debt;
+        if hold.top.to_bits() != self.top.get().to_bits() {
+            self.top = Half::new(hold.top);
+        }
+        false
     }
 }
 

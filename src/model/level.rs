@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The percentiles that rules ask for, rising, as shares.
+pub(crate) const PERCENTILES: [f32; 3] = [0.8, 0.9, 0.98];
+
 /// A rule that proposes a level from what was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -27,7 +30,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// Which of the three percentiles it is, if one.
+    /// Which of [`PERCENTILES`] it is, if one.
     pub(crate) fn percentile(self) -> Option<usize> {
         match self {
             Self::P80 => Some(0),

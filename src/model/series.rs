@@ -20,8 +20,6 @@ const MOST_LIFT: f32 = 2.0;
 const BUMP: f32 = 1.5;
 /// The same by at least this much, in mebibytes.
 const LEAST_BUMP: f32 = 16.0;
-/// Kills whose ids are remembered, so that each counts once.
-const KILLS: usize = 4;
 
 /// Why a sample was not taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +45,6 @@ pub struct Series {
     pub(crate) refused: u32,
     /// CPU samples taken while throttled; saturates.
     pub(crate) throttled: u32,
-    /// OOM kills taken in, ever; saturates.
-    pub(crate) kills: u32,
-    /// Ids of the latest kills.
-    pub(crate) seen: [u32; KILLS],
 }
 
 impl Series {
@@ -112,16 +106,9 @@ impl Series {
     /// count): the same one counts once. Returns whether it was new.
     pub fn add_oom(&mut self, at: Timestamp, limit: Bytes, kill: u64, model: &Model) -> bool {
         let id = ((kill ^ (kill >> 32)) as u32).max(1);
-        if self.seen.contains(&id) {
-            return false;
-        }
-        self.seen.rotate_right(1);
-        self.seen[0] = id;
-        self.kills = self.kills.saturating_add(1);
         let mib = (limit.as_f64() / MIB as f64).min(MOST_MIB) as f32;
         let bump = BUMP.max(1.0 + LEAST_BUMP / mib.max(1.0));
-        self.tail.kill(mib, at.0, bump, model.peak_half_life);
-        true
+        self.tail.kill(id, mib, at.0, bump, model.peak_half_life)
     }
 
     /// Checks an amount and turns it into the working type.
@@ -188,7 +175,7 @@ impl Series {
     /// OOM kills taken in, ever.
     #[must_use]
     pub fn kills(&self) -> u32 {
-        self.kills
+        self.tail.kills.as_ref().map_or(0, |kills| kills.count)
     }
 
     /// What start-ups used.
@@ -218,6 +205,7 @@ impl Series {
     /// Bytes that the series takes, heap included.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        size_of::<Self>() + self.cpu.histogram.heap_bytes() + self.memory.histogram.heap_bytes()
+        let kills = self.tail.kills.as_ref().map_or(0, |kills| size_of_val(&**kills));
+        size_of::<Self>() + self.cpu.histogram.heap_bytes() + self.memory.histogram.heap_bytes() + kills
     }
 }

@@ -7,11 +7,12 @@
 #[cfg(test)]
 mod tests;
 
+use super::half::Half;
 use super::number;
 use super::prices::LimitPrices;
 
 /// Seconds of a peak's slot.
-const SLOT: i64 = 21_600;
+pub(crate) const SLOT: i64 = 21_600;
 /// Slots in a year.
 const SLOTS_A_YEAR: f32 = 365.25 * 4.0;
 /// Half-life of a slot's peak in mean and deviation, in slots: 14 days.
@@ -27,10 +28,13 @@ pub(crate) const DAYS: usize = 8;
 /// The same, as a count of slots.
 const DAY_SLOTS: i64 = 8;
 
+/// Kills whose ids are remembered, so that each counts once.
+const KILLS: usize = 4;
+
 /// The tail of one series' memory, in mebibytes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tail {
-    /// The slot that is open, counted from time 0.
+    /// The slot that is open, counted from time 0; everything is decayed up to it.
     pub(crate) slot: i64,
     /// Its highest sample; 0 before the first.
     pub(crate) open: f32,
@@ -40,63 +44,62 @@ pub struct Tail {
     pub(crate) mean: f32,
     /// Sum of squared deviations from it, decayed.
     pub(crate) squares: f32,
-    /// The highest peak, decayed up to `at`.
+    /// The highest peak, decayed.
     pub(crate) peak: f32,
-    /// What OOM kills taught that runs, decayed up to `at`.
-    pub(crate) lesson: f32,
-    /// The newest sample or kill.
-    pub(crate) at: i64,
-    /// OOM kills, as far as they count still: decayed up to `at`.
-    pub(crate) kills: f32,
     /// The peak of each of the last days, by day modulo the ring.
-    pub(crate) days: [f32; DAYS],
-    /// What OOM kills taught to run, of each of the last days, by day modulo the ring.
-    pub(crate) lessons: [f32; DAYS],
-    /// What the tail reaches, and the kills a year that it was found for; 0 kills: not yet found.
-    pub(crate) found: (f32, f32),
+    pub(crate) days: [Half; DAYS],
+    /// What OOM kills taught; most series never have one.
+    pub(crate) kills: Option<Box<Kills>>,
+}
+
+/// The OOM kills of one series.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Kills {
+    /// How many there were, ever; saturates.
+    pub(crate) count: u32,
+    /// Ids of the latest.
+    pub(crate) seen: [u32; KILLS],
+    /// What they taught that runs, decayed.
+    pub(crate) lesson: f32,
+    /// The same of each of the last days, by day modulo the ring.
+    pub(crate) days: [Half; DAYS],
 }
 
 impl Tail {
     /// Takes in a sample.
     pub(crate) fn add(&mut self, value: f32, at: i64, half_life: i64) {
-        self.decay(at, half_life);
         let slot = at.div_euclid(SLOT);
-        if slot > self.slot || self.open <= 0.0 {
-            self.turn(slot);
+        if slot > self.slot || self.peak <= 0.0 {
+            self.turn(slot, half_life);
         }
-        self.open = self.open.max(value.max(f32::MIN_POSITIVE));
-        self.peak = self.peak.max(value);
-        let day = number::ring(at.div_euclid(86_400), DAY_SLOTS);
-        if let Some(top) = self.days.get_mut(day) {
-            *top = top.max(value);
-        }
-    }
-
-    /// Takes in an OOM kill at `limit`, of which `bump` times that is hoped to run.
-    pub(crate) fn kill(&mut self, limit: f32, at: i64, bump: f32, half_life: i64) {
-        self.decay(at, half_life);
-        self.lesson = self.lesson.max(limit * bump);
-        self.kills += 1.0;
-        if let Some(day) = self.lessons.get_mut(number::ring(at.div_euclid(86_400), DAY_SLOTS)) {
-            *day = day.max(limit * bump);
+        if value > self.open || self.open <= 0.0 {
+            self.open = value.max(f32::MIN_POSITIVE);
+            self.peak = self.peak.max(self.open);
+            keep(&mut self.days, at.div_euclid(86_400), value);
         }
     }
 
-    fn decay(&mut self, at: i64, half_life: i64) {
-        if self.peak <= 0.0 && self.lesson <= 0.0 {
-            self.at = at;
-        } else if at > self.at {
-            let elapsed = number::seconds(self.at, at);
-            self.peak *= number::exp2(-elapsed / half_life.max(1) as f32);
-            let keep = number::exp2(-elapsed / LESSON_HALF_LIFE);
-            self.lesson *= keep;
-            self.kills *= keep;
-            self.at = at;
+    /// Takes in an OOM kill at `limit`, of which `bump` times that is hoped to run. `id` is not 0; one that is known
+    /// changes nothing. Returns whether it was new.
+    pub(crate) fn kill(&mut self, id: u32, limit: f32, at: i64, bump: f32, half_life: i64) -> bool {
+        if self.kills.as_ref().is_some_and(|kills| kills.seen.contains(&id)) {
+            return false;
         }
+        let slot = at.div_euclid(SLOT);
+        if slot > self.slot || (self.peak <= 0.0 && self.kills.is_none()) {
+            self.turn(slot, half_life);
+        }
+        let kills = self.kills.get_or_insert_default();
+        kills.count = kills.count.saturating_add(1);
+        kills.seen.rotate_right(1);
+        kills.seen[0] = id;
+        kills.lesson = kills.lesson.max(limit * bump);
+        keep(&mut kills.days, at.div_euclid(86_400), limit * bump);
+        true
     }
 
     /// Closes the slot that is open and opens `slot`.
-    fn turn(&mut self, slot: i64) {
+    fn turn(&mut self, slot: i64, half_life: i64) {
         if self.open > 0.0 {
             let keep = number::exp2(-1.0 / SLOT_HALF_LIFE);
             let value = self.open.ln();
@@ -105,19 +108,19 @@ impl Tail {
             self.mean += off / self.slots;
             self.squares = self.squares * keep + off * (value - self.mean);
         }
-        let (from, to) = (self.slot.div_euclid(4), slot.div_euclid(4));
-        let moved = if self.open > 0.0 { to.saturating_sub(from) } else { 0 };
-        for gone in 0..moved.min(DAY_SLOTS) {
-            if let Some(day) = self.days.get_mut(number::ring(to - gone, DAY_SLOTS)) {
-                *day = 0.0;
-            }
-            if let Some(day) = self.lessons.get_mut(number::ring(to - gone, DAY_SLOTS)) {
-                *day = 0.0;
-            }
+        let known = self.peak > 0.0 || self.kills.is_some();
+        let moved = if known { slot.saturating_sub(self.slot) } else { 0 };
+        let elapsed = (moved as f32) * SLOT as f32;
+        self.peak *= number::exp2(-elapsed / half_life.max(1) as f32);
+        let (from, to) = (day_of(self.slot), day_of(slot));
+        let gone = if known { to.saturating_sub(from).min(DAY_SLOTS) } else { 0 };
+        forget(&mut self.days, to, gone);
+        if let Some(kills) = &mut self.kills {
+            kills.lesson *= number::exp2(-elapsed / LESSON_HALF_LIFE);
+            forget(&mut kills.days, to, gone);
         }
         self.open = 0.0;
         self.slot = slot;
-        self.found = (0.0, 0.0);
     }
 
     /// Standard deviation of the logarithm of the six-hour peaks.
@@ -136,7 +139,7 @@ impl Tail {
     /// What OOM kills taught to run, decayed; 0 where there was none.
     #[must_use]
     pub fn lesson(&self) -> f32 {
-        self.lesson
+        self.kills.as_ref().map_or(0.0, |kills| kills.lesson)
     }
 
     /// The level that memory is expected to pass `kills_per_year` times a year.
@@ -149,21 +152,13 @@ impl Tail {
         (mean + factor * self.deviation()).exp()
     }
 
-    /// The same, found once for each slot.
-    pub(crate) fn find_reach(&mut self, kills_per_year: f32) -> f32 {
-        if self.found.1 <= 0.0 || self.found.1.to_bits() != kills_per_year.to_bits() || self.slots < 1.0 {
-            self.found = (self.reach(kills_per_year), kills_per_year);
-        }
-        self.found.0
-    }
-
     /// What the limit should be.
     #[must_use]
-    pub fn need(&mut self, prices: &LimitPrices) -> f32 {
-        self.find_reach(prices.kills_per_year)
+    pub fn need(&self, prices: &LimitPrices) -> f32 {
+        self.reach(prices.kills_per_year)
             .min(self.peak * prices.most_margin)
             .max(self.peak * prices.least_margin)
-            .max(self.lesson)
+            .max(self.lesson())
     }
 
     /// What request and limit should be where they must be equal: the highest of the last eight days' peaks with a
@@ -171,19 +166,38 @@ impl Tail {
     #[must_use]
     pub fn equal(&self, prices: &LimitPrices) -> f32 {
         let unsteady = (self.deviation() / prices.equal_steady).powi(4);
-        let (short, long) = (self.highest_of(&self.days, SHORT_DAYS), self.highest_of(&self.days, DAYS));
-        let level = short + (long - short) / (1.0 + unsteady);
-        let (short, long) =
-            (self.highest_of(&self.lessons, SHORT_DAYS), self.highest_of(&self.lessons, DAYS));
-        let lesson = short + (long - short) / (1.0 + unsteady);
-        (level * prices.equal_margin).max(lesson * prices.equal_lesson)
+        let level = |days: &[Half; DAYS]| {
+            let (short, long) = (self.highest_of(days, SHORT_DAYS), self.highest_of(days, DAYS));
+            short + (long - short) / (1.0 + unsteady)
+        };
+        let lesson = self.kills.as_ref().map_or(0.0, |kills| level(&kills.days));
+        (level(&self.days) * prices.equal_margin).max(lesson * prices.equal_lesson)
     }
 
     /// The highest entry of a ring for the last `days` days, today included.
-    fn highest_of(&self, ring: &[f32; DAYS], days: usize) -> f32 {
-        let today = number::ring(self.at.div_euclid(86_400), DAY_SLOTS);
-        (0..days.min(DAYS))
-            .filter_map(|back| ring.get((today + DAYS - back) % DAYS))
-            .fold(0.0, |a, b| b.max(a))
+    fn highest_of(&self, ring: &[Half; DAYS], days: usize) -> f32 {
+        let today = number::ring(day_of(self.slot), DAY_SLOTS);
+        let newest = (0..days.min(DAYS)).filter_map(|back| ring.get((today + DAYS - back) % DAYS));
+        newest.fold(Half::default(), |best, day| best.max(*day)).get()
+    }
+}
+
+/// The day of a slot, counted from time 0.
+fn day_of(slot: i64) -> i64 {
+    slot.div_euclid(4)
+}
+
+fn keep(ring: &mut [Half; DAYS], day: i64, value: f32) {
+    if let Some(top) = ring.get_mut(number::ring(day, DAY_SLOTS)) {
+        *top = (*top).max(Half::new(value));
+    }
+}
+
+/// Clears the newest `gone` days of a ring, the last of which is `to`.
+fn forget(ring: &mut [Half; DAYS], to: i64, gone: i64) {
+    for day in (0..gone).map(|back| to - back) {
+        if let Some(top) = ring.get_mut(number::ring(day, DAY_SLOTS)) {
+            *top = Half::default();
+        }
     }
 }

@@ -65,8 +65,11 @@ impl Day {
         const HALF_HOUR: i64 = 1800;
         let newest = series.newest()?.0.div_euclid(HALF_HOUR);
         let ordered = |recent: &Recent, scale: f64| {
-            let mut halves: Vec<_> =
-                recent.by_half_hour().map(|level| level.map(|level| f64::from(level) * scale)).collect();
+            let mut halves: Vec<_> = recent
+                .by_half_hour()
+                .iter()
+                .map(|level| level.map(|level| f64::from(level) * scale))
+                .collect();
             // By hour of the day; the half hour after the newest is the oldest.
             let day = i64::try_from(halves.len()).unwrap_or(i64::MAX).max(1);
             let oldest = usize::try_from((newest + 1).rem_euclid(day)).unwrap_or(0);

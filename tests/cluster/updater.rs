@@ -4,6 +4,7 @@
 //! On the real node, under the rights that are shipped. Targets are written by the test, but for the OOM loop, in which
 //! plumb learns them itself.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -335,30 +336,21 @@ async fn oom_loop(context: Context) -> Result<()> {
         })
         .await?;
         let begin = Instant::now();
-        // They are ready for a moment at each start: only with what they need they stay so.
-        let healed = wait_for("both pods to have what they need", SOON, || async {
-            let found = pods_of(&context, "loop").await?;
-            let limits = found.iter().map(memory_limit).collect::<Result<Vec<_>>>()?;
-            let fit =
-                found.len() == 2 && found.iter().all(pods::is_ready) && limits.iter().all(|mib| *mib > 110);
-            ensure!(fit, "{limits:?} MiB");
-            Ok(limits)
+        // A pod too small is ready for a moment at each start, and says its new limit before it has it: healed are
+        // those that then stay as they are.
+        let (since, limits) = wait_for("both pods to stay up with what they need", SOON, || async {
+            let first = up_with(&context, 110).await?;
+            let since = Instant::now();
+            while since.elapsed() < Duration::from_secs(15) {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                ensure!(up_with(&context, 110).await? == first, "killed again");
+            }
+            Ok((since, first.into_values().map(|(mib, _)| mib).collect::<Vec<_>>()))
         })
         .await?;
-        let took = begin.elapsed();
-        println!("healed {took:?} after the first kill, with limits of {healed:?} MiB");
-        let restarts = || async {
-            let found = ready(&context, "loop", 2).await?;
-            Ok::<_, anyhow::Error>(
-                found.iter().filter_map(|pod| Some(pods::container(pod).ok()?.restart_count)).sum::<i32>(),
-            )
-        };
-        let before = restarts().await?;
-        tokio::time::sleep(Duration::from_secs(15)).await;
-        ensure!(restarts().await? == before, "killed again");
-        let last: Vec<u64> =
-            pods_of(&context, "loop").await?.iter().map(memory_limit).collect::<Result<_>>()?;
-        ensure!(last.iter().all(|mib| *mib < 200), "limits of {last:?} MiB");
+        let took = since.duration_since(begin);
+        println!("healed {took:?} after the first kill, with limits of {limits:?} MiB");
+        ensure!(limits.iter().all(|mib| *mib < 200), "limits of {limits:?} MiB");
         ensure!(took < Duration::from_secs(30), "it took {took:?}");
         Ok(())
     };
@@ -366,6 +358,18 @@ async fn oom_loop(context: Context) -> Result<()> {
     done.with_context(|| plumb.log())?;
     plumb.stop()?;
     Ok(())
+}
+
+/// Memory limit in MiB and restarts of the two pods of `loop`, by uid, if both are ready with more than that limit.
+async fn up_with(context: &Context, least: u64) -> Result<BTreeMap<String, (u64, i32)>> {
+    let mut up = BTreeMap::new();
+    for pod in pods_of(context, "loop").await? {
+        let limit = memory_limit(&pod)?;
+        ensure!(pods::is_ready(&pod) && limit > least, "not ready, or {limit} MiB");
+        up.insert(pod.uid().context("no uid")?, (limit, pods::container(&pod)?.restart_count));
+    }
+    ensure!(up.len() == 2, "{} pods", up.len());
+    Ok(up)
 }
 
 /// A pod's memory limit, in MiB.

@@ -30,7 +30,7 @@ fn the_more_the_peaks_vary_the_further_it_reaches() {
 
 #[test]
 fn the_limit_lies_within_its_margins() {
-    let mut steady = days(&[100.0; 60]);
+    let steady = days(&[100.0; 60]);
     let need = steady.need(&LIMIT);
     assert!((149.0..=301.0).contains(&need), "{need}");
 }
@@ -38,7 +38,7 @@ fn the_limit_lies_within_its_margins() {
 #[test]
 fn a_kill_is_remembered_for_long() {
     let mut tail = days(&[100.0; 8]);
-    tail.kill(400.0, 8 * SLOT, 1.5, HALF_LIFE);
+    tail.kill(1, 400.0, 8 * SLOT, 1.5, HALF_LIFE);
     assert!(tail.need(&LIMIT) >= 599.0);
     for slot in 9..(4 * 30) {
         tail.add(100.0, slot * SLOT, HALF_LIFE);
@@ -50,6 +50,6 @@ fn a_kill_is_remembered_for_long() {
 #[test]
 fn without_samples_a_kill_alone_speaks() {
     let mut tail = Tail::default();
-    tail.kill(64.0, 1000, 1.5, HALF_LIFE);
+    tail.kill(1, 64.0, 1000, 1.5, HALF_LIFE);
     assert!((tail.need(&LIMIT) - 96.0).abs() < 0.1);
 }

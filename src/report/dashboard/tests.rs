@@ -114,7 +114,7 @@ fn a_workload_shows_its_day_its_reasons_and_what_holds() {
     for said in [
         "recommended request 400m",
         "request now 1Gi",
-        "Usage reached 30",
+        "Usage reached 299m",
         "<dt>State</dt><dd>Blocked</dd>",
         "no budget",
         "Blocked True",
