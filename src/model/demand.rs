@@ -161,7 +161,7 @@ impl Demand {
         let weight = self.costs.weight(self.last, tuning.memory);
         let counted = self.peak.min(tuning.burst * self.mean);
         // Any number that the time gives will do, as long as neighbours differ.
-        let dither = (self.last as u32).wrapping_mul(0x9E37_79B1) >> 16;
+        let dither = number::low_bits(self.last).wrapping_mul(0x9E37_79B1) >> 16;
         self.costs.count(counted, weight * elapsed / INTERVAL as f32, &self.holds, &tuning.margins, dither);
         self.hold_levels(elapsed, weight, tuning);
         self.hours += elapsed / 3600.0;

@@ -14,11 +14,16 @@ const MOST: f32 = 17_583_596_109_824.0;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Half(u16);
 
+/// The nearest value that can be kept.
+#[expect(clippy::manual_clamp, reason = "`clamp` leaves what is not a number")]
+fn within(value: f32) -> f32 {
+    value.max(0.0).min(MOST)
+}
+
 impl Half {
     /// The nearest one; not a number counts as 0.
     pub(crate) fn new(value: f32) -> Self {
-        // Not `clamp`, which leaves what is not a number.
-        Self::of_bits(value.max(0.0).min(MOST).to_bits() + (1 << (SHIFT - 1)))
+        Self::of_bits(within(value).to_bits() + (1 << (SHIFT - 1)))
     }
 
     /// The nearest one that is not 0: where 0 stands for what is unknown.
@@ -29,7 +34,7 @@ impl Half {
     /// The same with `more` added, rounded up or down at random so that many small amounts are not lost: by the 13 low
     /// bits of `dither`. Of two pairs, one in both amounts not less than the other, the sums are so too.
     pub(crate) fn plus(self, more: f32, dither: u32) -> Self {
-        let sum = (self.get() + more).max(0.0).min(MOST);
+        let sum = within(self.get() + more);
         Self::of_bits(sum.to_bits() + (dither & ((1 << SHIFT) - 1)))
     }
 

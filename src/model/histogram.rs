@@ -56,7 +56,7 @@ fn edge(code: u16) -> f32 {
 /// are told apart by their values.
 fn thin(exact: f32, value: f32, before: i64) -> u8 {
     const GOLDEN: u32 = 0x9E37_79B9;
-    let turn = (before as u32).wrapping_mul(GOLDEN);
+    let turn = number::low_bits(before).wrapping_mul(GOLDEN);
     let random = turn.wrapping_add(value.to_bits().wrapping_mul(0x85EB_CA6B)) >> 8;
     // Rounding to nearest is then taken back.
     number::weight(exact + random as f32 / (1_u32 << 24) as f32 - 0.5)

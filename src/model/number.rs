@@ -17,6 +17,12 @@ pub(crate) fn weight(value: f32) -> u8 {
     (value + 0.5).max(0.0) as u8
 }
 
+/// The low half of a whole number, to make a dither of.
+#[expect(clippy::cast_sign_loss, reason = "any bits will do")]
+pub(crate) fn low_bits(value: i64) -> u32 {
+    value as u32
+}
+
 /// The remainder of a slot number in a ring of `size`, as an index.
 pub(crate) fn ring(slot: i64, size: i64) -> usize {
     slot.rem_euclid(size.max(1)) as usize

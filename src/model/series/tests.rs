@@ -78,12 +78,5 @@ fn a_series_with_all_candidates_takes_little() {
         series.add_memory(at(minute * 60), memory, None, &model).unwrap();
     }
     let size = series.size_bytes();
-    println!(
-        "{} B, demand {} B, recent {} B, tail {} B, heap {heap:?} B",
-        size_of::<Series>(),
-        size_of::<Demand>(),
-        size_of::<super::super::recent::Recent>(),
-        size_of::<Tail>()
-    );
     assert!(size <= 1024, "{size}");
 }
