@@ -9,7 +9,7 @@ mod tests;
 
 use crate::model::{Hold, HoldRule};
 use crate::policy::{ContainerSize, Recommendation};
-use crate::units::{Bytes, Cores, Timestamp};
+use crate::units::{Bytes, Cores, MIB, Timestamp};
 
 /// The pace of a policy.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -167,15 +167,16 @@ impl Stepper {
             self.in_force.memory_limit = self.in_force.memory_request;
             return;
         }
-        let roomy = need.as_f64() * LIMIT_HEADROOM;
+        // In whole mebibytes, as people read it.
+        let roomy = Bytes(Bytes::from_f64(need.as_f64() * LIMIT_HEADROOM).0.next_multiple_of(MIB));
         let limit = match self.in_force.memory_limit {
             Some(now_set) if need <= now_set => {
-                let idle = roomy < now_set.as_f64() * LIMIT_SLACK && !killed;
-                if idle && cooled(self.changed[2], now, LIMIT_COOLDOWN) { roomy } else { now_set.as_f64() }
+                let idle = roomy.as_f64() < now_set.as_f64() * LIMIT_SLACK && !killed;
+                if idle && cooled(self.changed[2], now, LIMIT_COOLDOWN) { roomy } else { now_set }
             }
             _ => roomy,
-        };
-        let limit = Bytes::from_f64(limit).max(request);
+        }
+        .max(request);
         if self.in_force.memory_limit != Some(limit) {
             self.in_force.memory_limit = Some(limit);
             self.changed[2] = Some(now);

@@ -18,6 +18,8 @@ use super::tuning::{BASES, MARGINS, Tuning};
 
 /// Seconds of an interval: the costs are counted once in it, when a later one begins.
 pub(crate) const INTERVAL: i64 = 300;
+/// Rule and margin that speak while nothing is known of any: the highest seen, as it is.
+const FIRST: (usize, usize) = (BASES / 2, 1);
 /// A gap in the samples counts for at most this many seconds.
 const LONGEST: f32 = 3600.0;
 /// When the weight of what comes in passes 2^this, what is stored is scaled down.
@@ -285,7 +287,7 @@ impl Demand {
                 let now = (usize::from(base), usize::from(margin));
                 (now, cost(now.0, now.1) * (1.0 - tuning.inertia))
             }
-            _ => ((BASES / 2, MARGINS / 2), cost(BASES / 2, MARGINS / 2)),
+            _ => (FIRST, cost(FIRST.0, FIRST.1)),
         };
         for base in 0..BASES {
             for margin in 0..MARGINS {

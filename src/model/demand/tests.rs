@@ -72,3 +72,14 @@ fn a_daily_cycle_is_foreseen() {
     }
     assert!(ready >= 4, "ready on {ready} of 5 days");
 }
+
+#[test]
+fn the_first_sample_is_what_is_asked_for() {
+    for tuning in [Tuning::cpu(), Tuning::memory()] {
+        let mut demand = Demand::default();
+        demand.add(0.5, 0, &tuning);
+        demand.add(0.7, 60, &tuning);
+        let asked = demand.ask(&PRICES, &tuning).unwrap();
+        assert!((asked.target - 0.7).abs() < 0.01, "{}", asked.target);
+    }
+}
