@@ -328,7 +328,7 @@ async fn recommended(context: &Context) -> Result<()> {
 async fn fixed(context: &Context) -> Result<()> {
     let all: Api<Pod> = Api::namespaced(context.client(), SHOP);
     let amount = |value: &Value| -> Result<Quantity> { Ok(value.as_str().context("none")?.parse()?) };
-    wait_for("both workloads to have what they need", Duration::from_secs(300), || async {
+    wait_for("both workloads to have what they need", Duration::from_secs(180), || async {
         let web = all.list(&ListParams::default().labels("app=web")).await?.items;
         ensure!(web.len() == 1, "{} pods of web", web.len());
         for pod in &web {
