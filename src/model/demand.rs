@@ -1,8 +1,8 @@
 //! The need for one resource of one series: what several rules would have reserved, and what that would have cost.
 //!
-//! For each rule's level, held as [`Hold`] would hold it, the sums of what would have been reserved, of what would have
-//! been short at each margin, and of the changes are kept, decaying. With the sum of what was used they give the cost
-//! of any candidate at any prices: unused = reserved x margin + short - used.
+//! For each rule's level, held as [`Hold`](super::hold::Hold) would hold it, the sums of what would have been reserved,
+//! of what would have been short at each margin, and of the changes are kept, decaying. With the sum of what was used
+//! they give the cost of any candidate at any prices: unused = reserved x margin + short - used.
 
 #[cfg(test)]
 mod tests;
