@@ -5,8 +5,8 @@
 
 /// Bits of a float's mantissa that are left out.
 const SHIFT: u32 = 23 - 10;
-/// What a float of 2^-20 has above them.
-const LEAST: u32 = (127 - 20) << 10;
+/// What a float of 2^-20 has above them, less one: 0 is for 0.
+const LEAST: u32 = ((127 - 20) << 10) - 1;
 /// The most that is kept.
 const MOST: f32 = 17_583_596_109_824.0;
 
@@ -69,6 +69,8 @@ mod tests {
         }
         assert!(Half::new(f32::INFINITY).get() > 1.7e13);
         assert!(Half::known(0.0).is_some() && !Half::new(0.0).is_some());
+        let least = Half::known(0.0);
+        assert_eq!(Half::new(least.get()), least, "the least is still known when it is read back");
     }
 
     #[test]
