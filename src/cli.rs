@@ -11,6 +11,7 @@ mod doctor;
 mod explain;
 mod export;
 mod import;
+mod input;
 mod pause;
 mod record;
 mod reference;

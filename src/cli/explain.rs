@@ -14,16 +14,33 @@ use crate::cluster::{Connection, ConnectionOptions};
 use crate::control::checkpoint::Place;
 use crate::control::explain::explain;
 
+/// One workload of a cluster.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(super) struct Named {
     /// The workload, as kubectl names it: deploy/web, statefulset/db, or the name of its Recommendation
     #[arg(value_name = "WORKLOAD")]
-    workload: String,
+    pub(super) workload: String,
     #[command(flatten)]
     connection: ConnectionOptions,
     /// Its namespace [default: the kubeconfig's]
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
+}
+
+impl Named {
+    /// The connection, and what is recommended for the workload.
+    pub(super) async fn find(&self) -> anyhow::Result<(Connection, Recommendation)> {
+        let connection = Connection::open(&self.connection).await?;
+        let namespace = self.namespace.as_ref().unwrap_or(&connection.default_namespace);
+        let found = find(&connection, namespace, &self.workload).await?;
+        Ok((connection, found))
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    workload: Named,
     /// Where plumb keeps what it has learned: configmaps:NAMESPACE, file:FOLDER, or none
     #[arg(long, value_name = "PLACE", default_value = "configmaps:plumb", env = "PLUMB_CHECKPOINT")]
     checkpoint: Place,
@@ -33,9 +50,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let connection = Connection::open(&args.connection).await?;
-    let namespace = args.namespace.clone().unwrap_or_else(|| connection.default_namespace.clone());
-    let recommendation = find(&connection, &namespace, &args.workload).await?;
+    let (connection, recommendation) = args.workload.find().await?;
     let explanation = explain(&connection, &args.checkpoint, recommendation).await;
     let mut stdout = std::io::stdout().lock();
     match args.output {
@@ -71,11 +86,7 @@ fn is_meant(wanted: &str, object: &str, workload: &WorkloadReference) -> bool {
     }
 }
 
-pub(super) async fn find(
-    connection: &Connection,
-    namespace: &str,
-    wanted: &str,
-) -> anyhow::Result<Recommendation> {
+async fn find(connection: &Connection, namespace: &str, wanted: &str) -> anyhow::Result<Recommendation> {
     let api: Api<Recommendation> = Api::namespaced(connection.client.clone(), namespace);
     let asked = Request {
         verb: "list",

@@ -9,58 +9,51 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
-use super::{explain, note};
+use super::explain::Named;
+use super::note;
 use crate::actuate::facts;
 use crate::api::{Mode, PreviousSize, ROLLBACK, Recommendation, Rollback};
 use crate::clock;
+use crate::cluster::Connection;
 use crate::cluster::error::Request;
-use crate::cluster::{Connection, ConnectionOptions};
 use crate::units::Timestamp;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The workload, as kubectl names it: deploy/web, statefulset/db, or the name of its Recommendation
-    #[arg(value_name = "WORKLOAD")]
-    workload: String,
     #[command(flatten)]
-    connection: ConnectionOptions,
-    /// Its namespace [default: the kubeconfig's]
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
+    workload: Named,
     /// End what an earlier rollback began: its pods are changed again as their policy says
     #[arg(long)]
     end: bool,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let connection = Connection::open(&args.connection).await?;
-    let namespace = args.namespace.clone().unwrap_or_else(|| connection.default_namespace.clone());
-    let found = explain::find(&connection, &namespace, &args.workload).await?;
+    let (connection, found) = args.workload.find().await?;
+    let name = &args.workload.workload;
     let stands = found.annotations().get(ROLLBACK).cloned();
     if args.end {
         if stands.is_none() {
-            note(format_args!("{} was not rolled back", args.workload));
+            note(format_args!("{name} was not rolled back"));
             return Ok(());
         }
         annotate(&connection, &found, None).await?;
-        note(format_args!("{}: pods are changed again as the policy says", args.workload));
+        note(format_args!("{name}: pods are changed again as the policy says"));
         return Ok(());
     }
     let previous = found.status.as_ref().map(|status| status.previous.as_slice()).unwrap_or_default();
     ensure!(
         found.spec.mode == Mode::Auto,
-        "the policy of {} only recommends: plumb has changed no pod of it",
-        args.workload
+        "the policy of {name} only recommends: plumb has changed no pod of it"
     );
-    ensure!(!previous.is_empty(), "plumb has changed no pod of {} yet", args.workload);
+    ensure!(!previous.is_empty(), "plumb has changed no pod of {name} yet");
     let rollback = next(stands.as_deref(), clock::now());
     annotate(&connection, &found, Some(&rollback)).await?;
     for container in previous {
         note(format_args!("{}: {}", container.name, words(container)));
     }
     note(format_args!(
-        "{} gets that back, and is left alone until {}; `plumb rollback {} --end` ends that before",
-        args.workload, rollback.until.0, args.workload
+        "{name} gets that back, and is left alone until {}; `plumb rollback {name} --end` ends that before",
+        rollback.until.0
     ));
     Ok(())
 }

@@ -289,7 +289,7 @@ fn limited(parts: &[Part<'_>]) -> Condition {
     }
 }
 
-fn condition(kind: &str, status: bool, reason: &str, message: &str) -> Condition {
+pub(super) fn condition(kind: &str, status: bool, reason: &str, message: &str) -> Condition {
     Condition {
         type_: kind.to_owned(),
         status: if status { "True" } else { "False" }.to_owned(),

@@ -66,7 +66,7 @@ impl Histogram {
     /// Adds one sample seen at `at` (seconds). One that is too old to weigh anything leaves no trace.
     pub fn add(&mut self, value: f32, at: i64, half_life: i64) {
         self.turn_to(at, half_life);
-        self.add_weighing(self.weight, value, at, half_life);
+        self.add_now(value, at, half_life);
     }
 
     /// Sets what samples weigh from now on: those seen at `at`.
@@ -90,14 +90,10 @@ impl Histogram {
             // New, or read from a snapshot.
             self.turn_to(at, half_life);
         }
-        self.add_weighing(self.weight, value, at, half_life);
-    }
-
-    fn add_weighing(&mut self, exact: f32, value: f32, at: i64, half_life: i64) {
-        let weight = if exact >= UNIT {
-            number::weight(exact)
+        let weight = if self.weight >= UNIT {
+            number::weight(self.weight)
         } else {
-            thin(exact, value, self.reference.wrapping_sub(at))
+            thin(self.weight, value, self.reference.wrapping_sub(at))
         };
         if weight > 0 {
             self.put(code(value), weight, half_life);

@@ -1,14 +1,13 @@
 //! Recommendations, from the cluster or from files, as targets.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, ensure};
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::Value;
 
+use super::super::input::text;
 use super::super::note;
 use crate::api::{
     Amount, Confidence, ContainerKind, ContainerRecommendation, CpuLimitRule, MemoryLimitRule, Recommendation,
@@ -55,7 +54,7 @@ pub(super) fn files(files: &[PathBuf], namespace: Option<&str>, any: bool) -> an
     let mut found = Vec::new();
     for file in files {
         let name = file.display();
-        let text = text(file).with_context(|| format!("cannot read {name}"))?;
+        let text = text(file, MAX_BYTES).with_context(|| format!("cannot read {name}"))?;
         let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
             .map_err(|error| anyhow!("{name}: {}", error.to_string().lines().next().unwrap_or_default()))?;
         for document in documents {
@@ -80,15 +79,6 @@ pub(super) fn files(files: &[PathBuf], namespace: Option<&str>, any: bool) -> an
     }
     found.retain(|one| namespace.is_none_or(|of| one.metadata.namespace.as_deref() == Some(of)));
     targets(found, any)
-}
-
-fn text(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let input: Box<dyn Read> =
-        if file == Path::new("-") { Box::new(std::io::stdin()) } else { Box::new(File::open(file)?) };
-    input.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    ensure!(text.len() as u64 <= MAX_BYTES, "it is longer than {} MiB", MAX_BYTES >> 20);
-    Ok(text)
 }
 
 fn targets(found: Vec<Recommendation>, any: bool) -> anyhow::Result<Vec<Target>> {

@@ -1,14 +1,13 @@
 //! VPA's objects, from files or from the cluster.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, anyhow};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 use serde_json::Value;
 
+use super::super::input::text;
 use crate::cluster::error::Request;
 use crate::cluster::{ClusterError, Connection};
 use crate::import::{Checkpoint, Object, Vpa, read};
@@ -38,7 +37,7 @@ impl Found {
 pub(super) fn files(files: &[PathBuf], namespace: Option<&str>) -> anyhow::Result<Found> {
     let mut found = Found::default();
     for file in files {
-        let text = text(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text = text(file, MAX_BYTES).with_context(|| format!("cannot read {}", file.display()))?;
         let name = file.display();
         // What follows the first line is a picture of the file.
         let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
@@ -59,15 +58,6 @@ pub(super) fn files(files: &[PathBuf], namespace: Option<&str>) -> anyhow::Resul
         }
     }
     Ok(found)
-}
-
-fn text(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let input: Box<dyn Read> =
-        if file == Path::new("-") { Box::new(std::io::stdin()) } else { Box::new(File::open(file)?) };
-    input.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    ensure!(text.len() as u64 <= MAX_BYTES, "it is longer than {} MiB", MAX_BYTES >> 20);
-    Ok(text)
 }
 
 /// From the cluster, of that namespace or of all.

@@ -1,6 +1,5 @@
 //! What the updater says of a workload: state, message and the conditions Applied, Blocked and Degraded. Pure.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff;
 
 use crate::actuate::WorkloadPlan;
@@ -8,7 +7,7 @@ use crate::actuate::facts::Before;
 use crate::actuate::reason::Hold;
 use crate::api::{Amount, PreviousSize, ResourceAmounts, Resources};
 use crate::cluster::index::{Acted, Previous, Size, Sizes};
-use crate::control::compose::dated;
+use crate::control::compose::{condition, dated};
 use crate::policy::ContainerSize;
 use crate::units::{Cores, Timestamp};
 
@@ -124,17 +123,6 @@ fn words(hold: Hold, plan: &WorkloadPlan) -> String {
 fn evidence(harm: &crate::actuate::Degraded) -> String {
     let until = jiff::Timestamp::from_second(harm.until.0).unwrap_or_default();
     format!("{}; it was put back, and is tried again after {until}", harm.evidence)
-}
-
-fn condition(kind: &str, status: bool, reason: &str, message: &str) -> Condition {
-    Condition {
-        type_: kind.to_owned(),
-        status: if status { "True" } else { "False" }.to_owned(),
-        reason: reason.to_owned(),
-        message: message.chars().take(1024).collect(),
-        last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
-        observed_generation: None,
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! From the watched cluster to what the updater decides by. Pure but for the lock on the index that the caller holds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -12,8 +12,8 @@ use crate::actuate::facts::{
 use crate::api::{self, Actuation, Band, HpaRule, Mode, PolicyReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    Advice, ContainerLife, ContainerShape, ObjectKey, PAUSE, Phase, PodFacts, Previous, ResizeState, Size,
-    Sizes, WorkloadKey, WorkloadPods, Written, group,
+    Advice, Autoscaler, ContainerLife, ContainerShape, ObjectKey, PAUSE, Phase, PodFacts, Previous,
+    ResizeState, Size, Sizes, WorkloadKey, WorkloadPods, Written, group,
 };
 use crate::control::rules;
 use crate::model;
@@ -37,6 +37,29 @@ pub(super) struct Seen {
     pub(super) problem: Option<String>,
 }
 
+/// A workload by namespace, kind and name.
+type Name<'a> = (&'a str, &'a str, &'a str);
+
+/// Whom else pods are sized or counted by, by workload.
+struct Others<'a> {
+    autoscalers: HashMap<Name<'a>, Vec<(&'a ObjectKey, &'a Autoscaler)>>,
+    /// Those that a VerticalPodAutoscaler changes.
+    owned: HashSet<Name<'a>>,
+}
+
+impl<'a> Others<'a> {
+    fn of(index: &'a Index) -> Self {
+        let mut autoscalers: HashMap<Name<'a>, Vec<_>> = HashMap::new();
+        for (of, scaler) in index.autoscalers.iter() {
+            autoscalers.entry((&of.namespace, &scaler.kind, &scaler.name)).or_default().push((of, scaler));
+        }
+        autoscalers.values_mut().for_each(|all| all.sort_by_key(|(of, _)| *of));
+        let acting = index.vertical_autoscalers.iter().filter(|(_, scaler)| scaler.acts);
+        let owned = acting.map(|(of, scaler)| (&*of.namespace, &*scaler.kind, &*scaler.name)).collect();
+        Self { autoscalers, owned }
+    }
+}
+
 /// All workloads whose policies have them changed, and whether admission gave its size to the pod of theirs that was
 /// made last; `None` where no pod was made since.
 pub(super) fn see(index: &Index, now: Timestamp) -> (Vec<Seen>, Option<bool>) {
@@ -45,6 +68,7 @@ pub(super) fn see(index: &Index, now: Timestamp) -> (Vec<Seen>, Option<bool>) {
         let name = (Arc::clone(&key.namespace), key.kind.to_string(), key.name.to_string());
         workloads.insert(name, (key, pods));
     }
+    let others = Others::of(index);
     let mut seen = Vec::new();
     let mut newest: Option<(Timestamp, bool)> = None;
     for (name, written) in index.recommendations.iter().filter(|(_, written)| written.mode == Mode::Auto) {
@@ -59,7 +83,7 @@ pub(super) fn see(index: &Index, now: Timestamp) -> (Vec<Seen>, Option<bool>) {
             let made = pod.life.created.filter(|created| written.since.is_some_and(|since| *created > since));
             newest = newest.max(made.map(|made| (made, pod.life.stamped)));
         }
-        seen.push(one(index, name, written, (key, pods), (actuation, band, paused), now));
+        seen.push(one((index, &others), name, written, (key, pods), (actuation, band, paused), now));
     }
     seen.sort_by(|a, b| a.recommendation.cmp(&b.recommendation));
     (seen, newest.map(|(_, stamped)| stamped))
@@ -88,7 +112,7 @@ fn acting<'a>(
 }
 
 fn one(
-    index: &Index,
+    (index, others): (&Index, &Others<'_>),
     name: &ObjectKey,
     written: &Written,
     (key, pods): (&WorkloadKey, &WorkloadPods<'_>),
@@ -109,14 +133,8 @@ fn one(
         labels.is_some_and(|labels| labels.get(PAUSE).is_some_and(|value| value == "true"))
     };
     let paused = paused || marked(Some(&pods.labels)) || marked(index.namespaces.get(&name.namespace));
-    let mut autoscalers: Vec<_> = index
-        .autoscalers
-        .iter()
-        .filter(|(of, scaler)| {
-            of.namespace == key.namespace && scaler.kind == *key.kind && scaler.name == *key.name
-        })
-        .collect();
-    autoscalers.sort_by_key(|(of, _)| *of);
+    let whose: Name<'_> = (&key.namespace, &key.kind, &key.name);
+    let autoscalers = others.autoscalers.get(&whose).map(Vec::as_slice).unwrap_or_default();
     let holds = actuation.hpa == HpaRule::Hold;
     let scaled = |memory: bool| {
         let mut shares = autoscalers.iter().flat_map(|(_, scaler)| &scaler.shares);
@@ -136,10 +154,7 @@ fn one(
         observe: i64::try_from(actuation.guard.observe.seconds).unwrap_or(i64::MAX),
         open,
         paused: paused || unreadable.is_some(),
-        owned_by_vpa: index.vertical_autoscalers.iter().any(|(of, scaler)| {
-            let same = of.namespace == key.namespace && scaler.kind == *key.kind && scaler.name == *key.name;
-            same && scaler.acts
-        }),
+        owned_by_vpa: others.owned.contains(&whose),
         cpu_scaled: scaled(false),
         memory_scaled: scaled(true),
     };
