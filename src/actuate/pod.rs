@@ -48,6 +48,16 @@ pub(super) enum Wish {
     PutBack(Change),
 }
 
+impl Wish {
+    /// The pod serves nobody for a while.
+    pub(super) fn disrupts(&self) -> bool {
+        match self {
+            Self::Resize(change) | Self::TakeBack(change) | Self::PutBack(change) => change.restarts,
+            Self::Evict { .. } => true,
+        }
+    }
+}
+
 impl PodState {
     /// What is to be done; `None` where it is as it should be. `disruptable` says whether one more pod of the workload
     /// may be disrupted.

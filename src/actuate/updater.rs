@@ -106,6 +106,20 @@ struct Candidate {
     benefit: f64,
 }
 
+/// How many pods of a workload may be unavailable, and how many are.
+struct Budget {
+    allowed: usize,
+    missing: usize,
+}
+
+impl Budget {
+    fn may_disrupt(&self, pod: &Pod) -> Result<(), Hold> {
+        // A pod that is not available itself is disrupted no further.
+        let others = self.missing - usize::from(!pod.is_available()).min(self.missing);
+        if others < self.allowed { Ok(()) } else { Err(Hold::MaxUnavailable) }
+    }
+}
+
 impl Updater {
     /// Makes so many resizes, and so many evictions, a second.
     #[must_use]
@@ -136,13 +150,14 @@ impl Updater {
             if let (Some(before), false) = (&workload.before, self.before.contains_key(&workload.key)) {
                 self.before.insert(Arc::clone(&workload.key), before.clone());
             }
+            let rescales = rescale::due(workload);
             let asked_back = workload.rollback.filter(|rollback| now < rollback.until);
             let said = match asked_back {
                 Some(rollback) => self.give_back(workload, rollback, now, &mut candidates),
-                None => self.consider(workload, &settings, now, &mut candidates),
+                None => self.consider(workload, !rescales.is_empty(), &settings, now, &mut candidates),
             };
             let hands_off = workload.rules.paused || workload.rules.owned_by_vpa;
-            let rescales = rescale::due(workload).into_iter().filter(|_| !hands_off);
+            let rescales = rescales.into_iter().filter(|_| !hands_off);
             plan.rescales.extend(rescales.map(|rescale| (Arc::clone(&workload.key), rescale)));
             plan.workloads.insert(Arc::clone(&workload.key), said);
         }
@@ -175,26 +190,20 @@ impl Updater {
     fn consider(
         &mut self,
         workload: &Workload,
+        rescaling: bool,
         settings: &Settings,
         now: Timestamp,
         candidates: &mut Vec<Candidate>,
     ) -> WorkloadPlan {
         let mut said = WorkloadPlan { pods: workload.staying().count(), ..WorkloadPlan::default() };
-        let allowed = workload.rules.max_unavailable.of(said.pods);
-        let evicted = |pod: &Pod| self.pods.get(&pod.id).is_some_and(|state| state.evicted.is_some());
-        let missing = workload.pods.iter().filter(|pod| !pod.is_available() || evicted(pod)).count();
+        let budget = self.budget(workload);
         let under_way = workload.staying().filter(|pod| pod.resize == Resize::UnderWay).count();
         // One at least: a resize in place disrupts nobody.
-        let mut places = allowed.max(1).saturating_sub(under_way);
+        let mut places = budget.allowed.max(1).saturating_sub(under_way);
         let mut own = Vec::new();
         for pod in workload.staying().filter(|pod| pod.running) {
-            let state = self.pods.entry(pod.id).or_default();
-            state.seen = true;
-            state.forget_refusal(now);
-            // A pod that is not available itself is disrupted no further.
-            let others = missing - usize::from(!pod.is_available()).min(missing);
-            let disruptable = if others < allowed { Ok(()) } else { Err(Hold::MaxUnavailable) };
-            match state.judge(workload, pod, disruptable, settings, now) {
+            let state = self.meet(pod, now);
+            match state.judge(workload, pod, budget.may_disrupt(pod), settings, now) {
                 Ok(None) => said.steady += 1,
                 Ok(Some(wish)) => own.push(candidate(workload, pod, wish)),
                 Err(hold) => *said.held.entry(hold).or_default() += 1,
@@ -213,7 +222,6 @@ impl Updater {
             }
         }
         sort(&mut own, &HashSet::new());
-        let rescaling = !rescale::due(workload).is_empty();
         let mut disrupted = false;
         for candidate in own {
             // Never both at once: each has to be seen by the other before it moves.
@@ -227,6 +235,22 @@ impl Updater {
             }
         }
         said
+    }
+
+    /// What is known of a pod that is there.
+    fn meet(&mut self, pod: &Pod, now: Timestamp) -> &mut PodState {
+        let state = self.pods.entry(pod.id).or_default();
+        state.seen = true;
+        state.forget_refusal(now);
+        state
+    }
+
+    fn budget(&self, workload: &Workload) -> Budget {
+        let evicted = |pod: &Pod| self.pods.get(&pod.id).is_some_and(|state| state.evicted.is_some());
+        Budget {
+            allowed: workload.rules.max_unavailable.of(workload.staying().count()),
+            missing: workload.pods.iter().filter(|pod| !pod.is_available() || evicted(pod)).count(),
+        }
     }
 
     /// A person has asked for what was before: all of the pods get that, and nothing else is done.
@@ -243,17 +267,19 @@ impl Updater {
             ..WorkloadPlan::default()
         };
         let had = self.before.get(&workload.key).map(|before| before.had.clone()).unwrap_or_default();
-        let allowed = workload.rules.max_unavailable.of(said.pods);
-        let missing = workload.pods.iter().filter(|pod| !pod.is_available()).count();
+        let mut budget = self.budget(workload);
+        // What was told to restart may not have begun to.
+        let under_way = |pod: &&Pod| pod.is_available() && pod.resize == Resize::UnderWay;
+        budget.missing += workload.staying().filter(under_way).count();
         for pod in workload.staying().filter(|pod| pod.running) {
-            let state = self.pods.entry(pod.id).or_default();
-            state.seen = true;
-            state.forget_refusal(now);
-            let others = missing - usize::from(!pod.is_available()).min(missing);
-            let disruptable = if others < allowed { Ok(()) } else { Err(Hold::MaxUnavailable) };
-            match state.give_back(workload, pod, &had, disruptable, now) {
+            let state = self.meet(pod, now);
+            match state.give_back(workload, pod, &had, budget.may_disrupt(pod), now) {
                 Ok(None) => said.steady += 1,
-                Ok(Some(wish)) => candidates.push(candidate(workload, pod, wish)),
+                Ok(Some(wish)) => {
+                    // All go in one round: what one restarts, the next one may not.
+                    budget.missing += usize::from(pod.is_available() && wish.disrupts());
+                    candidates.push(candidate(workload, pod, wish));
+                }
                 Err(hold) => *said.held.entry(hold).or_default() += 1,
             }
         }

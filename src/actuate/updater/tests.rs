@@ -458,6 +458,29 @@ fn what_was_before_is_put_back_and_stays_for_as_long_as_it_was_asked_for() {
 }
 
 #[test]
+fn a_rollback_that_restarts_keeps_to_the_budget() {
+    let (old, new) = (size(200, 256, 700), size(500, 256, 700));
+    let mut web = workload(advice(500, 256, 700), fleet(4, new));
+    web.pods.iter_mut().for_each(|pod| pod.containers[0].cpu_restarts = true);
+    web.rules.max_unavailable = MaxUnavailable::Count(1);
+    web.before = Some(Before { had: vec![("app".into(), old)], meant: Vec::new() });
+    let mut world = World::new();
+    web.rollback = Some(Rollback::after(None, Timestamp(world.now)));
+    for back in 1..=4 {
+        let plan = world.turn(&mut web);
+        assert_eq!(plan.actions.len(), 1, "{plan:?}");
+        let changed = web.pods.iter().position(|pod| pod.id == plan.actions[0].pod).unwrap();
+        // It is told, then down, and then up again: meanwhile no other.
+        web.pods[changed].resize = Resize::UnderWay;
+        assert!(!world.held(&web).is_empty());
+        (web.pods[changed].resize, web.pods[changed].ready) = (Resize::None, false);
+        assert!(!world.held(&web).is_empty());
+        web.pods[changed].ready = true;
+        assert_eq!(web.pods.iter().filter(|pod| pod.containers[0].asked == old).count(), back);
+    }
+}
+
+#[test]
 fn a_rollback_takes_nothing_that_a_running_pod_cannot_lose() {
     let mut web = workload(advice(500, 256, 700), fleet(1, size(500, 256, 700)));
     let bare = ContainerSize { memory_limit: None, ..size(200, 256, 0) };
