@@ -193,7 +193,7 @@ impl Metrics {
         );
         registry.register(
             "admission_refusals",
-            "Requests to the webhook that were no whole admission review",
+            "Requests to the webhook that were no whole admission review, or were answered late",
             self.admission_refusals.clone(),
         );
         registry.register(

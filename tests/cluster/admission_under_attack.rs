@@ -67,6 +67,8 @@ async fn attack(context: Context) -> Result<()> {
 pub struct Door {
     address: String,
     tls: TlsConnector,
+    /// Small segments are sent at once, as the API server's client does.
+    at_once: bool,
 }
 
 /// One connection.
@@ -90,11 +92,19 @@ impl Door {
         roots.add(CertificateDer::from_pem_slice(authority)?)?;
         let mut tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(Self { address: address.to_owned(), tls: TlsConnector::from(Arc::new(tls)) })
+        Ok(Self { address: address.to_owned(), tls: TlsConnector::from(Arc::new(tls)), at_once: true })
+    }
+
+    /// The certificate that a new connection is shown.
+    pub async fn shown(&self) -> Result<CertificateDer<'static>> {
+        let stream = self.connect().await?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(|all| all.first()).cloned();
+        Ok(shown.context("none was shown")?.into_owned())
     }
 
     async fn connect(&self) -> Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(&self.address).await?;
+        stream.set_nodelay(self.at_once)?;
         Ok(self.tls.connect(ServerName::try_from("127.0.0.1")?, stream).await?)
     }
 
@@ -110,7 +120,8 @@ impl Door {
     }
 
     fn request<B>(&self, body: B) -> Result<Request<B>> {
-        Ok(Request::post(format!("https://{}/mutate", self.address)).body(body)?)
+        let request = Request::post(format!("https://{}/mutate", self.address));
+        Ok(request.header("content-type", "application/json").body(body)?)
     }
 
     /// Sends a whole body. Answers status and text.
@@ -192,18 +203,20 @@ async fn large_bodies(door: &Door, plumb: &Plumb<'_>) -> Result<()> {
             ensure!(status == 413, "a body of 10 MiB was answered by {status}");
         }
     }
-    // As large as the API server allows, and honest.
+    // As large as the API server allows, and honest; by a client that waits for word of each segment, so that small
+    // windows would make it slow.
+    let door = Door { at_once: false, ..door.clone() };
     let mut big = review("x");
     big["request"]["object"]["metadata"]["annotations"] = json!({"a": "x".repeat(2_500_000)});
-    // The room that the refused bodies took is free again once their streams have ended.
-    crate::support::wait_for("a body of 2.5 MB to be answered", Duration::from_secs(20), || async {
-        let (status, _) = door.post(&mut door.http2().await?, big.to_string().into_bytes()).await?;
-        ensure!(status == 200, "it was answered by {status}");
-        Ok(())
-    })
-    .await?;
+    let body = big.to_string().into_bytes();
+    let begin = Instant::now();
+    for _ in 0..5 {
+        let (status, text) = door.post(&mut door.http2().await?, body.clone()).await?;
+        ensure!(status == 200, "a body of 2.5 MB was answered by {status} {text}");
+    }
+    let took = begin.elapsed() / 5;
     let (_, most) = plumb.memory()?;
-    println!("16 bodies of 10 MiB at once: at most {most} MiB of memory");
+    println!("16 bodies of 10 MiB at once: at most {most} MiB of memory; then one of 2.5 MB takes {took:?}");
     Ok(())
 }
 

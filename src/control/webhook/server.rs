@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,13 +32,15 @@ const MOST_CONNECTIONS: usize = 256;
 /// Per connection. The API server opens another where it wants more.
 const MOST_STREAMS: u32 = 100;
 /// A caller's window: what it may have sent before we have read it.
-const STREAM_WINDOW: u32 = 64 << 10;
+const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 const HEADERS: u32 = 16 << 10;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 const HEADER_READ: Duration = Duration::from_secs(10);
-/// From the request's header to the answer; the API server waits for 2 s.
-const DEADLINE: Duration = Duration::from_millis(1500);
+/// From the request's header to the last of its body.
+const READING: Duration = Duration::from_secs(1);
+/// From there to the answer; the API server waits for 2 s for both.
+const ANSWERING: Duration = Duration::from_millis(700);
 const PING: Duration = Duration::from_secs(20);
 /// What has begun when we are told to stop may take this long.
 const FINISH: Duration = Duration::from_secs(3);
@@ -180,23 +183,26 @@ impl Service {
             (&Method::GET, "/readyz") => return ready(&self.desk.unready()),
             _ => return self.refuse(StatusCode::NOT_FOUND, "no_such_page"),
         }
-        match tokio::time::timeout(DEADLINE, self.review(request.into_body())).await {
-            Ok(reply) => {
-                if reply.status() == StatusCode::OK {
-                    place.was_useful();
-                }
-                reply
-            }
-            Err(_) => self.refuse(StatusCode::REQUEST_TIMEOUT, "slow_body"),
+        let reply = self.review(request.into_body()).await;
+        if reply.status() == StatusCode::OK {
+            place.was_useful();
         }
+        reply
     }
 
     async fn review(&self, body: Incoming) -> Reply {
-        let (body, _held) = match read(body, self.budget.share()).await {
-            Ok(read) => read,
-            Err((status, reason)) => return self.refuse(status, reason),
+        let (body, _held) = match tokio::time::timeout(READING, read(body, self.budget.share())).await {
+            Ok(Ok(read)) => read,
+            Ok(Err((status, reason))) => return self.refuse(status, reason),
+            Err(_) => return self.refuse(StatusCode::REQUEST_TIMEOUT, "slow_body"),
         };
-        match self.desk.answer(&body).await {
+        let begin = Instant::now();
+        let answer = self.desk.answer(&body).await;
+        // It is sent all the same: whoever asked may still be there.
+        if begin.elapsed() > ANSWERING {
+            self.count("slow_answer");
+        }
+        match answer {
             Ok(answer) => reply(StatusCode::OK, "application/json", answer),
             Err(_) => self.refuse(StatusCode::BAD_REQUEST, "no_review"),
         }
