@@ -52,6 +52,7 @@ fn pod(id: u128) -> Pod {
         created: Some(Timestamp(START - 86_400)),
         revision: Some("r1".into()),
         resize: Resize::None,
+        resized: None,
         class: Class::Burstable,
         stalled: None,
         containers: vec![container("app"), container("proxy")],

@@ -159,6 +159,8 @@ pub struct Pod {
     pub revision: Option<Arc<str>>,
     /// How its resize fares.
     pub resize: Resize,
+    /// When it was last asked for another size, as its API server knows.
+    pub resized: Option<Timestamp>,
     /// Its quality of service class.
     pub class: Class,
     /// The share of the time in which it would have used CPU and got none, 0 to 1; `None` where nobody measures it.
@@ -201,6 +203,13 @@ impl Pod {
     #[must_use]
     pub fn restarts(&self) -> u32 {
         self.containers.iter().fold(0, |sum, container| sum.saturating_add(container.restarts))
+    }
+
+    /// Its resize is under way, and may restart containers that still run.
+    #[must_use]
+    pub fn is_restarting(&self) -> bool {
+        let restarts = |container: &Container| container.cpu_restarts || container.memory_restarts;
+        self.resize == Resize::UnderWay && self.containers.iter().any(restarts)
     }
 
     /// It serves: it is ready and stays.

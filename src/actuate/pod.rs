@@ -15,6 +15,8 @@ const LESSON: i64 = 10;
 const DEFERRED: i64 = 60;
 /// A resize that the kubelet fails at for so long is taken back, in seconds.
 const FAILING: i64 = 30;
+/// A restart that was asked for and is not seen for so long was none, in seconds.
+const RESTARTING: i64 = 60;
 /// What was taken back is tried again after this, in seconds.
 const BELOW_USAGE: i64 = 6 * 3600;
 
@@ -29,6 +31,8 @@ pub(super) struct PodState {
     stuck: Option<(Resize, Timestamp)>,
     /// Something refused it, until when that is believed.
     refused: Option<(Hold, Timestamp)>,
+    /// It was told to restart containers then, after so many restarts.
+    restarting: Option<(Timestamp, u32)>,
     /// It was evicted.
     pub(super) evicted: Option<Timestamp>,
     /// It was seen at this round.
@@ -279,7 +283,9 @@ impl PodState {
         otherwise: Hold,
     ) -> Result<Wish, Hold> {
         match workload.rules.method {
-            Method::InPlace if otherwise == Hold::NodeFull || otherwise == Hold::NodeTooSmall => {
+            Method::InPlace
+                if matches!(otherwise, Hold::NodeFull | Hold::NodeTooSmall | Hold::ResizeUnsupported) =>
+            {
                 return Err(otherwise);
             }
             Method::InPlace => return Err(Hold::InPlaceOnly),
@@ -297,9 +303,19 @@ impl PodState {
         Ok(Wish::Evict { urgent: false })
     }
 
-    /// The API server has accepted what was wished.
-    pub(super) fn accepted(&mut self, wish: &Wish, now: Timestamp) {
+    /// It was told to go, or to restart containers, and that is not seen yet: neither the watch nor the kubelet is as
+    /// fast as the next round.
+    pub(super) fn is_about_to_go(&self, pod: &Pod, now: Timestamp) -> bool {
+        let restarting = self
+            .restarting
+            .is_some_and(|(at, restarts)| pod.restarts() <= restarts && now.seconds_since(at) < RESTARTING);
+        self.evicted.is_some() || restarting
+    }
+
+    /// The API server has accepted what was wished of it after so many restarts.
+    pub(super) fn accepted(&mut self, wish: &Wish, restarts: u32, now: Timestamp) {
         self.refused = None;
+        self.restarting = wish.disrupts().then_some((now, restarts));
         match wish {
             Wish::Resize(_) => {
                 if let Some(steppers) = self.proposed.take() {

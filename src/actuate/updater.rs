@@ -106,16 +106,16 @@ struct Candidate {
     benefit: f64,
 }
 
-/// How many pods of a workload may be unavailable, and how many are.
+/// How many pods of a workload may be unavailable, and which are.
 struct Budget {
     allowed: usize,
-    missing: usize,
+    missing: HashSet<PodId>,
 }
 
 impl Budget {
     fn may_disrupt(&self, pod: &Pod) -> Result<(), Hold> {
         // A pod that is not available itself is disrupted no further.
-        let others = self.missing - usize::from(!pod.is_available()).min(self.missing);
+        let others = self.missing.len() - usize::from(self.missing.contains(&pod.id));
         if others < self.allowed { Ok(()) } else { Err(Hold::MaxUnavailable) }
     }
 }
@@ -196,7 +196,7 @@ impl Updater {
         candidates: &mut Vec<Candidate>,
     ) -> WorkloadPlan {
         let mut said = WorkloadPlan { pods: workload.staying().count(), ..WorkloadPlan::default() };
-        let budget = self.budget(workload);
+        let budget = self.budget(workload, now);
         let under_way = workload.staying().filter(|pod| pod.resize == Resize::UnderWay).count();
         // One at least: a resize in place disrupts nobody.
         let mut places = budget.allowed.max(1).saturating_sub(under_way);
@@ -241,15 +241,19 @@ impl Updater {
     fn meet(&mut self, pod: &Pod, now: Timestamp) -> &mut PodState {
         let state = self.pods.entry(pod.id).or_default();
         state.seen = true;
+        // Also by the process before this one.
+        state.changed = state.changed.max(pod.resized);
         state.forget_refusal(now);
         state
     }
 
-    fn budget(&self, workload: &Workload) -> Budget {
-        let evicted = |pod: &Pod| self.pods.get(&pod.id).is_some_and(|state| state.evicted.is_some());
+    /// What serves nobody, and what will not for a while but does not show it yet.
+    fn budget(&self, workload: &Workload, now: Timestamp) -> Budget {
+        let told = |pod: &Pod| self.pods.get(&pod.id).is_some_and(|state| state.is_about_to_go(pod, now));
+        let goes = |pod: &&Pod| !pod.is_available() || pod.is_restarting() || told(pod);
         Budget {
             allowed: workload.rules.max_unavailable.of(workload.staying().count()),
-            missing: workload.pods.iter().filter(|pod| !pod.is_available() || evicted(pod)).count(),
+            missing: workload.pods.iter().filter(goes).map(|pod| pod.id).collect(),
         }
     }
 
@@ -267,17 +271,14 @@ impl Updater {
             ..WorkloadPlan::default()
         };
         let had = self.before.get(&workload.key).map(|before| before.had.clone()).unwrap_or_default();
-        let mut budget = self.budget(workload);
-        // What was told to restart may not have begun to.
-        let under_way = |pod: &&Pod| pod.is_available() && pod.resize == Resize::UnderWay;
-        budget.missing += workload.staying().filter(under_way).count();
+        let mut budget = self.budget(workload, now);
         for pod in workload.staying().filter(|pod| pod.running) {
             let state = self.meet(pod, now);
             match state.give_back(workload, pod, &had, budget.may_disrupt(pod), now) {
                 Ok(None) => said.steady += 1,
                 Ok(Some(wish)) => {
                     // All go in one round: what one restarts, the next one may not.
-                    budget.missing += usize::from(pod.is_available() && wish.disrupts());
+                    budget.missing.extend(wish.disrupts().then_some(pod.id));
                     candidates.push(candidate(workload, pod, wish));
                 }
                 Err(hold) => *said.held.entry(hold).or_default() += 1,
@@ -315,10 +316,10 @@ impl Updater {
 
     /// The API server has accepted an action.
     pub fn accepted(&mut self, action: &Action, workload: &Workload, now: Timestamp) {
-        if let Some(state) = self.pods.get_mut(&action.pod) {
-            state.accepted(&action.wish, now);
-        }
         let pod = workload.pods.iter().find(|pod| pod.id == action.pod);
+        if let Some(state) = self.pods.get_mut(&action.pod) {
+            state.accepted(&action.wish, pod.map_or(0, Pod::restarts), now);
+        }
         if let (Some(pod), false) = (pod, matches!(action.deed, Deed::PutBack(_))) {
             self.note_before(workload, pod);
         }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
 use libtest_mimic::Trial;
+use plumb::api::Recommendation;
 use serde_json::json;
 
 use crate::support::plumb::{Plumb, account_with};
@@ -30,6 +32,7 @@ pub fn trials(suite: &Suite) -> Vec<Trial> {
             crashes(context, &OF_EVICTIONS, true)
         }),
         suite.trial("two_updaters_do_nothing_twice", node, two),
+        suite.trial("a_cooldown_outlives_the_process", node, cooldown),
     ]
 }
 
@@ -175,5 +178,44 @@ async fn two(context: Context) -> Result<()> {
         ensure!(changes == 1, "{} was changed {changes} times", pod.name_any());
     }
     stands_by.stop()?;
+    Ok(())
+}
+
+/// What one process has changed, the next one leaves alone for as long: the API server knows when that was.
+async fn cooldown(context: Context) -> Result<()> {
+    let actuation = json!({"method": "InPlace", "cooldown": "10m", "guard": {"observe": "1s"}});
+    policy(&context, "web", "Deployment", actuation).await?;
+    context.apply(&Load::named("web").requests("10m", "24Mi").memory_limit("64Mi").deployment(1)).await?;
+    ready(&context, "web", 1).await?;
+    advise(&context, "web", container("load", "30m", "24Mi", "64Mi")).await?;
+    let has = |expected: &'static str| {
+        let context = context.clone();
+        async move {
+            let found = pods_of(&context, "web").await?;
+            let cpu = cpu(found.first().context("no pod")?);
+            ensure!(cpu == expected, "it has {cpu}");
+            Ok(())
+        }
+    };
+    let first = start(&context).await?;
+    wait_for("it to be changed", SOON, || has("30m")).await.with_context(|| first.log())?;
+    first.kill()?;
+    let status = Patch::Merge(json!({"status": {"containers": [container("load", "60m", "24Mi", "64Mi")]}}));
+    let recommendations = context.api::<Recommendation>();
+    recommendations.patch_status("deployment-web", &PatchParams::default(), &status).await?;
+    let next = start(&context).await?;
+    let done = async {
+        wait_for("the cooldown to be kept", SOON, || async {
+            let held = next.metric("plumb_updater_held_pods{reason=\"Cooldown\"}").await?;
+            ensure!(held > 0.5, "nothing is held by it");
+            Ok(())
+        })
+        .await?;
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        has("30m").await
+    };
+    let done: Result<()> = done.await;
+    done.with_context(|| next.log())?;
+    next.stop()?;
     Ok(())
 }

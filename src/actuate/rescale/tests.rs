@@ -42,6 +42,7 @@ fn pod(id: PodId, cores: f64) -> Pod {
         created: Some(Timestamp(0)),
         revision: None,
         resize: Resize::None,
+        resized: None,
         class: Class::Burstable,
         stalled: None,
         containers: vec![container],

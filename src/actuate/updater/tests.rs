@@ -49,6 +49,7 @@ fn pod(id: PodId, has: ContainerSize) -> Pod {
         created: Some(Timestamp(START - 86_400)),
         revision: Some("r1".into()),
         resize: Resize::None,
+        resized: None,
         class: Class::Burstable,
         stalled: None,
         containers: vec![Container {
@@ -419,6 +420,28 @@ fn a_second_growth_waits_for_the_cooldown() {
 }
 
 #[test]
+fn the_cooldown_is_known_to_the_next_process() {
+    let mut web = workload(advice(500, 256, 700), vec![pod(1, size(200, 256, 700))]);
+    let mut world = World::new();
+    web.pods[0].resized = Some(Timestamp(world.now - 100));
+    assert_eq!(world.held(&web), [Hold::Cooldown]);
+    world.now += 500;
+    assert_eq!(world.turn(&mut web).actions.len(), 1);
+}
+
+#[test]
+fn a_server_that_resizes_nothing_is_named_or_pods_are_evicted() {
+    let mut web = workload(advice(500, 256, 700), fleet(4, size(200, 256, 700)));
+    let mut world = World::new();
+    world.settings.resize_served = false;
+    web.rules.method = Method::InPlace;
+    assert_eq!(world.held(&web), [Hold::ResizeUnsupported]);
+    web.rules.method = Method::InPlaceOrEvict;
+    let plan = world.turn(&mut web);
+    assert!(matches!(&plan.actions[..], [Action { deed: Deed::Evict, .. }]), "{plan:?}");
+}
+
+#[test]
 fn what_was_before_is_put_back_and_stays_for_as_long_as_it_was_asked_for() {
     let old = size(200, 256, 700);
     let mut web = workload(advice(500, 512, 700), fleet(3, old));
@@ -470,10 +493,14 @@ fn a_rollback_that_restarts_keeps_to_the_budget() {
         let plan = world.turn(&mut web);
         assert_eq!(plan.actions.len(), 1, "{plan:?}");
         let changed = web.pods.iter().position(|pod| pod.id == plan.actions[0].pod).unwrap();
-        // It is told, then down, and then up again: meanwhile no other.
+        // It is told, shows nothing of it at first, is at it, then down, and then up again: meanwhile no other.
+        world.now += 5;
+        assert!(!world.held(&web).is_empty());
         web.pods[changed].resize = Resize::UnderWay;
+        world.now += 120;
         assert!(!world.held(&web).is_empty());
         (web.pods[changed].resize, web.pods[changed].ready) = (Resize::None, false);
+        web.pods[changed].containers[0].restarts += 1;
         assert!(!world.held(&web).is_empty());
         web.pods[changed].ready = true;
         assert_eq!(web.pods.iter().filter(|pod| pod.containers[0].asked == old).count(), back);

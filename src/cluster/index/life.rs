@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 use super::Index;
 use super::facts::{MemoryEvent, MemoryShortage, Sizes};
 use super::shortages::timestamp;
@@ -37,6 +39,8 @@ pub struct Life {
     pub revision: Option<Arc<str>>,
     /// How its resize fares.
     pub resize: ResizeState,
+    /// When it was last asked for another size, by whomever.
+    pub resized: Option<Timestamp>,
     /// What it asks for, by container, where that is not what it was given.
     pub asked: Option<Box<[Sizes]>>,
     /// How its containers fare, in the order of its shape; `None` where all run and never did otherwise.
@@ -121,6 +125,7 @@ impl Index {
             stamped: annotation(SIZED).is_some(),
             revision: revision.map(|revision| self.name(&revision)),
             resize: resize_state(pod),
+            resized: resized(metadata),
             asked: asked(pod),
             containers: containers(pod),
         }
@@ -143,6 +148,13 @@ fn resize_state(pod: &LeanPod) -> ResizeState {
         (None, Some(_)) => ResizeState::InProgress,
         (None, None) => ResizeState::None,
     }
+}
+
+/// The API server notes who has written by which subresource, and when.
+fn resized(metadata: &ObjectMeta) -> Option<Timestamp> {
+    let fields = metadata.managed_fields.iter().flatten();
+    let resizes = fields.filter(|entry| entry.subresource.as_deref() == Some("resize"));
+    resizes.filter_map(|entry| entry.time.as_ref()).map(|time| Timestamp(time.0.as_second())).max()
 }
 
 /// In the order of a shape: containers, then init containers.
