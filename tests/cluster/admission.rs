@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -40,7 +40,7 @@ pub fn trials(suite: &Suite) -> Vec<Trial> {
 }
 
 /// A control plane with one policy in mode Auto, and an account with the webhook's rights.
-async fn place(context: &Context, name: &str) -> Result<(Context, Account)> {
+pub async fn place(context: &Context, name: &str) -> Result<(Context, Account)> {
     let cluster = Arc::new(Cluster::start(&context.cluster.plane.run, name).await?);
     cluster.crds().await?;
     let context = Context::new(cluster, name).await?;
@@ -68,7 +68,7 @@ pub async fn start<'a>(context: &'a Context, kubeconfig: &Path, more: &[&str]) -
     Ok(plumb)
 }
 
-async fn configuration(context: &Context) -> Result<MutatingWebhookConfiguration> {
+pub async fn configuration(context: &Context) -> Result<MutatingWebhookConfiguration> {
     Ok(Api::<MutatingWebhookConfiguration>::all(context.client()).get("plumb").await?)
 }
 
@@ -373,53 +373,78 @@ async fn certificates(context: Context) -> Result<()> {
     certificates_of_ones_own(&context, &account.kubeconfig).await
 }
 
-async fn secret(context: &Context) -> Result<Secret> {
+pub async fn secret(context: &Context) -> Result<Secret> {
     Ok(context.api::<Secret>().get("plumb-webhook-tls").await?)
 }
 
-fn field(secret: &Secret, name: &str) -> String {
+pub fn field(secret: &Secret, name: &str) -> String {
     let bytes = secret.data.as_ref().and_then(|data| data.get(name)).map(|bytes| bytes.0.clone());
     String::from_utf8(bytes.unwrap_or_default()).expect("PEM is text")
+}
+
+/// Creations of pods, so many a second, each of which has to be stamped; until they are told to end.
+pub struct Creations {
+    stop: Arc<AtomicBool>,
+    made: Arc<AtomicUsize>,
+    task: tokio::task::JoinHandle<Result<()>>,
+}
+
+impl Creations {
+    pub fn start(context: &Context, rate: u64) -> Self {
+        let (stop, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let task = {
+            let (context, stop, made) = (context.clone(), stop.clone(), made.clone());
+            tokio::spawn(async move {
+                let mut tasks = tokio::task::JoinSet::new();
+                let mut ticks = tokio::time::interval(Duration::from_micros(1_000_000 / rate));
+                ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+                while !stop.load(Ordering::Relaxed) {
+                    ticks.tick().await;
+                    let (context, made) = (context.clone(), made.clone());
+                    tasks.spawn(async move {
+                        let pod = dry_run(&context).await?;
+                        ensure!(stamp(&pod).is_some(), "a pod was created unstamped");
+                        made.fetch_add(1, Ordering::Relaxed);
+                        Ok(())
+                    });
+                    while let Some(done) = tasks.try_join_next() {
+                        done??;
+                    }
+                }
+                while let Some(done) = tasks.join_next().await {
+                    done??;
+                }
+                Ok::<_, anyhow::Error>(())
+            })
+        };
+        Self { stop, made, task }
+    }
+
+    /// Fails where one has failed.
+    pub fn check(&self) -> Result<()> {
+        ensure!(!self.task.is_finished(), "the creations have ended");
+        Ok(())
+    }
+
+    /// How many were made, all of them stamped.
+    pub async fn end(self) -> Result<usize> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await??;
+        Ok(self.made.load(Ordering::Relaxed))
+    }
 }
 
 /// Two hundred creations a second through a whole change of authority.
 async fn rotation_is_not_noticed(context: &Context) -> Result<()> {
     const RATE: u64 = 200;
     let before = secret(context).await?;
-    let (stop, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let creating = {
-        let (context, stop, made) = (context.clone(), stop.clone(), made.clone());
-        tokio::spawn(async move {
-            let mut tasks = tokio::task::JoinSet::new();
-            let mut ticks = tokio::time::interval(Duration::from_micros(1_000_000 / RATE));
-            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            while !stop.load(Ordering::Relaxed) {
-                ticks.tick().await;
-                let (context, made) = (context.clone(), made.clone());
-                tasks.spawn(async move {
-                    let pod = dry_run(&context).await?;
-                    ensure!(stamp(&pod).is_some(), "a pod was created unstamped");
-                    made.fetch_add(1, Ordering::Relaxed);
-                    Ok(())
-                });
-                while let Some(done) = tasks.try_join_next() {
-                    done??;
-                }
-            }
-            while let Some(done) = tasks.join_next().await {
-                done??;
-            }
-            Ok::<_, anyhow::Error>(())
-        })
-    };
+    let creations = Creations::start(context, RATE);
     let begin = Instant::now();
     let rotate = Patch::Merge(json!({"metadata": {"annotations": {"plumb.dev/rotate": "now"}}}));
     context.api::<Secret>().patch("plumb-webhook-tls", &PatchParams::default(), &rotate).await?;
     let changed =
         wait_for("another authority to sign, and the old one to go", Duration::from_secs(90), || async {
-            if creating.is_finished() {
-                bail!("the creations have ended");
-            }
+            creations.check()?;
             let now = secret(context).await?;
             ensure!(field(&now, "ca.crt") != field(&before, "ca.crt"), "the authority is the same");
             ensure!(field(&now, "old.crt").is_empty(), "the old one is still trusted");
@@ -428,10 +453,8 @@ async fn rotation_is_not_noticed(context: &Context) -> Result<()> {
             Ok(())
         })
         .await;
-    stop.store(true, Ordering::Relaxed);
-    creating.await??;
+    let (made, took) = (creations.end().await?, begin.elapsed());
     changed?;
-    let (made, took) = (made.load(Ordering::Relaxed), begin.elapsed());
     let rate = made as f64 / took.as_secs_f64();
     println!(
         "{made} pods created in {:.0} s of rotation ({rate:.0}/s), each of them stamped",

@@ -9,6 +9,7 @@
 
 mod admission;
 mod admission_policy;
+mod admission_replicas;
 mod admission_speed;
 mod admission_under_attack;
 mod chart;
@@ -20,6 +21,7 @@ mod fleet;
 mod history;
 mod import;
 mod metrics;
+mod older_server;
 mod oom_kill;
 mod past;
 mod recommender;
@@ -70,6 +72,7 @@ fn test() -> ExitCode {
     let trials = [
         admission::trials(&suite),
         admission_policy::trials(&suite),
+        admission_replicas::trials(&suite),
         admission_speed::trials(&suite),
         admission_under_attack::trials(&suite),
         chart::trials(&suite),
@@ -81,6 +84,7 @@ fn test() -> ExitCode {
         history::trials(&suite),
         import::trials(&suite),
         metrics::trials(&suite),
+        older_server::trials(&suite),
         oom_kill::trials(&suite),
         past::trials(&suite),
         recommender::trials(&suite),

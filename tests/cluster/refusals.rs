@@ -21,6 +21,7 @@ pub fn trials(suite: &Suite) -> Vec<Trial> {
     vec![
         suite.trial("what_the_cluster_does_not_allow_is_named", &[Need::Node, Need::Crds], refused),
         suite.trial("a_leak_is_named_and_not_chased", learns, leak),
+        suite.trial("what_no_node_can_hold_is_capped_and_named", learns, capped),
     ]
 }
 
@@ -82,6 +83,50 @@ async fn refused(context: Context) -> Result<()> {
             let now = context.api::<Pod>().get(&pod.name_any()).await.context("a pod is gone")?;
             ensure!(resources(&now, "load") == resources(pod, "load"), "{} was changed", pod.name_any());
         }
+        Ok(())
+    };
+    let done: Result<()> = done.await;
+    done.with_context(|| plumb.log())?;
+    plumb.stop()?;
+    Ok(())
+}
+
+/// A policy asks for more than any node has: what is recommended, and so what is asked for, is what the largest can give;
+/// and both say so.
+async fn capped(context: Context) -> Result<()> {
+    context
+        .apply(&json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
+            "metadata": {"name": "huge"},
+            "spec": {"mode": "Auto", "actuation": {"method": "InPlace"},
+                     "containers": [{"name": "*", "minAllowed": {"cpu": "900"}}]}}))
+        .await?;
+    context.apply(&Load::named("huge").requests("20m", "32Mi").memory_limit("64Mi").deployment(1)).await?;
+    let before = ready(&context, "huge", 1).await?;
+    let nodes = Api::<Node>::all(context.client()).list(&ListParams::default()).await?.items;
+    let cpu_of = |node: &Node| {
+        let all = node.status.as_ref()?.allocatable.as_ref()?;
+        Some(all.get("cpu")?.0.parse::<plumb::units::Quantity>().ok()?.as_cores().to_milli())
+    };
+    let largest = nodes.iter().filter_map(cpu_of).max().context("no node has CPU")?;
+    let account = account_with(&context, "plumb", &["recommender", "updater"], None).await?;
+    let flags = ["--roles", "recommender,updater", "--interval", "2s"];
+    let plumb = Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
+    let done = async {
+        plumb.wait_ready().await?;
+        wait_for("as much to be asked for as a node can hold", SOON, || async {
+            let now = pods_of(&context, "huge").await?.pop().context("it is gone")?;
+            ensure!(now.uid() == before[0].uid(), "it was replaced");
+            let asked: plumb::units::Quantity =
+                resources(&now, "load")["requests"]["cpu"].as_str().context("no request")?.parse()?;
+            let asked = asked.as_cores().to_milli();
+            ensure!(asked == largest, "{asked}m are asked for, the largest node has {largest}m");
+            Ok(())
+        })
+        .await?;
+        let (_, limited) = said(&context, "huge", "Limited").await?;
+        ensure!(limited["status"] == "True" && limited["reason"] == "LargestNode", "{limited}");
+        let refused = plumb.metric("plumb_updater_held_pods{reason=\"NodeTooSmall\"}").await?;
+        ensure!(refused < 0.5, "more was asked for than a node can hold");
         Ok(())
     };
     let done: Result<()> = done.await;

@@ -1,7 +1,7 @@
 //! What the cluster tests stand on: real programs, started on this machine and stopped again.
 //!
 //! From the bottom up: where things are ([`paths`]), processes that never outlive a run ([`process`], [`leftovers`]),
-//! the parts of a cluster ([`control_plane`], [`node`], [`services`], [`metrics_server`], [`prometheus`], [`kwok`]), what a test
+//! the parts of a cluster ([`control_plane`], [`node`], [`services`], [`metrics_server`], [`prometheus`], [`kwok`], [`vpa`]), what a test
 //! asks of them ([`cluster`], [`pods`], [`wait`]), the run itself ([`suite`]), and a cluster that stays ([`keep`]).
 
 pub mod backfill;
@@ -13,8 +13,10 @@ pub mod faults;
 pub mod keep;
 pub mod kwok;
 pub mod leftovers;
+pub mod measured;
 pub mod metrics_server;
 pub mod node;
+pub mod older;
 pub mod paths;
 pub mod plumb;
 pub mod pods;
@@ -26,6 +28,7 @@ pub mod stand_in;
 pub mod suite;
 pub mod tls;
 pub mod transcript;
+pub mod vpa;
 pub mod wait;
 
 pub use cluster::Context;

@@ -24,7 +24,7 @@ use crate::control::webhook::registration::{Address, Registration};
 use crate::control::webhook::rotation::Lifetimes;
 use crate::control::webhook::server;
 
-/// A Service goes on sending to a pod that ends for about so long.
+/// A Service, or what else stands before several of us, goes on sending to one that ends for about so long.
 const DRAIN: Duration = Duration::from_secs(4);
 /// A pod has this.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -160,7 +160,7 @@ impl WebhookOptions {
             Some(name) => Some(service(name)),
             None if Path::new(SERVICE_ACCOUNT).exists() => Some(service("plumb-webhook")),
             None if is_here(&connection.server) => {
-                Some(Address::Url(format!("https://127.0.0.1:{}", listen.port())))
+                Some(Address::Own(format!("https://127.0.0.1:{}", listen.port())))
             }
             None => None,
         })
@@ -212,7 +212,7 @@ impl Webhook {
         };
         let shown = Arc::new(Shown::default());
         let (desk, asked) = Desk::new(Arc::clone(&live), Arc::clone(metrics), clock::now);
-        let drains = matches!(self.address, Some(Address::Service { .. }));
+        let drains = matches!(self.address, Some(Address::Service { .. } | Address::Url(_)));
         let keeper = Keeper {
             connection: connection.clone(),
             source: self.source,

@@ -53,8 +53,10 @@ pub enum Address {
         /// Its name.
         name: String,
     },
-    /// `https://HOST:PORT`, where we run beside the cluster.
+    /// `https://HOST:PORT`, behind which others of us may answer too.
     Url(String),
+    /// The same, of this very process.
+    Own(String),
 }
 
 impl Address {
@@ -63,7 +65,7 @@ impl Address {
     pub fn names(&self) -> Vec<String> {
         match self {
             Self::Service { namespace, name } => vec![format!("{name}.{namespace}.svc")],
-            Self::Url(url) => {
+            Self::Url(url) | Self::Own(url) => {
                 let uri: Option<http::Uri> = url.parse().ok();
                 let host = uri.as_ref().and_then(http::Uri::host).unwrap_or("127.0.0.1");
                 vec![host.trim_matches(['[', ']']).to_owned()]
@@ -82,7 +84,9 @@ impl Address {
                 };
                 (Some(service), None)
             }
-            Self::Url(url) => (None, Some(format!("{}{}", url.trim_end_matches('/'), server::PATH))),
+            Self::Url(url) | Self::Own(url) => {
+                (None, Some(format!("{}{}", url.trim_end_matches('/'), server::PATH)))
+            }
         };
         WebhookClientConfig { ca_bundle: trusted, service, url }
     }
@@ -260,7 +264,7 @@ impl Registration {
 
     /// Takes the configuration away where nobody else can answer in our place.
     pub async fn leave(&self) {
-        if !matches!(self.address, Address::Url(_)) {
+        if !matches!(self.address, Address::Own(_)) {
             return;
         }
         if let Err(error) = self.remove().await {

@@ -1,7 +1,6 @@
 //! A `plumb run` beside the cluster, under the rights that are shipped.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use super::cluster::{Account, Context};
 use super::control_plane::ControlPlane;
 use super::process::free_port;
-use super::wait_for;
+use super::{measured, paths, wait_for};
 
 /// One that runs.
 pub struct Plumb<'a> {
@@ -38,7 +37,7 @@ impl<'a> Plumb<'a> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("{}-plumb-{}", plane.name, NUMBER.fetch_add(1, Ordering::Relaxed));
         let address = format!("127.0.0.1:{}", free_port()?);
-        let mut command = Command::new(super::paths::plumb());
+        let mut command = measured::on_one_core(&paths::plumb());
         command.args(["run", "--listen", &address, "--lease-namespace", namespace, "--log", "debug"]);
         command.arg("--kubeconfig").arg(kubeconfig).args(more);
         if !more.contains(&"--roles") {
@@ -84,23 +83,7 @@ impl<'a> Plumb<'a> {
 
     /// The memory that it has in use now, in MiB, and the most that it ever had.
     pub fn memory(&self) -> Result<(u64, u64)> {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.plane.run.pid(&self.name)?))?;
-        let line = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
-            let kib = line.trim().trim_end_matches("kB").trim();
-            Ok::<_, anyhow::Error>(kib.parse::<u64>()? >> 10)
-        };
-        Ok((line("VmRSS:")?, line("VmHWM:")?))
-    }
-
-    /// The processor time that it has used so far, in seconds.
-    pub fn cpu_seconds(&self) -> Result<f64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.plane.run.pid(&self.name)?))?;
-        // The name, in brackets, can hold anything. The kernel counts in hundredths of a second.
-        let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks =
-            |place: usize| fields.get(place).context("no such field")?.parse::<f64>().context("no number");
-        Ok((ticks(11)? + ticks(12)?) / 100.0)
+        measured::memory(self.pid()?)
     }
 
     /// Ends it as if its machine had failed. Answers what it has logged.
@@ -120,6 +103,12 @@ impl<'a> Plumb<'a> {
         let line = page.lines().find(|line| line.starts_with(start));
         let value = line.and_then(|line| line.rsplit(' ').next());
         Ok(value.map_or(Ok(0.0), str::parse)?)
+    }
+
+    /// Asks it to stop, and waits for so long before it is killed, as a pod's end does.
+    pub fn stop_within(self, grace: Duration) -> Result<String> {
+        tokio::task::block_in_place(|| self.plane.run.stop_within(&self.name, grace))?;
+        Ok(self.log())
     }
 
     /// Asks it to stop, and waits for that.

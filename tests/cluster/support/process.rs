@@ -140,11 +140,16 @@ impl Run {
 
     /// Stops one process, which may then be started again under its name.
     pub fn stop(&self, name: &str) -> Result<()> {
+        self.stop_within(name, GRACE)
+    }
+
+    /// The same for one that may take longer.
+    pub fn stop_within(&self, name: &str, grace: Duration) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let place = state.running.iter().position(|running| running.name == name);
         let mut running = state.running.remove(place.with_context(|| format!("{name} does not run"))?);
         drop(state);
-        stop_child(&mut running.child)
+        stop_child(&mut running.child, grace)
     }
 
     /// All that a process has written so far.
@@ -187,7 +192,8 @@ impl Run {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed = true;
         while let Some(mut running) = state.running.pop() {
-            stop_child(&mut running.child).with_context(|| format!("failed to stop {}", running.name))?;
+            stop_child(&mut running.child, GRACE)
+                .with_context(|| format!("failed to stop {}", running.name))?;
         }
         leftovers::clean_run(&self.dir)?;
         if let Some(mut watcher) = state.watcher.take() {
@@ -208,14 +214,14 @@ impl Drop for Run {
     }
 }
 
-fn stop_child(child: &mut Child) -> Result<()> {
+fn stop_child(child: &mut Child, grace: Duration) -> Result<()> {
     let pid = Pid::from_child(child);
     if child.try_wait()?.is_some() {
         return Ok(());
     }
     kill_process(pid, Signal::TERM)?;
     let start = Instant::now();
-    while start.elapsed() < GRACE {
+    while start.elapsed() < grace {
         if child.try_wait()?.is_some() {
             return Ok(());
         }

@@ -1,0 +1,68 @@
+//! On a server that resizes no pods (before Kubernetes 1.33) the updater finds that out once; pods stay as they are and the
+//! reason is named, or, where the policy allows it, get new ones.
+//!
+//! It is the real API server, behind one that asks it for a subresource that it does not know in place of pods/resize.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use kube::ResourceExt;
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::support::older::Older;
+use crate::support::plumb::{Plumb, account_with};
+use crate::support::recommended::{container, resources};
+use crate::support::{Context, Load, Need, Suite, wait_for};
+use crate::updater::{SOON, advise, events_tell, pods_of, policy, ready, wait_blocked};
+
+pub fn trials(suite: &Suite) -> Vec<Trial> {
+    let node = &[Need::Node, Need::Crds];
+    vec![suite.trial("a_server_without_resize_is_recognised_once", node, without_resize)]
+}
+
+async fn without_resize(context: Context) -> Result<()> {
+    let load = |name: &str| Load::named(name).requests("10m", "24Mi").memory_limit("64Mi").deployment(1);
+    let target = || container("load", "20m", "40Mi", "64Mi");
+    policy(&context, "stays", "Deployment", json!({"method": "InPlace"})).await?;
+    context.apply(&load("stays")).await?;
+    let before = ready(&context, "stays", 1).await?;
+    advise(&context, "stays", target()).await?;
+    let account = account_with(&context, "plumb", &["updater"], None).await?;
+    let older = Older::start(&account.kubeconfig, &context.kubeconfig()).await?;
+    let asked = || older.asked.load(Ordering::Relaxed);
+    let flags = ["--roles", "updater"];
+    let plumb = Plumb::start(&context.cluster.plane, &older.kubeconfig, &context.namespace, &flags)?;
+    let done = async {
+        plumb.wait_ready().await?;
+        wait_blocked(&context, "stays", "ResizeUnsupported").await?;
+        ensure!(asked() == 1, "a resize was asked for {} times", asked());
+        // Of what comes later none is tried: this one is evicted at once, as its policy allows that.
+        let actuation = json!({"method": "InPlaceOrEvict", "minReplicas": 1, "maxUnavailable": 1});
+        policy(&context, "moves", "Deployment", actuation).await?;
+        advise(&context, "moves", target()).await?;
+        // Times are in whole seconds: its pod is to be younger than what was recommended, and to tell of admission.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let mut moves = load("moves");
+        moves["spec"]["template"]["metadata"]["annotations"] = json!({"plumb.dev/sized": "{}"});
+        context.apply(&moves).await?;
+        let first = ready(&context, "moves", 1).await?;
+        wait_for("its pod to be replaced", SOON, || async {
+            let found = pods_of(&context, "moves").await?;
+            ensure!(found.iter().all(|pod| pod.uid() != first[0].uid()), "it is still there");
+            Ok(())
+        })
+        .await?;
+        events_tell(&context, "moves", "EvictedForResize").await?;
+        ensure!(asked() == 1, "a resize was asked for {} times", asked());
+        let now = pods_of(&context, "stays").await?.pop().context("it is gone")?;
+        ensure!(now.uid() == before[0].uid(), "it was replaced");
+        ensure!(resources(&now, "load") == resources(&before[0], "load"), "it was changed");
+        plumb.check_running()
+    };
+    let done: Result<()> = done.await;
+    done.with_context(|| plumb.log())?;
+    plumb.stop()?;
+    Ok(())
+}

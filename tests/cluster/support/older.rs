@@ -1,0 +1,111 @@
+//! The API server as it would be without pods/resize, as Kubernetes 1.32 is: the real one, behind a server that asks it for a
+//! subresource that it does not know wherever that one is asked for.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context as _, Result};
+use http::header::{AUTHORIZATION, HOST, HeaderValue};
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+
+use super::certificates::Authority;
+use super::tls;
+
+/// Runs until it is dropped.
+pub struct Older {
+    /// Somebody's kubeconfig, by which he reaches the API server through this.
+    pub kubeconfig: PathBuf,
+    /// How often a resize was asked for.
+    pub asked: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+/// The server behind.
+struct Behind {
+    address: String,
+    tls: TlsConnector,
+    /// Who may do everything: what is not known is refused as such to those only who would have the right to it.
+    admin: HeaderValue,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Older {
+    /// Before the API server of that kubeconfig. `admin`: that of somebody who may do everything.
+    pub async fn start(kubeconfig: &PathBuf, admin: &PathBuf) -> Result<Self> {
+        let read =
+            |path: &PathBuf| Ok::<Value, anyhow::Error>(serde_json::from_slice(&std::fs::read(path)?)?);
+        let (mut own, admin) = (read(kubeconfig)?, read(admin)?);
+        let cluster = &mut own["clusters"][0]["cluster"];
+        let server = cluster["server"].as_str().context("no server")?;
+        let trusted = std::fs::read(cluster["certificate-authority"].as_str().context("no authority")?)?;
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(&trusted)?)?;
+        let client = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let token = admin["users"][0]["user"]["token"].as_str().context("no token")?;
+        let asked = Arc::new(AtomicUsize::new(0));
+        let behind = Arc::new(Behind {
+            address: server.trim_start_matches("https://").to_owned(),
+            tls: TlsConnector::from(Arc::new(client)),
+            admin: HeaderValue::from_str(&format!("Bearer {token}"))?,
+            asked: asked.clone(),
+        });
+        let authority = Authority::new()?;
+        let acceptor = tls::acceptor(&authority)?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        cluster["server"] = format!("https://{}", listener.local_addr()?).into();
+        let path = |ending: &str| kubeconfig.with_extension(ending);
+        std::fs::write(path("older.crt"), authority.certificate())?;
+        cluster["certificate-authority"] = path("older.crt").to_string_lossy().into();
+        std::fs::write(path("older"), serde_json::to_vec(&own)?)?;
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, behind) = (acceptor.clone(), behind.clone());
+                tokio::spawn(async move {
+                    // A connection that fails shows in what its client gets.
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let service = service_fn(|request| behind.pass(request));
+                    let served = hyper::server::conn::http1::Builder::new();
+                    _ = served.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Ok(Self { kubeconfig: path("older"), asked, task })
+    }
+}
+
+impl Drop for Older {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Behind {
+    /// Hands on a request as it is, and its answer as it comes; a connection for each, as watches never end.
+    async fn pass(&self, mut request: Request<Incoming>) -> Result<Response<Incoming>> {
+        let all = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let (path, query) = all.split_once('?').unwrap_or((all, ""));
+        if let Some(pod) = path.strip_suffix("/resize").filter(|path| path.contains("/pods/")) {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let uri: Uri = format!("{pod}/nobody-serves-this?{query}").parse()?;
+            *request.uri_mut() = uri;
+            request.headers_mut().insert(AUTHORIZATION, self.admin.clone());
+        }
+        request.headers_mut().insert(HOST, HeaderValue::from_str(&self.address)?);
+        let stream = TcpStream::connect(&self.address).await?;
+        let stream = self.tls.connect(ServerName::try_from("127.0.0.1")?, stream).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(sender.send_request(request).await?)
+    }
+}
