@@ -85,15 +85,19 @@ bench-scan: cluster-parts ## time, queries and Prometheus's memory of a scan of 
 	PLUMB_BIN=$(CURDIR)/target/release/plumb PLUMB_SCAN_PODS=1000 PLUMB_SCAN_DAYS=14 PLUMB_TEST_LIMIT=7200 \
 	    cargo test --locked --test cluster -- a_scan_of_days
 
-# Each answers on core 1 alone; who asks, and the API server, are on core 0.
+# Each answers on core 1 alone; who asks, and the API server, run where there is room.
 VPA_ADMISSION := $(CURDIR)/target/cluster/bin/shared/vpa-admission-controller
 .PHONY: bench-webhook
 bench-webhook: cluster-parts ## our webhook beside VPA's admission controller, among 10,000 workloads: first answer, memory, reviews/s, latency
 	cd benches/peers/admission && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o $(VPA_ADMISSION) \
 	    k8s.io/autoscaler/vertical-pod-autoscaler/pkg/admission-controller
 	cargo test --locked --release --test cluster --no-run
-	PLUMB_VPA_ADMISSION=$(VPA_ADMISSION) PLUMB_BENCH_CORE=1 PLUMB_TEST_LIMIT=3600 taskset --cpu-list 0 \
+	PLUMB_VPA_ADMISSION=$(VPA_ADMISSION) PLUMB_BENCH_CORE=1 PLUMB_TEST_LIMIT=3600 \
 	    cargo test --locked --release --test cluster -- --nocapture the_webhook_answers_fast
+
+.PHONY: fuzz
+fuzz: deps ## what reads reviews, snapshots and traces, fuzzed for FUZZ_SECONDS=10 each (needs a nightly Rust)
+	fuzz/run.sh
 
 .PHONY: golden
 golden: deps ## write tests/golden/vpa.jsonl anew, with VPA's own Go code

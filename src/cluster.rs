@@ -11,6 +11,7 @@ pub mod index;
 pub mod owners;
 pub mod pods;
 pub mod resize;
+pub mod slim;
 pub mod vpa;
 pub mod watch;
 

@@ -21,7 +21,8 @@ const PAGE: u32 = 500;
 #[resource(inherit = Pod)]
 #[serde(rename_all = "camelCase")]
 pub struct LeanPod {
-    /// Name, namespace, owners, labels.
+    /// Name, namespace, owners, labels; of managed fields when resizes were asked for.
+    #[serde(deserialize_with = "super::slim::metadata")]
     pub metadata: ObjectMeta,
     /// What was asked for.
     #[serde(default)]

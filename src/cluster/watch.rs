@@ -13,7 +13,6 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet}
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota};
-use kube::api::PartialObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_kind};
@@ -26,9 +25,10 @@ use tokio_util::task::TaskTracker;
 use super::error::Request;
 use super::index::{Fold, Index, MemoryEvent};
 use super::pods::LeanPod;
+use super::slim::{Guarded, Slim};
 use super::vpa::LeanVpa;
 use super::{ClusterError, Connection};
-use crate::api::{ClusterVerticalScalingPolicy, Recommendation, VerticalScalingPolicy};
+use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
 use crate::units::Timestamp;
 
 /// Without these no workload is known rightly, and so nothing may be written or removed. What is left out of the list
@@ -227,20 +227,20 @@ struct Start<'a> {
 
 impl Start<'_> {
     fn follow_what_stands_above_pods(&self) {
-        self.follow::<PartialObjectMeta<ReplicaSet>>("replicasets.apps");
-        self.follow::<PartialObjectMeta<Job>>("jobs.batch");
-        self.follow::<PartialObjectMeta<Deployment>>("deployments.apps");
-        self.follow::<PartialObjectMeta<StatefulSet>>("statefulsets.apps");
-        self.follow::<PartialObjectMeta<DaemonSet>>("daemonsets.apps");
-        self.follow::<PartialObjectMeta<CronJob>>("cronjobs.batch");
-        self.follow::<PartialObjectMeta<Namespace>>("namespaces");
+        self.follow::<Slim<ReplicaSet>>("replicasets.apps");
+        self.follow::<Slim<Job>>("jobs.batch");
+        self.follow::<Slim<Deployment>>("deployments.apps");
+        self.follow::<Slim<StatefulSet>>("statefulsets.apps");
+        self.follow::<Slim<DaemonSet>>("daemonsets.apps");
+        self.follow::<Slim<CronJob>>("cronjobs.batch");
+        self.follow::<Slim<Namespace>>("namespaces");
         self.follow::<LimitRange>("limitranges");
         self.follow::<ResourceQuota>("resourcequotas");
         self.follow::<DeserializeGuard<VerticalScalingPolicy>>("verticalscalingpolicies.plumb.dev");
         self.follow::<DeserializeGuard<ClusterVerticalScalingPolicy>>(
             "clusterverticalscalingpolicies.plumb.dev",
         );
-        self.follow::<DeserializeGuard<Recommendation>>("recommendations.plumb.dev");
+        self.follow::<Guarded>("recommendations.plumb.dev");
     }
 
     fn follow<K>(&self, name: &'static str)

@@ -259,13 +259,13 @@ mod tests {
     #![allow(clippy::needless_pass_by_value, reason = "a json! that is made for the call")]
 
     use k8s_openapi::api::core::v1::Namespace;
-    use kube::api::PartialObjectMeta;
     use kube::core::DeserializeGuard;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
     use crate::cluster::index::Fold;
+    use crate::cluster::slim::Slim;
     use crate::units::Timestamp;
 
     const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(chosen(&index).0, None);
         cluster_policy(&mut index, "prod", json!({"namespaceSelector": {"matchLabels": {"stage": "prod"}}}));
         assert_eq!(chosen(&index).0, None, "the namespace is not known");
-        let namespace: PartialObjectMeta<Namespace> =
+        let namespace: Slim<Namespace> =
             serde_json::from_value(json!({"metadata": {"name": "shop", "labels": {"stage": "prod"}}}))
                 .unwrap();
         index.apply(namespace, NOW);

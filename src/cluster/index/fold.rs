@@ -8,7 +8,6 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as RawQuantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::PartialObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::{Resource, ResourceExt};
 
@@ -20,8 +19,9 @@ use super::facts::{
 use super::life::{PAUSE, doubt};
 use super::shortages::{shortages, timestamp};
 use super::{Index, Readable, Table, Unreadable, Written};
-use crate::api::{ClusterVerticalScalingPolicy, ContainerKind, Recommendation, VerticalScalingPolicy};
+use crate::api::{ClusterVerticalScalingPolicy, ContainerKind, VerticalScalingPolicy};
 use crate::cluster::pods::{self, LeanContainer, LeanContainerStatus, LeanPod};
+use crate::cluster::slim::{Guarded, Slim};
 use crate::cluster::vpa::LeanVpa;
 use crate::units::Timestamp;
 
@@ -202,18 +202,18 @@ impl Index {
 /// Kinds that stand above pods: their metadata only.
 macro_rules! controllers {
     ($($kind:ty => $table:ident),* $(,)?) => {$(
-        impl Fold<PartialObjectMeta<$kind>> for Index {
+        impl Fold<Slim<$kind>> for Index {
             fn begin(&mut self) {
                 self.$table.begin();
             }
 
-            fn apply(&mut self, object: PartialObjectMeta<$kind>, _: Timestamp) -> Vec<MemoryEvent> {
+            fn apply(&mut self, object: Slim<$kind>, _: Timestamp) -> Vec<MemoryEvent> {
                 let facts = self.controller_facts(&object.metadata);
                 self.$table.put(Uid::from(object.metadata.uid.as_deref().unwrap_or_default()), facts);
                 Vec::new()
             }
 
-            fn delete(&mut self, object: PartialObjectMeta<$kind>, now: Timestamp) -> Vec<MemoryEvent> {
+            fn delete(&mut self, object: Slim<$kind>, now: Timestamp) -> Vec<MemoryEvent> {
                 let uid = Uid::from(object.metadata.uid.as_deref().unwrap_or_default());
                 let facts = self.$table.remove(&uid);
                 self.depart(uid, facts, now);
@@ -277,7 +277,7 @@ macro_rules! objects {
 }
 
 objects! {
-    PartialObjectMeta<Namespace> => namespaces: |index, object|
+    Slim<Namespace> => namespaces: |index, object|
         index.names.text(&object.name_any()) =>
         index.labels.value(labels_and_pause(&object.metadata)),
     Node => nodes: |index, object|
@@ -298,8 +298,8 @@ objects! {
             name: object.spec.target_ref.name.clone(),
             acts: object.acts(),
         },
-    DeserializeGuard<Recommendation> => recommendations: |index, object|
-        index.object_key(object.meta()) => object.0.as_ref().map(|object| Written::of(object, &mut index.names)).unwrap_or_default(),
+    Guarded => recommendations: |index, object|
+        index.object_key(object.meta()) => object.whole.as_ref().map(|object| Written::of(object, &mut index.names)).unwrap_or_default(),
 }
 
 /// The labels, and the annotation that pauses, as if it were one of them: so nothing else of annotations is kept.

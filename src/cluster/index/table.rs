@@ -17,7 +17,8 @@ pub struct Table<K, V> {
 
 #[derive(Debug)]
 struct Entry<V> {
-    value: V,
+    /// A table has twice the places that it needs, and copies them all when it grows.
+    value: Box<V>,
     listing: u32,
 }
 
@@ -35,13 +36,13 @@ impl<K: Hash + Eq, V> Table<K, V> {
 
     /// This is there; answers what was known of it before.
     pub fn put(&mut self, key: K, value: V) -> Option<V> {
-        let entry = Entry { value, listing: self.listing };
-        self.entries.insert(key, entry).map(|entry| entry.value)
+        let entry = Entry { value: Box::new(value), listing: self.listing };
+        self.entries.insert(key, entry).map(|entry| *entry.value)
     }
 
     /// This is gone.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        self.entries.remove(key).map(|entry| entry.value)
+        self.entries.remove(key).map(|entry| *entry.value)
     }
 
     /// The listing is complete: what it did not tell is gone, and handed over.
@@ -49,7 +50,7 @@ impl<K: Hash + Eq, V> Table<K, V> {
         self.synced = true;
         let listing = self.listing;
         let gone = self.entries.extract_if(|_, entry| entry.listing != listing);
-        gone.map(|(key, entry)| (key, entry.value)).collect()
+        gone.map(|(key, entry)| (key, *entry.value)).collect()
     }
 
     /// True once a listing was complete.
@@ -63,12 +64,12 @@ impl<K: Hash + Eq, V> Table<K, V> {
         K: std::borrow::Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.entries.get(key).map(|entry| &entry.value)
+        self.entries.get(key).map(|entry| &*entry.value)
     }
 
     /// Everything.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.entries.iter().map(|(key, entry)| (key, &entry.value))
+        self.entries.iter().map(|(key, entry)| (key, &*entry.value))
     }
 
     /// How much there is.

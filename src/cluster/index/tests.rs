@@ -1,13 +1,13 @@
 #![allow(clippy::needless_pass_by_value, reason = "a json! that is made for the call")]
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use kube::api::PartialObjectMeta;
 use kube::core::DeserializeGuard;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::api::ContainerKind;
 use crate::cluster::pods::LeanPod;
+use crate::cluster::slim::Slim;
 use crate::units::Bytes;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -36,16 +36,16 @@ fn status(restarts: i32, state: Value, last: Value) -> Value {
          "resources": {"limits": {"memory": "96Mi"}}}]})
 }
 
-fn metadata<K>(name: &str, uid: &str, owner: Option<(&str, &str, &str)>) -> PartialObjectMeta<K> {
+fn metadata<K>(name: &str, uid: &str, owner: Option<(&str, &str, &str)>) -> Slim<K> {
     let owners: Vec<_> = owner
         .into_iter()
         .map(|(kind, name, uid)| {
             json!({"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": true})
         })
         .collect();
-    let metadata = json!({"name": name, "namespace": "shop", "uid": uid, "labels": {"tier": "back"},
-                          "ownerReferences": owners});
-    PartialObjectMeta { metadata: read(metadata), types: None, _phantom: std::marker::PhantomData }
+    serde_json::from_value(json!({"metadata": {"name": name, "namespace": "shop", "uid": uid,
+        "labels": {"tier": "back"}, "ownerReferences": owners}}))
+    .unwrap()
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn uids_are_exact_where_they_are_uuids() {
 #[test]
 fn a_recommendation_is_kept_as_what_it_says_of_each_container() {
     let mut index = Index::default();
-    let object: DeserializeGuard<crate::api::Recommendation> = read(json!({
+    let object: crate::cluster::slim::Guarded = read(json!({
         "apiVersion": "plumb.dev/v1alpha1", "kind": "Recommendation",
         "metadata": {"name": "deployment-web", "namespace": "shop"},
         "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},

@@ -2,7 +2,6 @@
 
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{LimitRange, Node};
-use kube::api::PartialObjectMeta;
 use kube::core::DeserializeGuard;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -11,6 +10,7 @@ use super::*;
 use crate::api::{Recommendation, VerticalScalingPolicy};
 use crate::cluster::index::{Fold, Written};
 use crate::cluster::pods::LeanPod;
+use crate::cluster::slim::{Guarded, Slim};
 use crate::control::book::Taken;
 use crate::control::kills::Told;
 use crate::sources::metrics_server::PodUsage;
@@ -90,7 +90,7 @@ impl Place {
             ]);
             object.status = Some(write.status.clone());
             // As the API server sends it back.
-            self.add::<DeserializeGuard<Recommendation>>(serde_json::to_value(object).unwrap());
+            self.add::<Guarded>(serde_json::to_value(object).unwrap());
         }
     }
 }
@@ -232,8 +232,8 @@ fn a_workload_at_rest_keeps_its_row_and_one_that_is_gone_does_not() {
             .collect();
         json!({"metadata": {"namespace": "shop", "name": name, "uid": uid, "ownerReferences": owners}})
     };
-    place.add::<PartialObjectMeta<CronJob>>(owned("c", "nightly", None));
-    place.add::<PartialObjectMeta<Job>>(owned("j", "nightly-1", Some(("CronJob", "nightly", "c"))));
+    place.add::<Slim<CronJob>>(owned("c", "nightly", None));
+    place.add::<Slim<Job>>(owned("j", "nightly-1", Some(("CronJob", "nightly", "c"))));
     let mut pod = owned("p", "nightly-1-x", Some(("Job", "nightly-1", "j")));
     pod["spec"] = json!({"containers": [{"name": "app"}]});
     pod["status"] = json!({"phase": "Running"});
@@ -245,7 +245,7 @@ fn a_workload_at_rest_keeps_its_row_and_one_that_is_gone_does_not() {
     place.index.delete(pod.clone(), NOW);
     let rest = place.plan();
     assert!(rest.removals.is_empty() && rest.standing.len() == 1, "{rest:?}");
-    let cron: PartialObjectMeta<CronJob> = serde_json::from_value(owned("c", "nightly", None)).unwrap();
+    let cron: Slim<CronJob> = serde_json::from_value(owned("c", "nightly", None)).unwrap();
     place.index.delete(cron, NOW);
     assert_eq!(place.plan().removals.len(), 1);
     // A pod whose owner is not known yet may be just this workload's.

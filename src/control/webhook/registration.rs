@@ -294,13 +294,13 @@ mod tests {
     #![allow(clippy::needless_pass_by_value, reason = "a json! that is made for the call")]
 
     use k8s_openapi::api::core::v1::Namespace;
-    use kube::api::PartialObjectMeta;
     use kube::core::DeserializeGuard;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
     use crate::cluster::index::Fold;
+    use crate::cluster::slim::Slim;
     use crate::units::Timestamp;
 
     fn index(policies: &[(&str, Value)], cluster: &[Value]) -> Index {
@@ -308,7 +308,7 @@ mod tests {
         for (namespace, labels) in
             [("shop", json!({"stage": "prod"})), ("dev", json!({})), (NEVER, json!({}))]
         {
-            let object: PartialObjectMeta<Namespace> =
+            let object: Slim<Namespace> =
                 serde_json::from_value(json!({"metadata": {"name": namespace, "labels": labels}})).unwrap();
             index.apply(object, Timestamp(1));
         }

@@ -2,16 +2,14 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota};
-use kube::api::PartialObjectMeta;
-use kube::core::DeserializeGuard;
 use serde_json::{Value, json};
 
 use super::desk::{Judgement, judge};
 use super::review;
 use crate::admit::Verdict;
-use crate::api::Recommendation;
 use crate::cluster::Index;
 use crate::cluster::index::Fold;
+use crate::cluster::slim::{Guarded, Slim};
 use crate::units::Timestamp;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -35,15 +33,15 @@ fn recommendation(mode: &str) -> Value {
 
 fn index(mode: &str) -> Index {
     let mut index = Index::default();
-    let set: PartialObjectMeta<ReplicaSet> = serde_json::from_value(json!({"metadata":
+    let set: Slim<ReplicaSet> = serde_json::from_value(json!({"metadata":
         {"name": "web-7f", "namespace": "shop", "uid": SET, "ownerReferences": owner("Deployment", "web", DEPLOYMENT)}}))
     .unwrap();
     index.apply(set, NOW);
-    let deployment: PartialObjectMeta<Deployment> =
+    let deployment: Slim<Deployment> =
         serde_json::from_value(json!({"metadata": {"name": "web", "namespace": "shop", "uid": DEPLOYMENT}}))
             .unwrap();
     index.apply(deployment, NOW);
-    let object: DeserializeGuard<Recommendation> = serde_json::from_value(recommendation(mode)).unwrap();
+    let object: Guarded = serde_json::from_value(recommendation(mode)).unwrap();
     index.apply(object, NOW);
     index
 }
@@ -127,7 +125,7 @@ fn an_owner_of_another_kind_is_asked_for_unless_it_is_recommended_for() {
     let mut known = recommendation("Auto");
     known["metadata"]["name"] = json!("rollout-web");
     known["spec"]["workloadRef"] = json!({"apiVersion": "x.dev/v1", "kind": "Rollout", "name": "web"});
-    let object: DeserializeGuard<Recommendation> = serde_json::from_value(known).unwrap();
+    let object: Guarded = serde_json::from_value(known).unwrap();
     index.apply(object, NOW);
     assert!(stamped(&index, &custom).is_some());
 }
