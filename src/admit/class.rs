@@ -34,7 +34,7 @@ pub(super) fn class<'a>(containers: &(impl Iterator<Item = &'a Figures> + Clone)
 pub(super) fn keep(parts: &mut [Part<'_>], before: Class) -> Result<(), Reason> {
     let after = class(&parts.iter().map(|part| &part.new));
     match (before, after) {
-        (Class::Burstable, Class::Guaranteed) => leave_guaranteed(parts),
+        (Class::Burstable | Class::BestEffort, Class::Guaranteed) => leave_guaranteed(parts),
         (Class::Guaranteed, Class::Burstable | Class::BestEffort) if !removes(parts) => Err(Reason::Class),
         _ => Ok(()),
     }

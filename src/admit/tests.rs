@@ -139,6 +139,21 @@ fn a_burstable_pod_does_not_become_guaranteed_by_chance() {
     assert_eq!(resources(&found), &expected);
 }
 
+/// Limits of nothing at all are BestEffort; that they meet the requests that it is given is chance too, and asked about
+/// again it would be taken for Guaranteed.
+#[test]
+fn a_pod_whose_limits_are_zero_does_not_become_guaranteed_by_chance() {
+    let rules =
+        LimitRules { cpu: CpuLimitRule::Ratio, memory: MemoryLimitRule::Ratio, ..LimitRules::default() };
+    let wants = [("app", Want { rules, ..want(7, 1, 2) })];
+    let object = one(json!({"limits": {"cpu": 0, "memory": "0e3"}}));
+    let found = stamped(&object, &wants, &Bounds::default());
+    let has = resources(&found);
+    assert!(has["requests"] != has["limits"], "{has}");
+    let again = admit(&pod(found), &advice(&wants), &Bounds::default(), NOW);
+    assert_eq!(again, Verdict::Stamped);
+}
+
 #[test]
 fn init_containers_and_sidecars_are_sized_and_strangers_are_not() {
     let object = json!({"metadata": {}, "spec": {
