@@ -15,6 +15,7 @@ mod hold;
 mod level;
 mod number;
 mod prices;
+mod prior;
 mod recent;
 mod series;
 mod snapshot;
@@ -30,6 +31,7 @@ pub use histogram::{Histogram, MAX_BUCKETS};
 pub use hold::{Hold, HoldRule};
 pub use level::Level;
 pub use prices::{LimitPrices, Prices, RequestPrices};
+pub use prior::Prior;
 pub use recent::Recent;
 pub use series::{Refused, Series};
 pub use snapshot::{
@@ -37,4 +39,4 @@ pub use snapshot::{
 };
 pub use startup::Startup;
 pub use tail::Tail;
-pub use tuning::{BASES, MARGINS, Model, Tuning};
+pub use tuning::{BASES, Damping, MARGINS, Model, Tuning};

@@ -1,8 +1,8 @@
 //! When a recommendation is worth a change, and how far one change goes: the one rule for live pods and for replay.
 //!
-//! A request inside its bounds is left alone. Growth is taken at once and whole. A shrink waits until what waiting has
-//! wasted comes to the price of a change (see [`Hold`]), keeps the cooldown, and goes no further than one step. An OOM
-//! kill waits for nothing.
+//! A request inside its bounds is left alone. Growth is taken at once and whole, but for a small one soon after a shrink.
+//! A shrink waits until what waiting has wasted comes to the price of a change (see [`Hold`]), keeps the cooldown, and
+//! goes no further than one step. An OOM kill waits for nothing.
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +43,10 @@ impl Default for Pace {
 const LIMIT_HEADROOM: f64 = 1.1;
 /// A limit is lowered when its need with that headroom is below this share of it.
 const LIMIT_SLACK: f64 = 0.5;
+/// Growth by less than this share waits after a shrink, so that a request does not swing.
+const SWING: f32 = 0.5;
+/// For as long as the cooldown, but for at most these seconds.
+const SETTLING: i64 = 600;
 /// Seconds after a change before a limit is lowered.
 const LIMIT_COOLDOWN: i64 = 86_400;
 
@@ -54,6 +58,8 @@ pub struct Stepper {
     memory: Hold,
     /// The last change of the CPU request, of the memory request and of the memory limit.
     changed: [Option<Timestamp>; 3],
+    /// Whether the last change of the CPU request and of the memory request was a shrink.
+    shrunk: [bool; 2],
     asked: Option<Timestamp>,
 }
 
@@ -70,8 +76,8 @@ impl Stepper {
     /// This is what is in force: what was asked for was rounded, or somebody else has changed it.
     pub fn observe(&mut self, in_force: ContainerSize) {
         if in_force != self.in_force {
-            let Self { changed, asked, .. } = *self;
-            *self = Self { changed, asked, ..Self::new(in_force) };
+            let Self { changed, shrunk, asked, .. } = *self;
+            *self = Self { changed, shrunk, asked, ..Self::new(in_force) };
         }
     }
 
@@ -84,7 +90,7 @@ impl Stepper {
         if self.changed[1] != before.changed[1] {
             self.memory = before.memory;
         }
-        (self.in_force, self.changed) = (before.in_force, before.changed);
+        (self.in_force, self.changed, self.shrunk) = (before.in_force, before.changed, before.shrunk);
     }
 
     /// What is in force.
@@ -122,9 +128,10 @@ impl Stepper {
             upper: advice.upper.cpu_request.map_or(target.0, |c| c.0),
             least: pace.min_cpu.0,
         };
-        let rule = rule_of(advice.cpu_hold, pace);
-        let may_shrink = cooled(self.changed[0], now, pace.cooldown);
-        if let Some(level) = decide(&mut self.cpu, &bounds, elapsed, &rule, may_shrink, pace) {
+        let cool = cooled(self.changed[0], now, pace.cooldown);
+        let rule = rule_of(advice.cpu_hold, pace, self.settling(0, now, pace));
+        if let Some(level) = decide(&mut self.cpu, &bounds, elapsed, &rule, cool, pace) {
+            self.shrunk[0] = level < f64::from(self.cpu.held);
             self.in_force.cpu_request = Some(Cores(level));
             self.cpu.set(level as f32);
             self.changed[0] = Some(now);
@@ -146,13 +153,19 @@ impl Stepper {
             upper: advice.upper.memory_request.map_or(target, |m| m).as_f64(),
             least: if killed { 0.0 } else { pace.min_memory.as_f64() },
         };
-        let rule = rule_of(advice.memory_hold, pace);
-        let may_shrink = !killed && cooled(self.changed[1], now, pace.cooldown);
-        if let Some(level) = decide(&mut self.memory, &bounds, elapsed, &rule, may_shrink, pace) {
+        let cool = cooled(self.changed[1], now, pace.cooldown);
+        let rule = rule_of(advice.memory_hold, pace, !killed && self.settling(1, now, pace));
+        if let Some(level) = decide(&mut self.memory, &bounds, elapsed, &rule, cool && !killed, pace) {
+            self.shrunk[1] = level < f64::from(self.memory.held);
             self.in_force.memory_request = Some(Bytes::from_f64(level));
             self.memory.set(level as f32);
             self.changed[1] = Some(now);
         }
+    }
+
+    /// Whether the request for CPU (0) or memory (1) was lowered only just now.
+    fn settling(&self, resource: usize, now: Timestamp, pace: &Pace) -> bool {
+        self.shrunk[resource] && !cooled(self.changed[resource], now, pace.cooldown.min(SETTLING))
     }
 
     /// The memory limit, never below the request.
@@ -191,9 +204,11 @@ struct Bounds {
     least: f64,
 }
 
-fn rule_of(hold: Option<HoldRule>, pace: &Pace) -> HoldRule {
+/// When a change is made; `settling`: soon after a shrink.
+fn rule_of(hold: Option<HoldRule>, pace: &Pace, settling: bool) -> HoldRule {
     let rule = hold.unwrap_or(HoldRule { grow: 0.1, shrink: 0.1, price: 0.0 });
-    pace.min_change.map_or(rule, |share| HoldRule { grow: share, shrink: share, ..rule })
+    let rule = pace.min_change.map_or(rule, |share| HoldRule { grow: share, shrink: share, ..rule });
+    if settling { HoldRule { grow: rule.grow.max(SWING), ..rule } } else { rule }
 }
 
 fn cooled(last: Option<Timestamp>, now: Timestamp, seconds: i64) -> bool {

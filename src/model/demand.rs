@@ -13,6 +13,7 @@ use super::hold::{HoldRule, Kept};
 use super::level::{Level, PERCENTILES};
 use super::number;
 use super::prices::RequestPrices;
+use super::prior::Prior;
 use super::recent::{Recent, slot_of};
 use super::tuning::{BASES, MARGINS, Tuning};
 
@@ -128,6 +129,18 @@ impl Demand {
         &self.recent
     }
 
+    /// What each rule would have cost so far, per unit of usage; `None` before there was any.
+    #[must_use]
+    pub fn costs_per_usage(&self) -> Option<Prior> {
+        let Costs { used, reserved, changes, short, .. } = &self.costs;
+        (*used > 0.0).then(|| Prior {
+            hours: self.hours,
+            reserved: reserved.map(|sum| sum / used),
+            changes: changes.map(|sum| sum / used),
+            short: short.map(|margins| margins.map(|sum| sum.get() / used)),
+        })
+    }
+
     /// Takes in a sample: finite and not negative, as the series has checked.
     pub(crate) fn add(&mut self, value: f32, at: i64, tuning: &Tuning) {
         let open = self.recent.newest();
@@ -178,15 +191,18 @@ impl Demand {
             self.mean = self.peak;
             return;
         }
-        let keep = number::exp2(-elapsed / MEAN_HALF_LIFE);
-        self.mean += (1.0 - keep) * (self.peak - self.mean);
-        self.step += (1.0 - keep) * ((self.peak - self.before).abs() - self.step);
+        // 1 - 2^-x by its series: x is small, as a gap counts for an hour at most.
+        let x = elapsed * (std::f32::consts::LN_2 / MEAN_HALF_LIFE);
+        let share = x * (1.0 - x * (0.5 - x / 6.0));
+        self.mean += share * (self.peak - self.mean);
+        self.step += share * ((self.peak - self.before).abs() - self.step);
     }
 
     /// Lets each rule's level be held or changed.
     fn hold_levels(&mut self, elapsed: f32, weight: f32, tuning: &Tuning) {
         let price = self.change_price(tuning);
         let rule = HoldRule { price, ..tuning.hold };
+        let mut often = None;
         // Percentiles move slowly: each half hour will do, once there is a day of them.
         if self.hours < 24.0 || self.closed.div_euclid(1800) != self.last.div_euclid(1800) {
             self.look_up(tuning);
@@ -194,14 +210,49 @@ impl Demand {
         let latest = self.latest();
         for base in 0..BASES {
             let wanted = self.level(tuning.levels[base], &latest);
+            let held = self.holds[base].held.get();
+            if rule.keeps(held, wanted) {
+                // Damping only widens the band: where nothing is to be done without it, nothing is with it.
+                self.holds[base].settle();
+                continue;
+            }
+            let often = *often.get_or_insert_with(|| self.often(price, tuning));
+            let rule = rule.damped(self.damping(base, often, tuning), tuning.damping.most_growth);
             if self.holds[base].weigh(wanted, elapsed, &rule) {
                 self.costs.changes[base] += weight * price / INTERVAL as f32;
             }
         }
     }
 
+    /// The sum of a rule's changes from which on they are damped: see [`Damping::changes_a_day`].
+    fn often(&self, price: f32, tuning: &Tuning) -> f32 {
+        let days = (self.hours / 24.0).clamp(f32::MIN_POSITIVE, 1.0);
+        self.costs.used * price * tuning.damping.changes_a_day / (self.mean.max(1e-3) * 86_400.0 * days)
+    }
+
+    /// How many times as much a change of a rule's level must be worth as one that comes seldom; at least 1.
+    fn damping(&self, base: usize, often: f32, tuning: &Tuning) -> f32 {
+        let damping = &tuning.damping;
+        let changes = self.costs.changes.get(base).copied().unwrap_or_default();
+        if changes <= often {
+            return 1.0;
+        }
+        let excess = changes / often.max(f32::MIN_POSITIVE);
+        (excess * excess).min(damping.most)
+    }
+
+    /// What a change of the request is worth now, and by which factor (at least 1) that is damped.
+    pub(crate) fn hold_rule(&self, tuning: &Tuning) -> (HoldRule, f32) {
+        let price = self.change_price(tuning);
+        let damping = self
+            .chosen
+            .map_or(1.0, |(base, _)| self.damping(usize::from(base), self.often(price, tuning), tuning));
+        let rule = HoldRule { price, ..tuning.hold };
+        (rule.damped(damping, tuning.damping.most_growth), damping)
+    }
+
     /// What a change costs, in amount x seconds: see [`Tuning::unit_quarters`].
-    pub(crate) fn change_price(&self, tuning: &Tuning) -> f32 {
+    fn change_price(&self, tuning: &Tuning) -> f32 {
         let mean = self.mean.max(1e-3);
         let scale = number::quarter_power(tuning.unit / mean, tuning.unit_quarters).clamp(0.1, 30.0);
         tuning.hold.price * mean * scale
@@ -227,7 +278,6 @@ impl Demand {
             Level::QuarterHour => latest.quarter,
             Level::Hour => latest.hour,
             Level::FourHours => self.recent.halves(8).max(self.peak),
-            Level::HalfDay => self.recent.halves(24).max(self.peak),
             Level::SameTime => yesterday(1),
             Level::Ahead => yesterday(4),
             Level::P80 | Level::P90 | Level::P98 => {
@@ -274,13 +324,14 @@ impl Demand {
 
     fn choose(&self, prices: &RequestPrices, tuning: &Tuning) -> (usize, usize) {
         let underrun = prices.underrun * self.calmness(tuning);
-        let prior = self.costs.used * tuning.prior_hours / (tuning.prior_hours + self.hours);
+        let prior = &tuning.prior;
+        let weight = self.costs.used * prior.weight(self.hours);
         let cost = |base: usize, margin: usize| {
-            let factor = tuning.margins[margin];
-            let short = self.costs.short[base][margin].get();
-            let unused = self.costs.reserved[base] * factor + short - self.costs.used;
-            let doubt = factor / tuning.prior_margin - 1.0;
-            unused + underrun * short + prices.change * self.costs.changes[base] + prior * doubt * doubt
+            let short = self.costs.short[base][margin].get() + weight * prior.short[base][margin];
+            let reserved = self.costs.reserved[base] + weight * prior.reserved[base];
+            let changes = self.costs.changes[base] + weight * prior.changes[base];
+            let unused = reserved * tuning.margins[margin] + short - self.costs.used - weight;
+            unused + underrun * short + prices.change * changes
         };
         let (mut best, mut least) = match self.chosen {
             Some((base, margin)) if usize::from(base) < BASES && usize::from(margin) < MARGINS => {

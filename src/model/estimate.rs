@@ -29,6 +29,8 @@ pub struct Because {
     pub unused: f32,
     /// What it would have fallen short, as a share of what was used.
     pub short: f32,
+    /// How many times as much a change must be worth as one that comes seldom; 1 where changes are few.
+    pub damping: f32,
     /// Hours of history behind it.
     pub hours: f32,
 }
@@ -104,10 +106,10 @@ impl Series {
 
 fn need(demand: &mut Demand, prices: &RequestPrices, tuning: &Tuning, unit: f64) -> Option<Need> {
     let asked = demand.ask(prices, tuning)?;
-    let (low, high) = spread(demand, &asked, tuning);
+    let (mut hold, damping) = demand.hold_rule(tuning);
+    hold.price *= prices.change * unit as f32;
+    let (low, high) = spread(demand, &asked, &hold, tuning);
     let target = f64::from(asked.target) * unit;
-    let price = demand.change_price(tuning) * prices.change;
-    let hold = HoldRule { price: price * unit as f32, ..tuning.hold };
     Some(Need {
         lower: target * f64::from(low),
         target,
@@ -119,6 +121,7 @@ fn need(demand: &mut Demand, prices: &RequestPrices, tuning: &Tuning, unit: f64)
             margin: asked.margin,
             unused: asked.unused,
             short: asked.short,
+            damping,
             hours: demand.hours,
         },
     })
@@ -126,8 +129,8 @@ fn need(demand: &mut Demand, prices: &RequestPrices, tuning: &Tuning, unit: f64)
 
 /// The bounds as factors on the target: what is worth a change; in the first day also the confidence interval of the
 /// quantile that the target stands for, wider by the first hours.
-fn spread(demand: &Demand, asked: &Asked, tuning: &Tuning) -> (f32, f32) {
-    let least = (1.0 / (1.0 + tuning.hold.grow), 1.0 / (1.0 - tuning.hold.shrink));
+fn spread(demand: &Demand, asked: &Asked, hold: &HoldRule, tuning: &Tuning) -> (f32, f32) {
+    let least = (1.0 / (1.0 + hold.grow), 1.0 / (1.0 - hold.shrink));
     if demand.hours >= YOUNG_HOURS {
         return least;
     }

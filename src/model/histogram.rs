@@ -57,9 +57,9 @@ fn edge(code: u16) -> f32 {
 fn thin(exact: f32, value: f32, before: i64) -> u8 {
     const GOLDEN: u32 = 0x9E37_79B9;
     let turn = number::low_bits(before).wrapping_mul(GOLDEN);
-    let random = turn.wrapping_add(value.to_bits().wrapping_mul(0x85EB_CA6B)) >> 8;
-    // Rounding to nearest is then taken back.
-    number::weight(exact + random as f32 / (1_u32 << 24) as f32 - 0.5)
+    let random = turn.wrapping_add(value.to_bits().wrapping_mul(0x85EB_CA6B)) >> 16;
+    // In whole numbers, of which the weight's does not wait for the value's: a float's rounding would.
+    ((number::fixed_point(exact) + random) >> 16) as u8
 }
 
 impl Histogram {
@@ -95,9 +95,7 @@ impl Histogram {
         } else {
             thin(self.weight, value, self.reference.wrapping_sub(at))
         };
-        if weight > 0 {
-            self.put(code(value), weight, half_life);
-        }
+        self.put(code(value), weight, half_life);
     }
 
     /// Adds one sample that is older than the newest ones, which go on to weigh what they did.
@@ -156,8 +154,13 @@ impl Histogram {
         self.total = self.weights.iter().map(|&weight| u32::from(weight)).sum();
     }
 
+    /// Adds a weight to a bucket. Also one of 0: whether it is may be a coin's throw, which no branch foretells.
     fn put(&mut self, code: u16, weight: u8, half_life: i64) {
-        let at = self.place(code);
+        let at = match self.index(code) {
+            Some(at) => at,
+            None if weight == 0 => return,
+            None => self.widen(code),
+        };
         if let Some(slot) = self.weights.get_mut(at) {
             if let Some(sum) = slot.checked_add(weight) {
                 *slot = sum;
@@ -172,12 +175,14 @@ impl Histogram {
         }
     }
 
-    /// The index of a bucket in the window, which is widened or moved to hold it.
-    fn place(&mut self, code: u16) -> usize {
+    /// The index of a bucket in the window; `None` outside of it.
+    fn index(&self, code: u16) -> Option<usize> {
+        // What lies below wraps to more than any window's length.
         let at = usize::from(code.wrapping_sub(self.first));
-        if code >= self.first && at < self.weights.len() { at } else { self.widen(code) }
+        (at < self.weights.len()).then_some(at)
     }
 
+    /// Widens or moves the window to hold a bucket, and returns its index.
     #[cold]
     fn widen(&mut self, code: u16) -> usize {
         let step = STEP as u16;
@@ -220,7 +225,9 @@ impl Histogram {
         let occupied = || (other.first..).zip(&other.weights).filter(|(_, weight)| **weight > 0);
         // Room for all of them first: what is placed then stays where it is.
         for (code, _) in occupied() {
-            self.place(code);
+            if self.index(code).is_none() {
+                self.widen(code);
+            }
         }
         let mut sums: Vec<f32> = self.weights.iter().map(|&weight| f32::from(weight) * mine).collect();
         for (code, &weight) in occupied() {

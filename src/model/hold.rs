@@ -18,6 +18,24 @@ pub struct HoldRule {
     pub price: f32,
 }
 
+impl HoldRule {
+    /// Whether a level so near to what is held changes nothing, and ends a wait.
+    pub(crate) fn keeps(&self, held: f32, wanted: f32) -> bool {
+        wanted <= held * (1.0 + self.grow) && wanted >= held * (1.0 - self.shrink)
+    }
+
+    /// The same where a change must be worth `factor` (at least 1) times as much. The least growth rises by at most
+    /// `most_growth`, as growth that is not made is an underrun.
+    #[must_use]
+    pub fn damped(self, factor: f32, most_growth: f32) -> Self {
+        Self {
+            grow: self.grow * factor.min(most_growth),
+            shrink: self.shrink * factor,
+            price: self.price * factor,
+        }
+    }
+}
+
 /// A level that is held.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Hold {
@@ -61,6 +79,11 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// Ends a wait: what is wanted is near to what is held.
+    pub(crate) fn settle(&mut self) {
+        (self.debt, self.top) = (0.0, Half::default());
+    }
+
     /// As [`Hold::weigh`], and holds at once what that says. Returns whether it is a change.
     pub(crate) fn weigh(&mut self, wanted: f32, elapsed: f32, rule: &HoldRule) -> bool {
         let mut hold = Hold { held: self.held.get(), debt: self.debt, top: self.top.get() };

@@ -15,8 +15,6 @@ pub enum Level {
     Hour,
     /// The maximum of the last four hours.
     FourHours,
-    /// The maximum of the last half day.
-    HalfDay,
     /// The maximum of the last quarter of an hour, and of this half hour and the next as they were a day ago.
     SameTime,
     /// The same with the next four half hours of a day ago.
@@ -48,7 +46,6 @@ impl fmt::Display for Level {
             Self::QuarterHour => "maximum of the last quarter of an hour",
             Self::Hour => "maximum of the last hour",
             Self::FourHours => "maximum of the last four hours",
-            Self::HalfDay => "maximum of the last half day",
             Self::SameTime => "maximum at this time yesterday and of the last quarter of an hour",
             Self::Ahead => {
                 "maximum of the same and the next two hours yesterday and of the last quarter of an hour"

@@ -17,6 +17,12 @@ pub(crate) fn weight(value: f32) -> u8 {
     (value + 0.5).max(0.0) as u8
 }
 
+/// A float from 0 to 255 with sixteen bits after the point, rounded down; not a number is 0.
+#[expect(clippy::cast_sign_loss, reason = "clamped to 0 and above; the cast saturates")]
+pub(crate) fn fixed_point(value: f32) -> u32 {
+    (value.clamp(0.0, 255.0) * 65_536.0) as u32
+}
+
 /// The low half of a whole number, to make a dither of.
 #[expect(clippy::cast_sign_loss, reason = "any bits will do")]
 pub(crate) fn low_bits(value: i64) -> u32 {

@@ -2,6 +2,7 @@
 
 use super::hold::HoldRule;
 use super::level::Level;
+use super::prior::Prior;
 
 /// How many rules propose a level for a resource.
 pub const BASES: usize = 6;
@@ -35,12 +36,25 @@ pub struct Tuning {
     pub burst: f32,
     /// The chosen candidate stays until another is cheaper by this share.
     pub inertia: f32,
-    /// The margin that is assumed before anything was learned.
-    pub prior_margin: f32,
-    /// How fast that assumption fades: hours of history at which it weighs as much as what was learned.
-    pub prior_hours: f32,
+    /// When changes that come often are damped.
+    pub damping: Damping,
+    /// What candidates are assumed to cost before anything was learned.
+    pub prior: Prior,
     /// Whether percentiles are of the load served (`true`) or of time.
     pub by_load: bool,
+}
+
+/// Of what changes often, a change must be worth more: the price of a change grows with how many there were. A service
+/// that swings all day would otherwise be resized all day; what this costs in unused resources is small, as such a
+/// service is at any size for a short time only.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Damping {
+    /// Changes a day from which on they are damped: by the square of how many times as many there are.
+    pub changes_a_day: f32,
+    /// A change must be worth at most this many times as much.
+    pub most: f32,
+    /// The least growth that is made rises at most so many times, as growth that is not made is an underrun.
+    pub most_growth: f32,
 }
 
 /// All numbers that shape the model.
@@ -73,18 +87,18 @@ impl Tuning {
                 Level::Ahead,
                 Level::P80,
             ],
-            margins: [0.9, 1.0, 1.05, 1.18, 1.25, 1.4],
-            half_life: 86_400,
-            memory: 4 * 86_400,
-            hold: HoldRule { grow: 0.04, shrink: 0.07, price: 800.0 },
-            unit: 2.0,
+            margins: [0.92, 1.0, 1.03, 1.1, 1.32, 1.43],
+            half_life: 178_000,
+            memory: 370_000,
+            hold: HoldRule { grow: 0.0385, shrink: 0.075, price: 510.0 },
+            unit: 1.07,
             unit_quarters: 1,
-            calm: 0.11,
+            calm: 0.1,
             calm_quarters: 1,
             burst: 6.0,
-            inertia: 0.02,
-            prior_margin: 1.15,
-            prior_hours: 2.0,
+            inertia: 0.0285,
+            damping: Damping { changes_a_day: 6.8, most: 6.5, most_growth: 2.7 },
+            prior: Prior::CPU,
             by_load: false,
         }
     }
@@ -93,26 +107,20 @@ impl Tuning {
     #[must_use]
     pub fn memory() -> Self {
         Self {
-            levels: [
-                Level::QuarterHour,
-                Level::Hour,
-                Level::FourHours,
-                Level::HalfDay,
-                Level::P90,
-                Level::P98,
-            ],
+            levels: [Level::QuarterHour, Level::Hour, Level::Ahead, Level::FourHours, Level::P90, Level::P98],
             margins: [0.97, 1.0, 1.015, 1.03, 1.06, 1.12],
             half_life: 2 * 86_400,
             memory: 129_600,
-            hold: HoldRule { grow: 0.02, shrink: 0.045, price: 4500.0 },
+            hold: HoldRule { grow: 0.03, shrink: 0.046, price: 4600.0 },
             unit: 4096.0,
             unit_quarters: 4,
             calm: 0.016,
             calm_quarters: 1,
             burst: 100.0,
             inertia: 0.025,
-            prior_margin: 1.1,
-            prior_hours: 2.0,
+            // Memory seldom changes often; where it does, it is worth it.
+            damping: Damping { changes_a_day: 1.0, most: 1.0, most_growth: 1.0 },
+            prior: Prior::MEMORY,
             by_load: false,
         }
     }

@@ -41,15 +41,15 @@ pub fn prices(
 }
 
 const BALANCED: Prices = Prices {
-    cpu: RequestPrices { underrun: 28.0, change: 1.0 },
-    memory: RequestPrices { underrun: 65.0, change: 1.0 },
+    cpu: RequestPrices { underrun: 24.0, change: 1.0 },
+    memory: RequestPrices { underrun: 66.0, change: 1.0 },
     limit: LimitPrices {
         kills_per_year: 1.0,
         least_margin: 1.5,
         most_margin: 2.0,
-        equal_steady: 0.45,
+        equal_steady: 0.4,
         equal_margin: 1.1,
-        equal_lesson: 1.1,
+        equal_lesson: 1.15,
     },
 };
 

@@ -131,6 +131,13 @@ pub enum Reason {
         /// By what.
         bound: Bound,
     },
+    /// It was changed often, so that a change must be worth more.
+    Damped {
+        /// Of what.
+        resource: Resource,
+        /// How many times as much as one that comes seldom.
+        factor: f32,
+    },
     /// The pod is Guaranteed: other rules for limits than the policy's hold.
     Guaranteed,
 }
@@ -187,6 +194,9 @@ impl fmt::Display for Reason {
             Self::Bound { resource, from, value, bound } => {
                 let (from, value) = (amount(resource, from), amount(resource, value));
                 write!(f, "{resource} moved from {from} to {value}, {bound}")
+            }
+            Self::Damped { resource, factor } => {
+                write!(f, "{resource} changes often: a change must be worth {factor:.1} times as much")
             }
             Self::Guaranteed => f.write_str("limits equal requests, so that the pod stays Guaranteed"),
             Self::Rounded { resource, value } => {

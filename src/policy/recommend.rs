@@ -90,6 +90,9 @@ fn size_cpu(
     let resource = Resource::Cpu;
     let range = (rules.range.min_cpu.0, rules.range.max_cpu.map(|most| most.0));
     because(Reason::Body { resource, because: need.because, value: need.target });
+    if need.because.damping > 1.0 {
+        because(Reason::Damped { resource, factor: need.because.damping });
+    }
     let wanted = within(need.target, range, resource, because);
     let request = round_up_cores(Cores(wanted));
     because(Reason::Rounded { resource, value: request.0 });

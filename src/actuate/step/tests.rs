@@ -70,6 +70,26 @@ fn the_cooldown_holds_a_shrink_back() {
 }
 
 #[test]
+fn small_growth_soon_after_a_shrink_waits() {
+    let pace = Pace { cooldown: 7200, ..Pace::default() };
+    let shrunk = || {
+        let mut stepper = running();
+        let size = stepper.step(&advice(0.9, 900, 1600), at(0), false, &pace);
+        assert_eq!(size, None);
+        let size = stepper.step(&advice(0.9, 900, 1600), at(3600), false, &pace).unwrap();
+        assert_eq!((size.cpu_request, size.memory_request), (Some(Cores(0.9)), Some(Bytes::from_mib(900))));
+        stepper
+    };
+    assert_eq!(shrunk().step(&advice(1.2, 1200, 1600), at(3900), false, &pace), None);
+    let size = shrunk().step(&advice(1.4, 1400, 1600), at(3900), false, &pace).unwrap();
+    assert_eq!((size.cpu_request, size.memory_request), (Some(Cores(1.4)), Some(Bytes::from_mib(1400))));
+    let killed = shrunk().step(&advice(1.2, 1200, 1600), at(3900), true, &pace).unwrap();
+    assert_eq!((killed.cpu_request, killed.memory_request), (Some(Cores(0.9)), Some(Bytes::from_mib(1200))));
+    let later = shrunk().step(&advice(1.2, 1200, 1600), at(4200), false, &pace).unwrap();
+    assert_eq!(later.cpu_request, Some(Cores(1.2)), "a long cooldown holds growth no longer");
+}
+
+#[test]
 fn a_kill_raises_the_limit_at_once() {
     let mut stepper = running();
     let size = stepper.step(&advice(1.0, 1010, 2400), at(300), true, &Pace::default()).unwrap();

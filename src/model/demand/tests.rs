@@ -83,3 +83,46 @@ fn the_first_sample_is_what_is_asked_for() {
         assert!((asked.target - 0.7).abs() < 0.01, "{}", asked.target);
     }
 }
+
+/// Changes of what the hour's maximum would have held, over ten days that swing 1:8 each two hours.
+fn changes(tuning: &Tuning) -> (usize, Demand) {
+    let (mut demand, mut count, mut held) = (Demand::default(), 0, Half::default());
+    for i in 0..10 * 288 {
+        let load = if i / 12 % 2 == 0 { 0.5 } else { 4.0 };
+        demand.add(load * (1.0 + 0.05 * (i % 5) as f32), i * INTERVAL, tuning);
+        demand.ask(&PRICES, tuning);
+        count += usize::from(demand.holds[1].held != held);
+        held = demand.holds[1].held;
+    }
+    (count, demand)
+}
+
+#[test]
+fn what_changes_often_is_changed_less() {
+    let damped = Tuning::cpu();
+    let mut free = Tuning::cpu();
+    free.damping.most = 1.0;
+    let ((few, demand), (many, undamped)) = (changes(&damped), changes(&free));
+    assert!(few * 3 < many * 2 && few > 0, "{few} of {many}");
+    let often = demand.often(demand.change_price(&damped), &damped);
+    let factor = demand.damping(1, often, &damped);
+    assert!(factor > 1.0 && factor <= damped.damping.most, "{factor}");
+    assert!((undamped.hold_rule(&free).1 - 1.0).abs() < f32::EPSILON);
+    let steady = fed((0..2000).map(|_| 1.0));
+    assert!((steady.hold_rule(&damped).1 - 1.0).abs() < f32::EPSILON);
+}
+
+#[test]
+fn others_speak_for_the_young_only() {
+    // Nothing told its candidates apart yet: others' shortfall does.
+    let chosen = |demand: &Demand, tuning: &Tuning| demand.choose(&PRICES, tuning);
+    let mut tuning = Tuning::cpu();
+    let cheap = (2, 4);
+    tuning.prior.reserved = [2.0; BASES];
+    tuning.prior.reserved[cheap.0] = 1.0;
+    tuning.prior.short = [[0.1; MARGINS]; BASES];
+    tuning.prior.short[cheap.0][cheap.1] = 0.0;
+    assert_eq!(chosen(&fed((0..4).map(|_| 1.0)), &tuning), cheap);
+    assert_ne!(chosen(&fed((0..4000).map(|i| 1.0 + 0.3 * (i % 3) as f32)), &tuning), cheap);
+    assert!((tuning.prior.weight(0.0) - 1.0).abs() < 1e-6 && tuning.prior.weight(100.0) < 0.03);
+}
