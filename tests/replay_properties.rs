@@ -136,17 +136,12 @@ fn threads_change_nothing() {
 fn an_outcome_shows_any_container_under_any_arm() {
     let outcome = outcome(2);
     assert_eq!(outcome.arms.len(), NAMES.len());
-    let usage = outcome.usage(3, 50);
-    assert!((40..=51).contains(&usage.len()), "{}", usage.len());
     let fixed = NAMES.iter().position(|(name, _)| *name == "fixed").unwrap();
-    let in_force = outcome.in_force(fixed, 3, 50);
-    assert_eq!(
-        usage.iter().map(|point| point.at).collect::<Vec<_>>(),
-        in_force.iter().map(|point| point.at).collect::<Vec<_>>()
-    );
-    assert_eq!(in_force.first().unwrap().cpu, None, "nothing is in force during warm-up");
-    assert_eq!(in_force.last().unwrap().cpu, Some(Cores(7.0)), "the table's request");
-    assert!(outcome.usage(99, 50).is_empty() && outcome.in_force(99, 0, 50).is_empty());
+    assert!(outcome.arms.iter().all(|arm| arm.containers.len() == outcome.containers.len()));
+    let decided = &outcome.arms[fixed].containers[3].decisions;
+    let start = outcome.containers[3].start();
+    assert!(decided[0].at.seconds_since(start) >= RULES.warmup - RULES.interval, "{:?}", decided[0]);
+    assert_eq!(decided.last().unwrap().size.cpu_request, Some(Cores(7.0)), "the table's request");
     assert!(outcome.arms.iter().all(|arm| arm.figures.node_pressure.is_some()));
 }
 

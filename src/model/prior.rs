@@ -1,9 +1,9 @@
 //! What is assumed of a container before it has a history: that its candidates cost what they did for others.
 //!
 //! A young series has seen too little to tell candidates apart, and one that was never short says nothing of how
-//! short it may be. So the costs of the average container stand beside its own, and fade as these grow (the prior
-//! "from the fleet" of Autopilot's ensemble, EuroSys 2020, section 3.2.3). The numbers are averages over the traces
-//! of docs/backtest.md, each trace weighing the same: `cargo run --release --example prior -- TRACE...` prints them.
+//! short it may be. So the costs of the average container stand beside its own, and fade as these grow (empirical
+//! Bayes). The numbers are averages over the traces of docs/decisions/0002-estimate.md, each trace weighing the same:
+//! `cargo run --release --example prior -- TRACE...` prints them. A change of the rules or margins makes them stale.
 
 use super::tuning::{BASES, MARGINS};
 

@@ -4,11 +4,10 @@ use rayon::prelude::*;
 
 use super::arm::Arm;
 use super::arms::NamedArm;
-use super::engine::{Decision, InForce, Rules, replay};
+use super::engine::{Decision, Rules, replay};
 use super::node::{Load, pressure};
 use super::score::{Figures, Sums, score};
 use super::trace::{Allocations, Series, TraceError};
-use crate::units::{Bytes, Cores, Timestamp};
 
 /// A trace replayed: everything that a table, a file or a page says of it can be had from here.
 #[derive(Clone, Debug)]
@@ -104,75 +103,4 @@ pub fn figures(series: &[Series], containers: &[ContainerOutcome], rules: &Rules
     let sums: Vec<Sums> = containers.iter().map(|container| container.sums).collect();
     let loads = series.iter().zip(containers).map(|(series, c)| Load::of(series, &c.decisions, rules));
     Figures { node_pressure: pressure(loads.collect()), ..Figures::of(&sums) }
-}
-
-/// One point of a picture: a stretch of time, summed up.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Point {
-    /// Start of the stretch.
-    pub at: Timestamp,
-    /// Largest CPU in it, of usage or request; absent where unknown.
-    pub cpu: Option<Cores>,
-    /// Largest memory in it, of usage or request; absent where unknown.
-    pub memory: Option<Bytes>,
-    /// Largest memory limit in it; for usage always absent.
-    pub limit: Option<Bytes>,
-}
-
-impl Outcome {
-    /// The usage of a container in at most `points` stretches of equal length that hold samples.
-    #[must_use]
-    pub fn usage(&self, container: usize, points: usize) -> Vec<Point> {
-        self.containers.get(container).map_or_else(Vec::new, |series| {
-            sampled(series, points, |_, cpu, memory| Point {
-                cpu: (!cpu.is_nan()).then_some(Cores(cpu)),
-                memory: (!memory.is_nan()).then(|| Bytes::from_f64(memory)),
-                ..Point::default()
-            })
-        })
-    }
-
-    /// What `arm` had in force for a container, over the same stretches as [`Outcome::usage`].
-    #[must_use]
-    pub fn in_force(&self, arm: usize, container: usize, points: usize) -> Vec<Point> {
-        let found = self.containers.get(container).zip(self.arms.get(arm));
-        let Some((series, decided)) = found.and_then(|(s, arm)| Some((s, arm.containers.get(container)?)))
-        else {
-            return Vec::new();
-        };
-        let mut in_force = InForce::new(&decided.decisions);
-        sampled(series, points, |at, _, _| {
-            in_force.at(at).map_or_else(Point::default, |size| Point {
-                cpu: size.cpu_request,
-                memory: size.memory_request,
-                limit: super::engine::limit_of(size),
-                ..Point::default()
-            })
-        })
-    }
-}
-
-/// Cuts the time of `series` into at most `points` stretches and keeps the largest of what `value` says of each one's samples.
-fn sampled(series: &Series, points: usize, mut value: impl FnMut(i64, f64, f64) -> Point) -> Vec<Point> {
-    let first = series.start().0;
-    let span = series.times().last().map_or(0, |last| last.saturating_sub(first)).saturating_add(1);
-    let length = span.div_euclid(i64::try_from(points.max(1)).unwrap_or(i64::MAX)).saturating_add(1);
-    let mut found: Vec<Point> = Vec::new();
-    for (at, cpu, memory) in series.samples() {
-        let new = value(at, cpu, memory);
-        let start = Timestamp(at - (at - first).rem_euclid(length));
-        match found.last_mut().filter(|point| point.at == start) {
-            Some(point) => {
-                point.cpu = larger(point.cpu, new.cpu);
-                point.memory = point.memory.max(new.memory);
-                point.limit = point.limit.max(new.limit);
-            }
-            None => found.push(Point { at: start, ..new }),
-        }
-    }
-    found
-}
-
-fn larger(a: Option<Cores>, b: Option<Cores>) -> Option<Cores> {
-    if b > a { b } else { a }
 }
