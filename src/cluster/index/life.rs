@@ -39,12 +39,19 @@ pub struct Life {
     pub revision: Option<Arc<str>>,
     /// How its resize fares.
     pub resize: ResizeState,
-    /// When it was last asked for another size, by whomever.
-    pub resized: Option<Timestamp>,
+    /// What was done to its sizes; `None` of most pods, which then take a word for it.
+    pub sized: Option<Box<Sized>>,
     /// What it asks for, by container, where that is not what it was given.
     pub asked: Option<Box<[Sizes]>>,
     /// How its containers fare, in the order of its shape; `None` where all run and never did otherwise.
     pub containers: Option<Box<[ContainerLife]>>,
+}
+
+/// What was done to a pod's sizes since it was written down.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sized {
+    /// When it was last asked for another size, by whomever.
+    pub resized: Option<Timestamp>,
 }
 
 /// How a resize fares.
@@ -125,7 +132,7 @@ impl Index {
             stamped: annotation(SIZED).is_some(),
             revision: revision.map(|revision| self.name(&revision)),
             resize: resize_state(pod),
-            resized: resized(metadata),
+            sized: sized(metadata),
             asked: asked(pod),
             containers: containers(pod),
         }
@@ -148,6 +155,11 @@ fn resize_state(pod: &LeanPod) -> ResizeState {
         (None, Some(_)) => ResizeState::InProgress,
         (None, None) => ResizeState::None,
     }
+}
+
+fn sized(metadata: &ObjectMeta) -> Option<Box<Sized>> {
+    let sized = Sized { resized: resized(metadata) };
+    (sized != Sized::default()).then(|| Box::new(sized))
 }
 
 /// The API server notes who has written by which subresource, and when.

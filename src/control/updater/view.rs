@@ -248,7 +248,7 @@ fn pod(facts: &PodFacts, kind: &str, stalled: Option<f32>) -> Pod {
             ResizeState::Deferred => Resize::Deferred,
             ResizeState::Infeasible => Resize::Infeasible,
         },
-        resized: life.resized,
+        resized: life.sized.as_ref().and_then(|sized| sized.resized),
         class: rules::class(facts.shape.qos),
         stalled,
         containers: containers.map(|(place, shape)| container(facts, place, shape)).collect(),
