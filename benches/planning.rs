@@ -33,6 +33,7 @@ fn pod(id: u128) -> Pod {
         sidecar: false,
         given: size(200, 256),
         asked: size(200, 256),
+        boost: None,
         cpu_restarts: false,
         memory_restarts: false,
         restarts: 0,

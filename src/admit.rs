@@ -3,6 +3,7 @@
 //! Knows a pod's own JSON and nothing else of Kubernetes. May not know who asks (a webhook), nor where the
 //! recommendation comes from. Whatever is in doubt leaves the pod as it is, with the reason.
 
+mod boost;
 mod bounds;
 mod class;
 mod figures;
@@ -16,9 +17,11 @@ mod tests;
 pub use bounds::{Bounds, Extent, Left, Range};
 pub use figures::Figures;
 pub use patch::Operation;
-pub use pod::{Container, Kind, Metadata, OwnerReference, Pod, Resources, Spec};
-pub use rules::{LimitRules, Want};
-pub use stamp::{ANNOTATION, Stamp, StampedAmounts, StampedContainer};
+pub use pod::{Container, Kind, Metadata, OwnerReference, Pod, ResizePolicy, Resources, Spec};
+pub use rules::{Boost, LimitRules, Want};
+pub use stamp::{ANNOTATION, Stamp, StampedAmounts, StampedBoost, StampedContainer};
+
+use boost::Boosted;
 
 use crate::units::Timestamp;
 
@@ -95,6 +98,22 @@ struct Part<'a> {
     own: Figures,
     new: Figures,
     want: Option<&'a Want>,
+    /// It has its more for the start already, which is not in `own`.
+    has_boost: bool,
+    /// What it is given while it starts up.
+    boosted: Option<Boosted>,
+}
+
+impl Part<'_> {
+    /// What it is to start with.
+    fn given(&self) -> Figures {
+        match self.boosted {
+            Some(Boosted { request, limit, .. }) => {
+                Figures { cpu_request: Some(request), cpu_limit: limit, ..self.new }
+            }
+            None => self.new,
+        }
+    }
 }
 
 /// What becomes of a pod that is about to be created.
@@ -132,18 +151,23 @@ fn sized<'a>(pod: &'a Pod, advice: &'a Advice<'_>, bounds: &Bounds) -> Result<Ve
     bounds::hold_growth(&mut parts, &bounds.left)?;
     class::keep(&mut parts, before)?;
     bounds::check(&parts, bounds)?;
+    boost::add(&mut parts, bounds);
     Ok(parts)
 }
 
 /// The containers with what is wanted of each. A container of another kind than the one spoken of is another one.
 fn parts<'a>(pod: &'a Pod, advice: &'a Advice<'_>) -> Result<Vec<Part<'a>>, Reason> {
+    let noted = pod.metadata.annotations.get(ANNOTATION).and_then(|text| Stamp::read(text));
     let mut parts = Vec::with_capacity(pod.spec.containers.len() + pod.spec.init_containers.len());
     for (index, container, kind) in pod.spec.all() {
         let own = Figures::of(&container.resources).ok_or(Reason::BadQuantity)?;
+        let noted = noted.as_ref().and_then(|noted| noted.containers.get(&container.name));
+        let plain = boost::without(own, noted);
+        let (has_boost, own) = (plain.is_some(), plain.unwrap_or(own));
         let spoken_of = |(name, want): &&(&str, Want)| *name == container.name && want.kind == kind;
         let want = advice.wants.iter().find(spoken_of).map(|(_, want)| want);
         let want = want.filter(|want| want.cpu.is_some() || want.memory.is_some());
-        parts.push(Part { container, kind, index, own, new: own, want });
+        parts.push(Part { container, kind, index, own, new: own, want, has_boost, boosted: None });
     }
     Ok(parts)
 }

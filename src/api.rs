@@ -6,6 +6,7 @@
 #[expect(unreachable_pub, reason = "KubeSchema derives through a private copy of each struct")]
 mod actuation;
 mod amount;
+mod boost;
 #[expect(
     unreachable_pub,
     clippy::duplicated_attributes,
@@ -32,17 +33,19 @@ use kube::CustomResourceExt;
 
 pub use actuation::{Actuation, Guard, HpaRule, MaxStepPercent, Method, Window};
 pub use amount::{Amount, ResourceAmounts};
+pub use boost::BoostDuration;
 pub use policy::{
     ClusterVerticalScalingPolicy, ClusterVerticalScalingPolicySpec, History, Mode, Objective, PolicyStatus,
     PolicyTarget, VerticalScalingPolicy, VerticalScalingPolicySpec, WorkloadReference,
 };
 pub use recommendation::{
-    Confidence, ContainerKind, ContainerRecommendation, LimitRules, PolicyReference, PreviousSize,
-    Recommendation, RecommendationSpec, RecommendationStatus, Resources, Summary,
+    BoostedCpu, Confidence, ContainerKind, ContainerRecommendation, LimitRules, PolicyReference,
+    PreviousSize, Recommendation, RecommendationSpec, RecommendationStatus, Resources, Summary,
 };
 pub use rollback::{ROLLBACK, Rollback};
 pub use rules::{
-    Band, ContainerPolicy, CpuLimitRule, CpuPolicy, MemoryLimitRule, MemoryPolicy, ResourceName,
+    Band, ContainerPolicy, CpuBoost, CpuLimitRule, CpuPolicy, MemoryLimitRule, MemoryPolicy, ResourceName,
+    StartupBoost,
 };
 pub use span::{ParseSpanError, Span};
 

@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("admit", &["policy", "units"]),
     ("replay", &["actuate", "policy", "model", "units"]),
     ("api", &["units"]),
-    ("cluster", &["api", "units"]),
+    ("cluster", &["admit", "api", "units"]),
     ("sources", &["cluster", "api", "units"]),
     ("report", &["sources", "cluster", "api", "replay", "actuate", "policy", "model", "units"]),
     ("export", &["units"]),

@@ -113,6 +113,26 @@ pub(super) fn back_to_given(pod: &Pod) -> Option<Change> {
     (!sizes.is_empty()).then(|| change(pod, sizes, false))
 }
 
+/// A resize of those containers that have started up to what they need then.
+pub(super) fn after_start(pod: &Pod) -> Option<Change> {
+    let over = pod.containers.iter().filter_map(|container| {
+        let boost = container.boost.filter(|boost| boost.over)?;
+        let to = ContainerSize {
+            cpu_request: boost.cpu_request.or(container.asked.cpu_request),
+            cpu_limit: boost.cpu_limit.or(container.asked.cpu_limit),
+            ..container.asked
+        };
+        (to != container.asked).then(|| NewSize {
+            container: Arc::clone(&container.name),
+            sidecar: container.sidecar,
+            from: container.asked,
+            to,
+        })
+    });
+    let sizes: Vec<NewSize> = over.collect();
+    (!sizes.is_empty()).then(|| change(pod, sizes, false))
+}
+
 /// A resize of those containers that are still there to what they had before.
 pub(super) fn back_to(pod: &Pod, before: &SizesByName) -> Option<Change> {
     let sizes: Vec<NewSize> = pod
@@ -182,6 +202,10 @@ fn fit(
         memory_limit: wanted.memory_limit.or(asked.memory_limit),
     };
     let mut held = false;
+    if container.boost.is_some() {
+        // What it is given to start up with ends by itself, and says nothing of what it needs.
+        (to.cpu_request, to.cpu_limit) = (asked.cpu_request, asked.cpu_limit);
+    }
     if workload.rules.cpu_scaled {
         held |= to.cpu_request != asked.cpu_request;
         (to.cpu_request, to.cpu_limit) = (asked.cpu_request, asked.cpu_limit);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::rescale::Scaler;
 use super::step::Pace;
 use crate::policy::{Class, ContainerSize, Recommendation};
-use crate::units::Timestamp;
+use crate::units::{Cores, Timestamp};
 
 /// A pod's unique id.
 pub type PodId = u128;
@@ -180,6 +180,8 @@ pub struct Container {
     pub given: ContainerSize,
     /// What the pod asks for.
     pub asked: ContainerSize,
+    /// It has more CPU while it starts up.
+    pub boost: Option<Boost>,
     /// A resize of its CPU restarts it.
     pub cpu_restarts: bool,
     /// A resize of its memory restarts it.
@@ -190,6 +192,17 @@ pub struct Container {
     pub down: bool,
     /// When the kernel killed it last for its memory.
     pub oom_killed: Option<Timestamp>,
+}
+
+/// More CPU of a container that starts up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Boost {
+    /// The CPU request that it is to have then.
+    pub cpu_request: Option<Cores>,
+    /// The CPU limit that it is to have then.
+    pub cpu_limit: Option<Cores>,
+    /// It has started up.
+    pub over: bool,
 }
 
 impl Pod {

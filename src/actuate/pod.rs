@@ -1,6 +1,6 @@
 //! One pod: what is to be done about it now, by what is seen of it.
 
-use super::change::{Change, Proposal, back_to, back_to_given, propose};
+use super::change::{Change, Proposal, after_start, back_to, back_to_given, propose};
 use super::facts::{Method, Pod, Resize, SizesByName, Workload};
 use super::reason::Hold;
 use super::step::Stepper;
@@ -50,13 +50,18 @@ pub(super) enum Wish {
     TakeBack(Change),
     /// Put back what it had before it came to harm.
     PutBack(Change),
+    /// Take back what it was given to start up with.
+    EndBoost(Change),
 }
 
 impl Wish {
     /// The pod serves nobody for a while.
     pub(super) fn disrupts(&self) -> bool {
         match self {
-            Self::Resize(change) | Self::TakeBack(change) | Self::PutBack(change) => change.restarts,
+            Self::Resize(change)
+            | Self::TakeBack(change)
+            | Self::PutBack(change)
+            | Self::EndBoost(change) => change.restarts,
             Self::Evict { .. } => true,
         }
     }
@@ -88,6 +93,13 @@ impl PodState {
         }
         if let Some(answer) = self.resize_under_way(workload, pod, disruptable, settings, now) {
             return answer;
+        }
+        // It was lent: neither method, window, cooldown nor canary have a say in when it ends.
+        if let Some(change) = after_start(pod) {
+            return match self.refused {
+                Some((hold, until)) if now < until => Err(hold),
+                _ => Ok(Some(Wish::EndBoost(change))),
+            };
         }
         let proposal = match propose(workload, pod, &mut self.steppers, self.changed, now) {
             // Only a new pod can be given a request where there was none.
@@ -166,7 +178,8 @@ impl PodState {
     }
 
     fn would_change(&mut self, workload: &Workload, pod: &Pod, now: Timestamp) -> bool {
-        !matches!(propose(workload, pod, &mut self.steppers, self.changed, now), Ok(None))
+        after_start(pod).is_some()
+            || !matches!(propose(workload, pod, &mut self.steppers, self.changed, now), Ok(None))
     }
 
     /// What only waits for a better time, where nothing burns.
@@ -328,7 +341,7 @@ impl PodState {
                 self.stuck = None;
                 self.refused = Some((Hold::BelowUsage, now.plus(BELOW_USAGE)));
             }
-            Wish::PutBack(_) => self.changed = Some(now),
+            Wish::PutBack(_) | Wish::EndBoost(_) => self.changed = Some(now),
             Wish::Evict { .. } => self.evicted = Some(now),
         }
     }

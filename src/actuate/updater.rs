@@ -43,6 +43,8 @@ pub enum Deed {
     Resize(Change),
     /// It gets back what it had.
     PutBack(Change),
+    /// It has started up, and gives back what it had more for that.
+    EndBoost(Change),
     /// It is evicted.
     Evict,
 }
@@ -56,7 +58,7 @@ pub struct Action {
     pub pod: PodId,
     /// What.
     pub deed: Deed,
-    /// It answers an OOM kill, or puts harm back.
+    /// It answers an OOM kill, puts harm back, or ends what was for the start only.
     pub urgent: bool,
     wish: Wish,
 }
@@ -173,7 +175,7 @@ impl Updater {
             let said = plan.workloads.entry(Arc::clone(&candidate.action.workload)).or_default();
             let bucket = match candidate.action.deed {
                 Deed::Evict => &mut self.evictions,
-                Deed::Resize(_) | Deed::PutBack(_) => &mut self.resizes,
+                Deed::Resize(_) | Deed::PutBack(_) | Deed::EndBoost(_) => &mut self.resizes,
             };
             if settings.paused {
                 *said.held.entry(Hold::AllPaused).or_default() += 1;
@@ -320,7 +322,7 @@ impl Updater {
         if let Some(state) = self.pods.get_mut(&action.pod) {
             state.accepted(&action.wish, pod.map_or(0, Pod::restarts), now);
         }
-        if let (Some(pod), false) = (pod, matches!(action.deed, Deed::PutBack(_))) {
+        if let (Some(pod), false) = (pod, matches!(action.deed, Deed::PutBack(_) | Deed::EndBoost(_))) {
             self.note_before(workload, pod);
         }
         if let (false, Some(pod), Some(guard)) = (action.urgent, pod, self.guards.get_mut(&workload.key)) {
@@ -380,6 +382,8 @@ fn candidate(workload: &Workload, pod: &Pod, wish: Wish) -> Candidate {
         Wish::TakeBack(change) | Wish::PutBack(change) => {
             (Deed::PutBack(change.clone()), true, false, change.benefit)
         }
+        // It is due, and nothing is to be learned from it: no canary.
+        Wish::EndBoost(change) => (Deed::EndBoost(change.clone()), true, true, change.benefit),
         Wish::Evict { urgent } => (Deed::Evict, *urgent, false, 0.0),
     };
     Candidate {

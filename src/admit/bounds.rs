@@ -144,6 +144,12 @@ pub(super) fn hold_growth(parts: &mut [Part<'_>], left: &Left) -> Result<(), Rea
     if all.any(|(left, of)| is_short(parts, left, of)) { Err(Reason::Quota) } else { Ok(()) }
 }
 
+/// Whether the quotas have room for it.
+pub(super) fn has_room(parts: &[Part<'_>], left: &Left) -> bool {
+    !is_short(parts, left.cpu_requests, |f| f.cpu_request)
+        && !is_short(parts, left.cpu_limits, |f| f.cpu_limit)
+}
+
 /// More than is left, and more than the pod would take without us.
 fn is_short(parts: &[Part<'_>], left: Option<u64>, of: Of) -> bool {
     let Some(left) = left else { return false };

@@ -57,6 +57,12 @@ pub(super) fn memory(map: &BTreeMap<String, RawAmount>) -> Option<Option<u64>> {
     parse(map, MEMORY, |quantity| quantity.as_bytes().map(|bytes| bytes.0))
 }
 
+/// Thousandths of a core; `None` where the text is no amount of CPU.
+pub(super) fn milli(text: &str) -> Option<u64> {
+    let quantity: Quantity = text.parse().ok()?;
+    (!quantity.is_negative()).then(|| quantity.as_cores().to_milli())
+}
+
 /// As Kubernetes writes it.
 pub(super) fn cpu_text(milli: u64) -> String {
     Cores::from_milli(milli).to_string()

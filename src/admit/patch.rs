@@ -35,10 +35,11 @@ pub(super) fn container(part: &Part<'_>, operations: &mut Vec<Operation>) {
     let empty = Map::new();
     let resources = part.container.resources.as_ref();
     let (requests, limits) = resources.map_or((&empty, &empty), |known| (&known.requests, &known.limits));
-    if part.new == part.own {
+    let given = part.given();
+    if given == part.own && !part.has_boost {
         return;
     }
-    let Figures { cpu_request, cpu_limit, memory_request, memory_limit } = part.new;
+    let Figures { cpu_request, cpu_limit, memory_request, memory_limit } = given;
     let new_requests = changed(requests, cpu_request, memory_request);
     let new_limits = changed(limits, cpu_limit, memory_limit);
     if new_requests.is_none() && new_limits.is_none() {

@@ -111,6 +111,19 @@ pub struct Container {
     pub resources: Option<Resources>,
     /// Always: an init container that is a sidecar.
     pub restart_policy: Option<String>,
+    /// What a resize of each resource does to it.
+    #[serde(deserialize_with = "objects")]
+    pub resize_policy: Vec<ResizePolicy>,
+}
+
+/// What a resize of a resource does to a container.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResizePolicy {
+    /// Of which resource.
+    pub resource_name: String,
+    /// RestartContainer: it is restarted.
+    pub restart_policy: String,
 }
 
 /// Requests and limits, as text.

@@ -34,6 +34,17 @@ pub struct Want {
     pub memory_limit: Option<u64>,
     /// How limits follow.
     pub rules: LimitRules,
+    /// More CPU while it starts up.
+    pub boost: Option<Boost>,
+}
+
+/// More CPU for a container while it starts up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Boost {
+    /// What it then requests, in thousandths of a core.
+    pub cpu: u64,
+    /// For how many seconds after its start; `None`: until its pod is ready.
+    pub seconds: Option<u64>,
 }
 
 impl Want {
@@ -128,7 +139,7 @@ fn memory_limit(own: &Figures, request: u64, want: &Want, class: Class) -> Optio
 }
 
 /// The limit that has to the new request the ratio that it had to the old one, rounded up.
-fn scaled(limit: u64, old: Option<u64>, new: u64) -> u64 {
+pub(super) fn scaled(limit: u64, old: Option<u64>, new: u64) -> u64 {
     let Some(old) = old.filter(|old| *old > 0) else { return limit.max(new) };
     let exact = (u128::from(limit) * u128::from(new)).div_ceil(u128::from(old));
     u64::try_from(exact).unwrap_or(u64::MAX).max(new)

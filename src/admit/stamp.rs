@@ -6,6 +6,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
 use super::Part;
+use super::boost::Boosted;
 use super::figures::{cpu_text, memory_text};
 use crate::units::Timestamp;
 
@@ -34,6 +35,22 @@ pub struct StampedContainer {
     /// What may not be passed.
     #[serde(default)]
     pub limits: StampedAmounts,
+    /// What it has instead while it starts up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boost: Option<StampedBoost>,
+}
+
+/// What a container has while it starts up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StampedBoost {
+    /// What is reserved.
+    #[serde(default)]
+    pub requests: StampedAmounts,
+    /// What may not be passed.
+    #[serde(default)]
+    pub limits: StampedAmounts,
+    /// For how long after its start, such as 60s, or untilReady.
+    pub duration: String,
 }
 
 /// An amount of each resource that was sized, as Kubernetes writes it.
@@ -47,6 +64,19 @@ pub struct StampedAmounts {
     pub memory: Option<String>,
 }
 
+impl StampedBoost {
+    fn new(boosted: &Boosted) -> Self {
+        let cpu = |milli: Option<u64>| StampedAmounts { cpu: milli.map(cpu_text), memory: None };
+        Self {
+            requests: cpu(Some(boosted.request)),
+            limits: cpu(boosted.limit),
+            duration: boosted
+                .seconds
+                .map_or_else(|| "untilReady".to_owned(), |seconds| format!("{seconds}s")),
+        }
+    }
+}
+
 impl Stamp {
     pub(super) fn new(recommendation: &str, at: Timestamp, parts: &[Part<'_>]) -> Self {
         let containers = parts.iter().filter_map(|part| {
@@ -58,6 +88,7 @@ impl Stamp {
             let stamped = StampedContainer {
                 requests: amounts(new.cpu_request, new.memory_request),
                 limits: amounts(new.cpu_limit, new.memory_limit),
+                boost: part.boosted.as_ref().map(StampedBoost::new),
             };
             Some((part.container.name.clone(), stamped))
         });

@@ -283,6 +283,76 @@ fn memory_that_may_not_shrink_does_not() {
     assert_eq!(resources(&found)["limits"]["memory"], "2Gi");
 }
 
+/// A pod as it was asked for, and what became of it.
+fn boosted(pod: &Value, want: Want, bounds: &Bounds) -> Value {
+    stamped(pod, &[("app", want)], bounds)
+}
+
+fn noted(object: &Value) -> Value {
+    let text = object["metadata"]["annotations"][ANNOTATION].as_str().unwrap();
+    serde_json::from_str::<Value>(text).unwrap()["containers"]["app"].clone()
+}
+
+#[test]
+fn a_container_that_starts_up_gets_more_and_a_note_of_what_it_is_to_have_then() {
+    let own = json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "2Gi"}});
+    for (rule, boost, limit) in [
+        (CpuLimitRule::Keep, 540, "1"),
+        (CpuLimitRule::Keep, 1800, "1800m"),
+        (CpuLimitRule::Ratio, 540, "1080m"),
+        (CpuLimitRule::Equal, 540, "540m"),
+    ] {
+        let rules = LimitRules { cpu: rule, ..LimitRules::default() };
+        let boost = Boost { cpu: boost, seconds: Some(60) };
+        let found = boosted(
+            &one(own.clone()),
+            Want { rules, boost: Some(boost), ..want(180, 300, 400) },
+            &Bounds::default(),
+        );
+        let request = format!("{}m", boost.cpu);
+        assert_eq!(resources(&found)["requests"], json!({"cpu": request, "memory": "300Mi"}), "{rule:?}");
+        assert_eq!(resources(&found)["limits"], json!({"cpu": limit, "memory": "400Mi"}), "{rule:?}");
+        let note = noted(&found);
+        assert_eq!(note["requests"], json!({"cpu": "180m", "memory": "300Mi"}));
+        assert_eq!(
+            note["boost"],
+            json!({"requests": {"cpu": request}, "limits": {"cpu": limit}, "duration": "60s"})
+        );
+    }
+}
+
+#[test]
+fn a_boost_is_given_once() {
+    let own = json!({"requests": {"cpu": "500m"}, "limits": {"cpu": "1"}});
+    let rules = LimitRules { cpu: CpuLimitRule::Ratio, ..LimitRules::default() };
+    let want = Want { rules, boost: Some(Boost { cpu: 540, seconds: None }), ..want(180, 300, 400) };
+    let found = boosted(&one(own), want, &Bounds::default());
+    assert_eq!(noted(&found)["boost"]["duration"], "untilReady");
+    let again = admit(&pod(found), &advice(&[("app", want)]), &Bounds::default(), NOW);
+    assert_eq!(again, Verdict::Stamped);
+}
+
+#[test]
+fn a_boost_without_room_is_left_out() {
+    let own = json!({"requests": {"cpu": "500m", "memory": "1Gi"}});
+    let want = Want { boost: Some(Boost { cpu: 900, seconds: None }), ..want(180, 300, 400) };
+    let plain = json!({"cpu": "180m", "memory": "300Mi"});
+    let most = Range { most: Some(800), ..Range::default() };
+    let mut narrow = Bounds::default();
+    narrow.pod.cpu = Range { default_limit: None, ..most };
+    let quota = Bounds { left: Left { cpu_requests: Some(600), ..Left::default() }, ..Bounds::default() };
+    let found = boosted(&one(own.clone()), want, &quota);
+    assert_eq!((&resources(&found)["requests"], noted(&found)["boost"].is_null()), (&plain, true));
+    let with_limit = json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "700m"}});
+    let found = boosted(&one(with_limit), want, &narrow);
+    assert_eq!((&resources(&found)["requests"], noted(&found)["boost"].is_null()), (&plain, true));
+    let mut restarts = one(own);
+    restarts["spec"]["containers"][0]["resizePolicy"] =
+        json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]);
+    let found = boosted(&restarts, want, &Bounds::default());
+    assert_eq!((&resources(&found)["requests"], noted(&found)["boost"].is_null()), (&plain, true));
+}
+
 fn rules() -> impl Strategy<Value = LimitRules> {
     use MemoryLimitRule as M;
     let cpu = prop::sample::select(vec![
@@ -300,12 +370,15 @@ fn rules() -> impl Strategy<Value = LimitRules> {
 fn wants() -> impl Strategy<Value = Want> {
     let kind = prop::sample::select(vec![Kind::Container, Kind::Init, Kind::Sidecar]);
     let figure = || prop::option::of(1_u64..5000);
-    (kind, figure(), figure(), figure(), rules()).prop_map(|(kind, cpu, memory, limit, rules)| Want {
+    let boost = prop::option::of((1_u64..20_000, prop::option::of(1_u64..600)));
+    let all = (kind, figure(), figure(), figure(), rules(), boost);
+    all.prop_map(|(kind, cpu, memory, limit, rules, boost)| Want {
         kind,
         cpu,
         memory: memory.map(|m| m * MIB / 3),
         memory_limit: limit.map(|m| m * MIB / 3),
         rules,
+        boost: boost.map(|(cpu, seconds)| Boost { cpu, seconds }),
     })
 }
 

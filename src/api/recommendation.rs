@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CpuLimitRule, MemoryLimitRule, Mode, ResourceAmounts, WorkloadReference};
+use super::{Amount, BoostDuration, CpuLimitRule, MemoryLimitRule, Mode, ResourceAmounts, WorkloadReference};
 
 /// What a Recommendation is about.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -201,6 +201,16 @@ pub struct LimitRules {
     pub keep_memory: bool,
 }
 
+/// What a container is given while it starts up.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BoostedCpu {
+    /// The CPU that a new pod requests for it.
+    pub cpu: Amount,
+    /// For how long.
+    pub duration: BoostDuration,
+}
+
 /// What plumb says of one container.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -220,6 +230,9 @@ pub struct ContainerRecommendation {
     /// How the limits of a new pod follow from its own ones, as the policy says.
     #[serde(default)]
     pub limit_rules: LimitRules,
+    /// More CPU for a new pod while it starts up, as the policy says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup_boost: Option<BoostedCpu>,
     /// Requests below this are too small.
     #[serde(default)]
     pub lower: ResourceAmounts,

@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Amount, Objective, ResourceAmounts};
+use super::{Amount, BoostDuration, Objective, ResourceAmounts};
 
 /// A resource that can be controlled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +44,33 @@ pub struct ContainerPolicy {
     /// Rules for memory.
     #[serde(default)]
     pub memory: MemoryPolicy,
+    /// More for a new pod while it starts up, given when it is created and taken back in place. Only in mode Auto, and
+    /// only what is sized.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup_boost: Option<StartupBoost>,
+}
+
+/// More of a resource while a container starts up.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StartupBoost {
+    /// More CPU.
+    pub cpu: CpuBoost,
+}
+
+/// More CPU while a container starts up.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CpuBoost {
+    /// How many times the CPU target it requests; at most maxAllowed, and what a node holds. Its limit follows by
+    /// cpu.limit. A container whose resizePolicy restarts it for CPU gets none, as it could not be taken back. Fractions
+    /// are written like "1.5".
+    #[x_kube(validation = Rule::new("quantity(string(self)).isGreaterThan(quantity('1')) && quantity(string(self)).compareTo(quantity('100')) <= 0").message("startupBoost.cpu.factor must be above 1 and at most 100"))]
+    pub factor: Amount,
+    /// For how long: so long after the container started, or untilReady: until its pod is ready.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == 'untilReady' || self.matches('[1-9]')").message("startupBoost.cpu.duration must be longer than 0, or untilReady"))]
+    pub duration: BoostDuration,
 }
 
 fn all_resources() -> Vec<ResourceName> {

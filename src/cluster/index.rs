@@ -25,7 +25,7 @@ pub use facts::{
     VerticalAutoscaler, WorkloadKey, group, stable_hash,
 };
 pub use fold::Fold;
-pub use life::{ContainerLife, Life, PAUSE, ResizeState};
+pub use life::{Boost, ContainerLife, Life, PAUSE, ResizeState, Touched};
 pub use resolve::{CustomOwner, Resolution, WorkloadPods, Workloads};
 pub use table::Table;
 pub use written::{

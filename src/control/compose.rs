@@ -2,6 +2,7 @@
 //!
 //! Pure.
 
+mod boost;
 mod words;
 
 use std::sync::Arc;
@@ -83,7 +84,8 @@ pub fn status(
     let mut parts: Vec<_> =
         shape.containers.iter().map(|container| part(key, container, shape, choice, book, around)).collect();
     fit_pod(&mut parts, replicas, around);
-    let containers: Vec<_> = parts.iter().map(|part| container(part, shape)).collect();
+    let mut containers: Vec<_> = parts.iter().map(|part| container(part, shape)).collect();
+    boost::boost(&mut containers, &parts, around);
     let pod = words::total(&containers, |container| &container.target);
     let current = words::total(&containers, |container| &container.current);
     let summary = Summary {
@@ -202,6 +204,7 @@ fn container(part: &Part<'_>, pod: &Shape) -> ContainerRecommendation {
         current: resources(current),
         target: resources(&target),
         limit_rules: *limit_rules,
+        startup_boost: None,
         lower: amounts(&found.size.lower, false),
         upper: amounts(&found.size.upper, true),
         confidence: words::confidence(found.size.confidence),

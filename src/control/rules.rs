@@ -18,6 +18,8 @@ pub struct ContainerRules {
     pub cpu: bool,
     /// Whether its memory is.
     pub memory: bool,
+    /// How many times its CPU it is given while it starts up, and for how long.
+    pub boost: Option<(f64, api::BoostDuration)>,
 }
 
 /// The rules of the policy that was chosen, within the walls of the cluster's.
@@ -65,7 +67,7 @@ pub fn of_container(objective: api::Objective, stated: Option<&api::ContainerPol
     let objective = self::objective(objective);
     let mut rules = Rules { cpu_objective: objective, memory_objective: objective, ..Rules::default() };
     let Some(stated) = stated else {
-        return ContainerRules { rules, cpu: true, memory: true };
+        return ContainerRules { rules, cpu: true, memory: true, boost: None };
     };
     let least = amounts(stated.min_allowed.as_ref());
     let most = amounts(stated.max_allowed.as_ref());
@@ -82,7 +84,13 @@ pub fn of_container(objective: api::Objective, stated: Option<&api::ContainerPol
     rules.add_limit = stated.memory.add_limit;
     rules.shrink_memory = stated.memory.shrink;
     let sized = |resource| stated.resources.contains(&resource);
-    ContainerRules { rules, cpu: sized(ResourceName::Cpu), memory: sized(ResourceName::Memory) }
+    let boost = stated.startup_boost.as_ref().map(|boost| &boost.cpu);
+    ContainerRules {
+        rules,
+        cpu: sized(ResourceName::Cpu),
+        memory: sized(ResourceName::Memory),
+        boost: boost.map(|cpu| (cpu.factor.value().as_cores().0, cpu.duration)),
+    }
 }
 
 /// How limits follow, as a recommendation says it.

@@ -258,6 +258,7 @@ impl Updater {
         let (reason, warning) = match action.deed {
             Deed::Resize(_) => ("Resized", false),
             Deed::PutBack(_) => ("RolledBack", true),
+            Deed::EndBoost(_) => ("BoostEnded", false),
             Deed::Evict => ("EvictedForResize", false),
         };
         let note = format!("pod {}: {what}", pod.name);
@@ -358,13 +359,14 @@ fn verb(deed: &Deed) -> &'static str {
     match deed {
         Deed::Resize(_) => "resize",
         Deed::PutBack(_) => "roll_back",
+        Deed::EndBoost(_) => "end_boost",
         Deed::Evict => "evict",
     }
 }
 
 /// What was done, container by container: `app: cpu 500m → 180m, memory limit 64Mi → 120Mi`.
 fn words(action: &Action) -> String {
-    let (Deed::Resize(change) | Deed::PutBack(change)) = &action.deed else {
+    let (Deed::Resize(change) | Deed::PutBack(change) | Deed::EndBoost(change)) = &action.deed else {
         let why = if action.urgent { "it serves nobody as it is" } else { "it cannot be resized in place" };
         return format!("evicted to come up again with its new size: {why}");
     };

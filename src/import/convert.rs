@@ -9,9 +9,11 @@ use serde_json::Value;
 
 use super::vpa::{self, Vpa};
 use crate::api::{
-    Amount, ContainerPolicy, CpuLimitRule, MemoryLimitRule, Method, Mode, PolicyTarget, ResourceAmounts,
-    ResourceName, VerticalScalingPolicy, VerticalScalingPolicySpec, WorkloadReference,
+    Amount, BoostDuration, ContainerPolicy, CpuBoost, CpuLimitRule, MemoryLimitRule, Method, Mode,
+    PolicyTarget, ResourceAmounts, ResourceName, Span, StartupBoost, VerticalScalingPolicy,
+    VerticalScalingPolicySpec, WorkloadReference,
 };
+use crate::units::Cores;
 
 /// As many entries for containers as a policy may hold.
 const MOST_CONTAINERS: usize = 32;
@@ -152,8 +154,10 @@ pub fn convert(vpa: &Vpa, recommend_only: bool) -> Result<Imported, String> {
     for recommender in vpa.spec.recommenders.iter().flatten() {
         notes.no_equal("spec.recommenders", &recommender.name, "plumb recommends itself, by `objective`");
     }
-    if let Some(boost) = &vpa.spec.startup_boost {
-        notes.no_equal("spec.startupBoost", boost, BOOST);
+    if let Some(stated) = &vpa.spec.startup_boost
+        && let Some(boost) = boost("spec.startupBoost", stated, &mut notes)
+    {
+        boost_all(&boost, &mut spec);
     }
     notes.unknown("spec", &vpa.spec.rest);
     let mut policy = VerticalScalingPolicy::new(&vpa.metadata.name, spec);
@@ -166,8 +170,56 @@ pub fn convert(vpa: &Vpa, recommend_only: bool) -> Result<Imported, String> {
     Ok(Imported { policy, notes: notes.0 })
 }
 
-const BOOST: &str =
-    "plumb keeps start-up apart from what a container needs, and gives no more while it starts";
+/// More CPU at the start, where it is a factor.
+fn boost(path: &str, stated: &Value, notes: &mut Notes) -> Option<StartupBoost> {
+    let cpu = stated.get("cpu");
+    let field = |name: &str| cpu.and_then(|cpu| cpu.get(name));
+    let factor = field("factor").and_then(Value::as_u64).filter(|factor| (2..=100).contains(factor));
+    let (Some(factor), None) = (factor, field("quantity")) else {
+        notes.no_equal(
+            path,
+            stated,
+            "plumb gives a multiple of the CPU target, from above 1 to 100 times as much",
+        );
+        return None;
+    };
+    let seconds = field("durationSeconds").and_then(Value::as_u64).unwrap_or(0);
+    let (duration, why) = match seconds {
+        0 => (BoostDuration::UntilReady, ""),
+        _ => (
+            BoostDuration::For(Span::seconds(seconds)),
+            "counted from the start of the container, where VPA counts from when its pod is ready",
+        ),
+    };
+    notes.became(path, stated, format!("startupBoost: {factor} times the CPU, {duration}"), why);
+    let factor = Amount::from(Cores::from_milli(factor * 1000));
+    Some(StartupBoost { cpu: CpuBoost { factor, duration } })
+}
+
+/// For every container that has none of its own.
+fn boost_all(boost: &StartupBoost, spec: &mut VerticalScalingPolicySpec) {
+    if spec.containers.iter().all(|container| container.name != "*")
+        && spec.containers.len() < MOST_CONTAINERS
+    {
+        spec.containers.push(plain("*"));
+    }
+    for container in &mut spec.containers {
+        container.startup_boost.get_or_insert_with(|| boost.clone());
+    }
+}
+
+/// An entry that says nothing.
+fn plain(name: &str) -> ContainerPolicy {
+    ContainerPolicy {
+        name: name.to_owned(),
+        resources: vec![ResourceName::Cpu, ResourceName::Memory],
+        min_allowed: None,
+        max_allowed: None,
+        cpu: Default::default(),
+        memory: Default::default(),
+        startup_boost: None,
+    }
+}
 
 fn api_version(kind: &str) -> &'static str {
     match kind {
@@ -263,14 +315,7 @@ fn containers(resources: &vpa::ResourcePolicy, spec: &mut VerticalScalingPolicyS
 }
 
 fn container(path: &str, name: &str, stated: &vpa::ContainerPolicy, notes: &mut Notes) -> ContainerPolicy {
-    let mut own = ContainerPolicy {
-        name: name.to_owned(),
-        resources: vec![ResourceName::Cpu, ResourceName::Memory],
-        min_allowed: None,
-        max_allowed: None,
-        cpu: Default::default(),
-        memory: Default::default(),
-    };
+    let mut own = plain(name);
     notes.became(&format!("{path}.containerName"), name, format!("containers: name {name:?}"), "");
     controlled(path, stated, &mut own, notes);
     let least = amounts(&format!("{path}.minAllowed"), stated.min_allowed.as_ref(), notes);
@@ -305,8 +350,8 @@ fn container(path: &str, name: &str, stated: &vpa::ContainerPolicy, notes: &mut 
             "plumb's own: VPA scales limits with the requests; as VPA does it: limit Ratio of both",
         ),
     }
-    if let Some(boost) = &stated.startup_boost {
-        notes.no_equal(&format!("{path}.startupBoost"), boost, BOOST);
+    if let Some(stated) = &stated.startup_boost {
+        own.startup_boost = boost(&format!("{path}.startupBoost"), stated, notes);
     }
     notes.unknown(path, &stated.rest);
     own

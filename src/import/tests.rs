@@ -46,7 +46,7 @@ fn every_field_becomes_something_or_is_named() {
     let vpa = vpa(json!({
         "targetRef": target(),
         "recommenders": [{"name": "custom"}],
-        "startupBoost": {"cpu": {"type": "Factor", "factor": 2}},
+        "startupBoost": {"cpu": {"type": "Quantity", "quantity": "500m"}},
         "updatePolicy": {"updateMode": "Recreate", "minReplicas": 3, "evictAfterOOMSeconds": 60,
             "evictionRequirements": [{"resources": ["memory"], "changeRequirement": "TargetHigherThanRequests"}]},
         "resourcePolicy": {"containerPolicies": [
@@ -92,6 +92,25 @@ fn every_field_becomes_something_or_is_named() {
         assert!(lost.contains(&field), "{field} is not in {lost:?}");
     }
     assert!(imported.notes.iter().all(|note| note.became.is_some() || !note.why.is_empty()));
+}
+
+#[test]
+fn a_boost_by_a_factor_goes_on() {
+    let vpa = vpa(json!({
+        "targetRef": target(),
+        "startupBoost": {"cpu": {"type": "Factor", "factor": 3}},
+        "resourcePolicy": {"containerPolicies": [
+            {"containerName": "app", "startupBoost": {"cpu": {"type": "Factor", "factor": 2, "durationSeconds": 30}}},
+            {"containerName": "proxy"},
+        ]},
+    }));
+    let imported = convert(&vpa, false).unwrap();
+    let object = imported.object().unwrap();
+    let boost = |factor: &str, duration: &str| json!({"cpu": {"factor": factor, "duration": duration}});
+    let found: Vec<_> = (0..3).map(|at| &object["spec"]["containers"][at]["startupBoost"]).collect();
+    assert_eq!(found, [&boost("2", "30s"), &boost("3", "untilReady"), &boost("3", "untilReady")]);
+    assert_eq!(object["spec"]["containers"][2]["name"], "*");
+    assert!(imported.notes.iter().all(|note| note.field != "spec.startupBoost" || note.became.is_some()));
 }
 
 #[test]

@@ -44,13 +44,15 @@ async fn policy(context: Context) -> Result<()> {
     plumb.wait_ready().await?;
     wait_stamped(&context).await.with_context(|| plumb.log())?;
     let by_policy = created(&context, &pods).await?;
-    let mut stamped = 0;
+    let (mut stamped, mut boosted) = (0, 0);
     for ((asked, one), other) in pods.iter().zip(&by_webhook).zip(&by_policy) {
         ensure!(one == other, "{asked}\nby webhook: {one}\nby policy:  {other}");
         stamped += usize::from(one["stamped"] == true);
+        boosted += usize::from(one["boosts"].as_array().is_some_and(|all| all.iter().any(|b| !b.is_null())));
     }
     println!("{} pods, {stamped} of them stamped: the same by webhook and by policy", pods.len());
     ensure!(stamped * 3 > pods.len() * 2, "only {stamped} were stamped");
+    ensure!(boosted * 5 > pods.len(), "only {boosted} have more to start with");
     ensure!(
         Api::<MutatingWebhookConfiguration>::all(context.client()).get_opt("plumb").await?.is_none(),
         "two means"
@@ -104,12 +106,20 @@ async fn many_pods(context: &Context) -> Result<Vec<Value>> {
                 side["kind"] = json!("Sidecar");
                 let mut unsized_cpu = container("half", "1", "70Mi", "90Mi");
                 unsized_cpu["lower"] = json!({"memory": "10Mi"});
+                if number % 2 == 0 {
+                    app["startupBoost"] = json!({"cpu": "700m", "duration": "60s"});
+                    side["startupBoost"] = json!({"cpu": "2", "duration": "untilReady"});
+                }
                 let containers = json!([app, side, unsized_cpu]);
                 recommend(context, &format!("pod-{name}"), ("v1", "Pod", &name), "Auto", containers).await?;
                 for (index, form) in forms.iter().enumerate() {
                     let other = &forms[(index + number) % forms.len()];
                     let mut spec = json!({"automountServiceAccountToken": false, "containers": [
                         {"name": "app", "image": "x", "resources": form}]});
+                    if index % 3 == 1 {
+                        spec["containers"][0]["resizePolicy"] =
+                            json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]);
+                    }
                     if index % 2 == 0 {
                         spec["initContainers"] = json!([
                             {"name": "side", "image": "x", "restartPolicy": "Always", "resources": other},
@@ -159,8 +169,12 @@ async fn created(context: &Context, pods: &[Value]) -> Result<Vec<Value>> {
             })
             .collect();
         let note = stamp(&made);
-        let named: Vec<_> = note.iter().flat_map(|note| note.containers.keys().cloned()).collect();
-        found.push(json!({"resources": resources, "stamped": note.is_some(), "named": named}));
+        let containers = || note.iter().flat_map(|note| &note.containers);
+        let named: Vec<_> = containers().map(|(name, _)| name).collect();
+        let boosts: Vec<_> = containers().map(|(_, given)| json!(given.boost)).collect();
+        found.push(
+            json!({"resources": resources, "stamped": note.is_some(), "named": named, "boosts": boosts}),
+        );
     }
     Ok(found)
 }

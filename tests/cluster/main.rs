@@ -32,6 +32,7 @@ mod scale;
 mod scan;
 mod scan_speed;
 mod sources;
+mod startup_boost;
 mod support;
 mod taking_back;
 mod updater;
@@ -95,6 +96,7 @@ fn test() -> ExitCode {
         scan::trials(&suite),
         scan_speed::trials(&suite),
         sources::trials(&suite),
+        startup_boost::trials(&suite),
         taking_back::trials(&suite),
         updater::trials(&suite),
         updater_crashes::trials(&suite),

@@ -23,6 +23,7 @@ fn pod(id: PodId, cores: f64) -> Pod {
         sidecar: false,
         given: size(cores),
         asked: size(cores),
+        boost: None,
         cpu_restarts: false,
         memory_restarts: false,
         restarts: 0,

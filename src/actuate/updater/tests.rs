@@ -1,3 +1,5 @@
+mod boost;
+
 use super::*;
 use crate::actuate::facts::{Container, MaxUnavailable, Method, Rules};
 use crate::actuate::step::Pace;
@@ -57,6 +59,7 @@ fn pod(id: PodId, has: ContainerSize) -> Pod {
             sidecar: false,
             given: has,
             asked: has,
+            boost: None,
             cpu_restarts: false,
             memory_restarts: false,
             restarts: 0,
@@ -116,7 +119,7 @@ impl World {
         for action in &plan.actions {
             self.updater.accepted(action, &workload.clone(), Timestamp(self.now));
             match &action.deed {
-                Deed::Resize(change) | Deed::PutBack(change) => {
+                Deed::Resize(change) | Deed::PutBack(change) | Deed::EndBoost(change) => {
                     let pod = workload.pods.iter_mut().find(|pod| pod.id == action.pod).unwrap();
                     for new in &change.sizes {
                         let container = pod.containers.iter_mut().find(|c| c.name == new.container).unwrap();

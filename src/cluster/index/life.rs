@@ -6,17 +6,19 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::Index;
-use super::facts::{MemoryEvent, MemoryShortage, Sizes};
+use super::facts::{MemoryEvent, MemoryShortage, Size, Sizes};
 use super::shortages::timestamp;
-use crate::cluster::pods::{LeanContainerStatus, LeanPod};
-use crate::units::{Bytes, Timestamp};
+use crate::admit::{self, Stamp};
+use crate::api::BoostDuration;
+use crate::cluster::pods::{LeanContainer, LeanContainerStatus, LeanPod};
+use crate::units::{Bytes, Quantity, Timestamp};
 
 /// The annotation (or label) that keeps plumb's hands off a pod, a workload, a namespace or what a policy selects.
 pub const PAUSE: &str = "plumb.dev/pause";
 /// The cluster autoscaler's word for a pod that must not be evicted; ours to respect as well.
 const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
 /// The annotation that admission has stamped.
-const SIZED: &str = "plumb.dev/sized";
+const SIZED: &str = admit::ANNOTATION;
 /// The labels that tell one rollout's pods from the next one's.
 const REVISIONS: [&str; 2] = ["pod-template-hash", "controller-revision-hash"];
 
@@ -40,7 +42,7 @@ pub struct Life {
     /// How its resize fares.
     pub resize: ResizeState,
     /// What was done to its sizes; `None` of most pods, which then take a word for it.
-    pub sized: Option<Box<Sized>>,
+    pub touched: Option<Box<Touched>>,
     /// What it asks for, by container, where that is not what it was given.
     pub asked: Option<Box<[Sizes]>>,
     /// How its containers fare, in the order of its shape; `None` where all run and never did otherwise.
@@ -49,9 +51,24 @@ pub struct Life {
 
 /// What was done to a pod's sizes since it was written down.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Sized {
+pub struct Touched {
     /// When it was last asked for another size, by whomever.
     pub resized: Option<Timestamp>,
+    /// Its containers that have more while they start up.
+    pub boosts: Box<[Boost]>,
+}
+
+/// More CPU of a container that starts up, which it still has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Boost {
+    /// The container's place in the shape.
+    pub place: usize,
+    /// What it is to have then, of CPU.
+    pub then: Sizes,
+    /// For how long after its start; `None`: until the pod is ready.
+    pub seconds: Option<i64>,
+    /// When it was started last; `None` while it does not run.
+    pub started: Option<Timestamp>,
 }
 
 /// How a resize fares.
@@ -132,7 +149,7 @@ impl Index {
             stamped: annotation(SIZED).is_some(),
             revision: revision.map(|revision| self.name(&revision)),
             resize: resize_state(pod),
-            sized: sized(metadata),
+            touched: touched(pod),
             asked: asked(pod),
             containers: containers(pod),
         }
@@ -157,9 +174,42 @@ fn resize_state(pod: &LeanPod) -> ResizeState {
     }
 }
 
-fn sized(metadata: &ObjectMeta) -> Option<Box<Sized>> {
-    let sized = Sized { resized: resized(metadata) };
-    (sized != Sized::default()).then(|| Box::new(sized))
+fn touched(pod: &LeanPod) -> Option<Box<Touched>> {
+    let touched = Touched { resized: resized(&pod.metadata), boosts: boosts(pod) };
+    (touched != Touched::default()).then(|| Box::new(touched))
+}
+
+/// As admission has noted them, of those containers that still ask for what was noted.
+fn boosts(pod: &LeanPod) -> Box<[Boost]> {
+    let annotation = pod.metadata.annotations.as_ref().and_then(|all| all.get(SIZED));
+    let Some(stamp) = annotation.filter(|text| text.contains("\"boost\"")).and_then(|text| Stamp::read(text))
+    else {
+        return Box::default();
+    };
+    let milli = |text: &Option<String>| Some(text.as_ref()?.parse::<Quantity>().ok()?.as_cores().to_milli());
+    let boost = |(place, (container, status)): (usize, (&LeanContainer, Option<&LeanContainerStatus>))| {
+        let noted = stamp.containers.get(&container.name)?;
+        let boost = noted.boost.as_ref()?;
+        let asked = Sizes::of(&container.resources);
+        let is =
+            |noted: &Option<String>, asked: Size| milli(noted).is_some() && milli(noted) == asked.milli_cpu;
+        if !is(&boost.requests.cpu, asked.requests) {
+            return None;
+        }
+        let cpu = |text: &Option<String>| Size { milli_cpu: milli(text), memory: None };
+        Some(Boost {
+            place,
+            then: Sizes { requests: cpu(&noted.requests.cpu), limits: cpu(&noted.limits.cpu) },
+            seconds: match boost.duration.parse().ok()? {
+                BoostDuration::UntilReady => None,
+                BoostDuration::For(span) => Some(i64::try_from(span.seconds).unwrap_or(i64::MAX)),
+            },
+            started: status
+                .and_then(|status| status.state.running.as_ref()?.started_at.as_deref())
+                .and_then(timestamp),
+        })
+    };
+    in_order(pod).enumerate().filter_map(boost).collect()
 }
 
 /// The API server notes who has written by which subresource, and when.
@@ -170,9 +220,7 @@ fn resized(metadata: &ObjectMeta) -> Option<Timestamp> {
 }
 
 /// In the order of a shape: containers, then init containers.
-fn in_order(
-    pod: &LeanPod,
-) -> impl Iterator<Item = (&crate::cluster::pods::LeanContainer, Option<&LeanContainerStatus>)> {
+fn in_order(pod: &LeanPod) -> impl Iterator<Item = (&LeanContainer, Option<&LeanContainerStatus>)> {
     let statuses = || pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
     let all = pod.spec.containers.iter().chain(&pod.spec.init_containers);
     all.map(move |container| (container, statuses().find(|status| status.name == container.name)))

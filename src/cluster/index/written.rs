@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use super::facts::{Size, Sizes, hash};
 use super::intern::Interner;
 use crate::api::{
-    Confidence, ContainerKind, LimitRules, Mode, PolicyReference, ROLLBACK, Recommendation,
+    BoostDuration, Confidence, ContainerKind, LimitRules, Mode, PolicyReference, ROLLBACK, Recommendation,
     RecommendationSpec, RecommendationStatus, ResourceAmounts, Resources, Rollback, WorkloadReference,
 };
 use crate::units::{Cores, Timestamp};
@@ -103,6 +103,8 @@ pub struct Advice {
     pub target: Sizes,
     /// How the limits of a new pod follow.
     pub limit_rules: LimitRules,
+    /// The CPU that a new pod requests for it while it starts up, and for how long.
+    pub boost: Option<(u64, BoostDuration)>,
     /// Requests below this are too small. `None`: this resource is not sized.
     pub lower: Size,
     /// Requests above this are too large.
@@ -150,6 +152,10 @@ impl Written {
             kind: container.kind,
             target: sizes(&container.target),
             limit_rules: container.limit_rules,
+            boost: container
+                .startup_boost
+                .as_ref()
+                .map(|boost| (boost.cpu.value().as_cores().to_milli(), boost.duration)),
             lower: size(&container.lower),
             upper: size(&container.upper),
             confidence: container.confidence,

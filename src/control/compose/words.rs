@@ -1,6 +1,8 @@
 //! Figures as a status shows them: in steps that stay the same while little changes.
 
-use crate::api::{Amount, Confidence, ContainerKind, ContainerRecommendation, ResourceAmounts, Resources};
+use crate::api::{
+    Amount, BoostDuration, Confidence, ContainerKind, ContainerRecommendation, ResourceAmounts, Resources,
+};
 use crate::cluster::index::Shape;
 use crate::model;
 use crate::policy::Explained;
@@ -102,6 +104,14 @@ pub(super) fn reasons(
         words.push("the pod also has resources as a whole, which are not sized".to_owned());
     }
     words
+}
+
+/// For how long a container has more while it starts up.
+pub(super) fn how_long(duration: BoostDuration) -> String {
+    match duration {
+        BoostDuration::UntilReady => "until it is ready".to_owned(),
+        BoostDuration::For(span) => format!("for {span}"),
+    }
 }
 
 #[cfg(test)]

@@ -205,6 +205,38 @@ fn what_binds_is_named_and_a_guaranteed_pod_stays_so() {
     assert!(write.status.containers[0].reasons.iter().any(|reason| reason.contains("stays Guaranteed")));
 }
 
+/// What a policy that lends so many times the CPU, at most so much, comes to beside a target of about 100m.
+fn lent(policy: Value, node: Option<&str>) -> (u64, Option<u64>) {
+    let mut place = Place::new();
+    place.policy(json!({"containers": [policy]}));
+    place.pod("web-1", "Burstable", json!({}));
+    if let Some(cpu) = node {
+        place.add::<Node>(
+            json!({"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": cpu, "memory": "8Gi"}}}),
+        );
+    }
+    place.use_for(30, "100m", "120Mi");
+    let plan = place.plan();
+    let container = &only(&plan).status.containers[0];
+    let milli = |amount: &crate::api::Amount| amount.value().as_cores().to_milli();
+    let boost = container.startup_boost.as_ref().map(|boost| milli(&boost.cpu));
+    assert_eq!(container.reasons.iter().any(|reason| reason.contains("starts up (for 1m)")), boost.is_some());
+    (container.target.requests.cpu.as_ref().map_or(0, milli), boost)
+}
+
+#[test]
+fn what_is_lent_at_the_start_keeps_to_the_policy_and_the_node() {
+    let boost = json!({"cpu": {"factor": "3", "duration": "60s"}});
+    let (target, found) = lent(json!({"name": "*", "startupBoost": boost}), None);
+    assert_eq!(found, Some(target * 3));
+    let (_, found) = lent(json!({"name": "*", "startupBoost": boost, "maxAllowed": {"cpu": "200m"}}), None);
+    assert_eq!(found, Some(200));
+    let (_, found) = lent(json!({"name": "*", "startupBoost": boost}), Some("250m"));
+    assert_eq!(found, Some(250));
+    let (target, found) = lent(json!({"name": "*", "startupBoost": boost, "resources": ["memory"]}), None);
+    assert_eq!((target, found), (500, None), "what is not sized is not lent");
+}
+
 #[test]
 fn what_the_policy_does_not_size_stays() {
     let mut place = Place::new();

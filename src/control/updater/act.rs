@@ -34,7 +34,7 @@ pub(super) enum Outcome {
 /// Does it.
 pub(super) async fn act(connection: &Connection, pod: &ObjectKey, uid: Uid, deed: &Deed) -> Outcome {
     match deed {
-        Deed::Resize(change) | Deed::PutBack(change) => {
+        Deed::Resize(change) | Deed::PutBack(change) | Deed::EndBoost(change) => {
             fault::reach("before-resize");
             let outcome = resized(connection, pod, uid, change).await;
             fault::reach("after-resize");

@@ -7,12 +7,12 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{scaler, window};
 use crate::actuate::facts::{
-    Before, Container, MaxUnavailable, Method, Pod, Resize, Rollback, Rules, Workload,
+    Before, Boost, Container, MaxUnavailable, Method, Pod, Resize, Rollback, Rules, Workload,
 };
 use crate::api::{self, Actuation, Band, HpaRule, Mode, PolicyReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    Advice, Autoscaler, ContainerLife, ContainerShape, ObjectKey, PAUSE, Phase, PodFacts, Previous,
+    Advice, Autoscaler, ContainerLife, ContainerShape, Life, ObjectKey, PAUSE, Phase, PodFacts, Previous,
     ResizeState, Size, Sizes, WorkloadKey, WorkloadPods, Written, group,
 };
 use crate::control::rules;
@@ -172,7 +172,7 @@ fn one(
         rollback,
         scalers: scalers.map(|(of, found)| scaler::scaler(of, found)).collect(),
         bound_to_nodes: &*key.kind == "DaemonSet",
-        pods: pods.pods.iter().map(|(_, facts)| pod(facts, &key.kind, stalled(facts))).collect(),
+        pods: pods.pods.iter().map(|(_, facts)| pod(facts, &key.kind, stalled(facts), now)).collect(),
     };
     let names = pods.pods.iter().map(|(name, facts)| (facts.uid.number(), (*name).clone()));
     Seen { workload, key: key.clone(), recommendation: name.clone(), pods: names.collect(), problem }
@@ -225,7 +225,7 @@ fn advised(advice: &Advice) -> Recommendation {
     }
 }
 
-fn pod(facts: &PodFacts, kind: &str, stalled: Option<f32>) -> Pod {
+fn pod(facts: &PodFacts, kind: &str, stalled: Option<f32>, now: Timestamp) -> Pod {
     let life = &facts.life;
     let containers = facts.shape.containers.iter().enumerate();
     let containers = containers.filter(|(_, shape)| shape.kind != api::ContainerKind::Init);
@@ -248,14 +248,14 @@ fn pod(facts: &PodFacts, kind: &str, stalled: Option<f32>) -> Pod {
             ResizeState::Deferred => Resize::Deferred,
             ResizeState::Infeasible => Resize::Infeasible,
         },
-        resized: life.sized.as_ref().and_then(|sized| sized.resized),
+        resized: life.touched.as_ref().and_then(|touched| touched.resized),
         class: rules::class(facts.shape.qos),
         stalled,
-        containers: containers.map(|(place, shape)| container(facts, place, shape)).collect(),
+        containers: containers.map(|(place, shape)| container(facts, place, shape, now)).collect(),
     }
 }
 
-fn container(facts: &PodFacts, place: usize, shape: &ContainerShape) -> Container {
+fn container(facts: &PodFacts, place: usize, shape: &ContainerShape, now: Timestamp) -> Container {
     let lives = facts.life.containers.as_ref().and_then(|lives| lives.get(place));
     let ContainerLife { restarts, down, oom_killed } = lives.copied().unwrap_or_default();
     let asked = facts.life.asked.as_ref().and_then(|asked| asked.get(place));
@@ -264,12 +264,25 @@ fn container(facts: &PodFacts, place: usize, shape: &ContainerShape) -> Containe
         sidecar: shape.kind == api::ContainerKind::Sidecar,
         given: size(&shape.sizes),
         asked: size(asked.unwrap_or(&shape.sizes)),
+        boost: boost(&facts.life, place, now),
         cpu_restarts: shape.cpu_restarts,
         memory_restarts: shape.memory_restarts,
         restarts,
         down,
         oom_killed,
     }
+}
+
+fn boost(life: &Life, place: usize, now: Timestamp) -> Option<Boost> {
+    let boost = life.touched.as_ref()?.boosts.iter().find(|boost| boost.place == place)?;
+    Some(Boost {
+        cpu_request: boost.then.requests.cpu(),
+        cpu_limit: boost.then.limits.cpu(),
+        over: match boost.seconds {
+            None => life.ready,
+            Some(seconds) => boost.started.is_some_and(|started| now.seconds_since(started) >= seconds),
+        },
+    })
 }
 
 fn size(sizes: &Sizes) -> ContainerSize {

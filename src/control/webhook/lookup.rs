@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use crate::admit::{self, Advice, Bounds, Extent, Left, LimitRules, Pod, Range, Want};
-use crate::api::{ContainerKind, Mode};
+use crate::admit::{self, Advice, Boost, Bounds, Extent, Left, LimitRules, Pod, Range, Want};
+use crate::api::{BoostDuration, ContainerKind, Mode};
 use crate::cluster::Index;
 use crate::cluster::index::{
     ObjectKey, Origin, Owner, Ratio, Resolution, Size, Uid, WorkloadKey, Written, group,
@@ -94,7 +94,8 @@ fn written<'a>(index: &'a Index, workload: &WorkloadKey) -> Found<'a> {
 #[must_use]
 pub fn advice<'a>(name: &'a str, written: &'a Written, now: Timestamp) -> Advice<'a> {
     let wants = written.containers.iter().map(|advice| {
-        let target = written.given_back(&advice.name, now).unwrap_or(&advice.target);
+        let back = written.given_back(&advice.name, now);
+        let (given_back, target) = (back.is_some(), back.unwrap_or(&advice.target));
         let (requests, limits) = (&target.requests, &target.limits);
         let cpu = requests.milli_cpu.filter(|_| advice.lower.milli_cpu.is_some());
         let memory = requests.memory.filter(|_| advice.lower.memory.is_some());
@@ -113,6 +114,14 @@ pub fn advice<'a>(name: &'a str, written: &'a Written, now: Timestamp) -> Advice
                 add_memory: advice.limit_rules.add_memory,
                 keep_memory: advice.limit_rules.keep_memory,
             },
+            // Who wants back what was before does not want it as a start only.
+            boost: advice.boost.filter(|_| !given_back).map(|(cpu, duration)| Boost {
+                cpu,
+                seconds: match duration {
+                    BoostDuration::UntilReady => None,
+                    BoostDuration::For(span) => Some(span.seconds),
+                },
+            }),
         };
         (&*advice.name, want)
     });

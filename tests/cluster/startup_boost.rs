@@ -1,0 +1,104 @@
+//! More CPU while a container starts up: given when its pod is created, and taken back in place, also by a plumb that
+//! was not there when it was given. On the real node, under the rights that are shipped.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::events::v1::Event;
+use kube::ResourceExt;
+use kube::api::ListParams;
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use crate::admission::wait_stamped;
+use crate::support::cluster::Account;
+use crate::support::plumb::{Plumb, account_with};
+use crate::support::process::free_port;
+use crate::support::recommended::{REGISTRATION, auto_policy, container, recommend, resources, stamp};
+use crate::support::{Context, Load, Need, Suite, pods, wait_for};
+use crate::updater::{SOON, pods_of, ready};
+
+/// For how long one of them has more.
+const LENT: i64 = 20;
+
+pub fn trials(suite: &Suite) -> Vec<Trial> {
+    vec![suite.trial("more_cpu_at_the_start_is_taken_back", &[Need::Node, Need::Crds], lent)]
+}
+
+fn boosted(cpu: &str, duration: &str) -> Value {
+    let mut container = container("load", "60m", "80Mi", "120Mi");
+    container["startupBoost"] = json!({"cpu": cpu, "duration": duration});
+    json!([container])
+}
+
+async fn start<'a>(context: &'a Context, account: &Account) -> Result<Plumb<'a>> {
+    let listen = format!("127.0.0.1:{}", free_port()?);
+    let flags = ["--roles", "webhook,updater", "--webhook-listen", &listen];
+    let plumb = Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
+    plumb.wait_ready().await?;
+    Ok(plumb)
+}
+
+async fn lent(context: Context) -> Result<()> {
+    let _alone = REGISTRATION.lock().await;
+    let account = account_with(&context, "plumb", &["webhook", "updater"], None).await?;
+    auto_policy(&context, "all").await?;
+    recommend(&context, "pod-web", ("v1", "Pod", "web"), "Auto", boosted("180m", "untilReady")).await?;
+    for (name, duration) in [("timed", &*format!("{LENT}s")), ("until", "untilReady")] {
+        let of = ("apps/v1", "Deployment", name);
+        recommend(&context, &format!("deployment-{name}"), of, "Auto", boosted("180m", duration)).await?;
+    }
+    let plumb = start(&context, &account).await?;
+    wait_stamped(&context).await.with_context(|| plumb.log())?;
+    for name in ["timed", "until"] {
+        let load = Load::named(name).requests("300m", "256Mi").memory_limit("512Mi");
+        context.apply(&load.deployment(1)).await?;
+    }
+    let (timed, until) = (ready(&context, "timed", 1).await?, ready(&context, "until", 1).await?);
+    let timed = timed.first().context("no pod")?;
+    ensure!(resources(timed, "load")["requests"] == json!({"cpu": "180m", "memory": "80Mi"}), "{timed:?}");
+    for pod in [timed, until.first().context("no pod")?] {
+        let note = stamp(pod).context("no note")?;
+        let lent = note.containers.get("load").and_then(|load| load.boost.as_ref()).context("no boost")?;
+        ensure!(lent.requests.cpu.as_deref() == Some("180m"), "{note:?}");
+    }
+    // Who takes it back may be another one than who gave it.
+    plumb.kill()?;
+    let plumb = start(&context, &account).await?;
+    for name in ["timed", "until"] {
+        taken_back(&context, name).await.with_context(|| plumb.log())?;
+    }
+    let started = started(timed)?;
+    let now = k8s_openapi::jiff::Timestamp::now().as_second();
+    ensure!(now - started >= LENT, "taken back after {} s", now - started);
+    wait_for("the event", SOON, || async {
+        let events = context.api::<Event>().list(&ListParams::default()).await?.items;
+        let told = events.iter().filter(|event| event.reason.as_deref() == Some("BoostEnded")).count();
+        ensure!(told >= 2, "{told} events");
+        Ok(())
+    })
+    .await?;
+    plumb.stop()?;
+    Ok(())
+}
+
+/// In place: the same pod, never restarted, and the kubelet has done it.
+async fn taken_back(context: &Context, name: &str) -> Result<()> {
+    let what = format!("{name} to give back what it had to start with");
+    wait_for(&what, SOON + Duration::from_secs(30), || async {
+        let found = pods_of(context, name).await?;
+        let pod = found.first().context("no pod")?;
+        let status = pods::container(pod)?;
+        let given = json!(status.resources.as_ref().and_then(|given| given.requests.as_ref()));
+        ensure!(given["cpu"] == "60m" && status.restart_count == 0, "{} has {given}", pod.name_any());
+        Ok(())
+    })
+    .await
+}
+
+fn started(pod: &Pod) -> Result<i64> {
+    let state = pods::container(pod)?.state.as_ref();
+    let running = state.and_then(|state| state.running.as_ref()).context("it does not run")?;
+    Ok(running.started_at.as_ref().context("no time")?.0.as_second())
+}
