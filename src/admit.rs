@@ -23,6 +23,7 @@ pub use stamp::{ANNOTATION, Stamp, StampedAmounts, StampedBoost, StampedContaine
 
 use boost::Boosted;
 
+use crate::policy::Class;
 use crate::units::Timestamp;
 
 /// What a recommendation says of a workload's pods.
@@ -95,11 +96,12 @@ struct Part<'a> {
     kind: Kind,
     /// Its place in its list.
     index: usize,
+    /// What it states.
+    stated: Figures,
+    /// The same without what it was given to start up with.
     own: Figures,
     new: Figures,
     want: Option<&'a Want>,
-    /// It has its more for the start already, which is not in `own`.
-    has_boost: bool,
     /// What it is given while it starts up.
     boosted: Option<Boosted>,
 }
@@ -143,9 +145,10 @@ fn sized<'a>(pod: &'a Pod, advice: &'a Advice<'_>, bounds: &Bounds) -> Result<Ve
         return Err(Reason::NothingWanted);
     }
     let before = class::class(&parts.iter().map(|part| &part.own));
+    let rule = if class::removes(&parts) { Class::Burstable } else { before };
     for part in &mut parts {
         if let Some(want) = part.want {
-            part.new = rules::apply(&part.own, want, before, bounds);
+            part.new = rules::apply(&part.own, want, rule, bounds);
         }
     }
     bounds::hold_growth(&mut parts, &bounds.left)?;
@@ -160,14 +163,13 @@ fn parts<'a>(pod: &'a Pod, advice: &'a Advice<'_>) -> Result<Vec<Part<'a>>, Reas
     let noted = pod.metadata.annotations.get(ANNOTATION).and_then(|text| Stamp::read(text));
     let mut parts = Vec::with_capacity(pod.spec.containers.len() + pod.spec.init_containers.len());
     for (index, container, kind) in pod.spec.all() {
-        let own = Figures::of(&container.resources).ok_or(Reason::BadQuantity)?;
+        let stated = Figures::of(&container.resources).ok_or(Reason::BadQuantity)?;
         let noted = noted.as_ref().and_then(|noted| noted.containers.get(&container.name));
-        let plain = boost::without(own, noted);
-        let (has_boost, own) = (plain.is_some(), plain.unwrap_or(own));
+        let own = boost::without(stated, noted).unwrap_or(stated);
         let spoken_of = |(name, want): &&(&str, Want)| *name == container.name && want.kind == kind;
         let want = advice.wants.iter().find(spoken_of).map(|(_, want)| want);
         let want = want.filter(|want| want.cpu.is_some() || want.memory.is_some());
-        parts.push(Part { container, kind, index, own, new: own, want, has_boost, boosted: None });
+        parts.push(Part { container, kind, index, stated, own, new: own, want, boosted: None });
     }
     Ok(parts)
 }

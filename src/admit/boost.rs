@@ -26,7 +26,8 @@ pub(super) fn add(parts: &mut [Part<'_>], bounds: &Bounds) {
     let mut tried = parts.to_vec();
     for (part, tried) in parts.iter_mut().zip(&mut tried) {
         part.boosted = boosted(part);
-        tried.new = part.given();
+        // What it states already is there to stay: it comes again with what it was given.
+        (tried.own, tried.new) = (part.stated, part.given());
     }
     let fits = bounds::has_room(&tried, &bounds.left) && bounds::check(&tried, bounds).is_ok();
     if !fits || class::class(&tried.iter().map(|part| &part.new)) != plain {

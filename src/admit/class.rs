@@ -40,9 +40,13 @@ pub(super) fn keep(parts: &mut [Part<'_>], before: Class) -> Result<(), Reason> 
     }
 }
 
-fn removes(parts: &[Part<'_>]) -> bool {
+/// A limit is to be removed, of any container: it ends Guaranteed for all of them.
+pub(super) fn removes(parts: &[Part<'_>]) -> bool {
     let mut wants = parts.iter().filter_map(|part| part.want);
-    wants.any(|want| want.rules.cpu == CpuLimitRule::Remove || want.rules.memory == MemoryLimitRule::Remove)
+    wants.any(|want| {
+        want.cpu.is_some() && want.rules.cpu == CpuLimitRule::Remove
+            || want.memory.is_some() && want.rules.memory == MemoryLimitRule::Remove
+    })
 }
 
 /// Requests that happen to meet their limits would make the pod Guaranteed, and a later resize could not part them

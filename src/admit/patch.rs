@@ -36,7 +36,7 @@ pub(super) fn container(part: &Part<'_>, operations: &mut Vec<Operation>) {
     let resources = part.container.resources.as_ref();
     let (requests, limits) = resources.map_or((&empty, &empty), |known| (&known.requests, &known.limits));
     let given = part.given();
-    if given == part.own && !part.has_boost {
+    if given == part.stated {
         return;
     }
     let Figures { cpu_request, cpu_limit, memory_request, memory_limit } = given;

@@ -50,18 +50,11 @@ pub struct Boost {
 impl Want {
     /// True where its memory request and limit are to be the same.
     pub(super) fn ties_memory(&self, class: Class) -> bool {
-        self.rules.memory == MemoryLimitRule::Equal || self.stays_guaranteed(class)
-    }
-
-    /// In a Guaranteed pod limits equal requests, unless the policy wants one removed and so lets the class go.
-    pub(super) fn stays_guaranteed(&self, class: Class) -> bool {
-        class == Class::Guaranteed
-            && self.rules.cpu != CpuLimitRule::Remove
-            && self.rules.memory != MemoryLimitRule::Remove
+        self.rules.memory == MemoryLimitRule::Equal || class == Class::Guaranteed
     }
 }
 
-/// The figures of a container of a pod of that class.
+/// The figures of a container of a pod that is to be of that class: in a Guaranteed one limits equal requests.
 pub(super) fn apply(own: &Figures, want: &Want, class: Class, bounds: &Bounds) -> Figures {
     let mut want = *want;
     // What a LimitRange or a quota asks for cannot be left out.
@@ -105,7 +98,7 @@ fn within_ratio(
 }
 
 fn cpu_limit(own: &Figures, request: u64, want: &Want, class: Class) -> Option<u64> {
-    if want.rules.cpu == CpuLimitRule::Equal || want.stays_guaranteed(class) {
+    if want.rules.cpu == CpuLimitRule::Equal || class == Class::Guaranteed {
         return Some(request);
     }
     let limit = own.cpu_limit?;

@@ -322,6 +322,21 @@ fn a_container_that_starts_up_gets_more_and_a_note_of_what_it_is_to_have_then() 
 }
 
 #[test]
+fn a_limit_removed_of_one_container_ends_guaranteed_for_all() {
+    let resources = json!({"limits": {"cpu": "100m", "memory": "100Mi"}});
+    let object = json!({"metadata": {"name": "web-1"}, "spec": {"containers": [
+        {"name": "app", "resources": resources}, {"name": "two", "resources": resources}]}});
+    let removes = LimitRules { memory: MemoryLimitRule::Remove, ..LimitRules::default() };
+    let wants = [("app", Want { rules: removes, ..want(180, 300, 400) }), ("two", want(180, 300, 400))];
+    let found = stamped(&object, &wants, &Bounds::default());
+    assert_eq!(
+        found["spec"]["containers"][1]["resources"]["requests"],
+        json!({"cpu": "180m", "memory": "300Mi"})
+    );
+    assert_eq!(admit(&pod(found), &advice(&wants), &Bounds::default(), NOW), Verdict::Stamped);
+}
+
+#[test]
 fn a_boost_is_given_once() {
     let own = json!({"requests": {"cpu": "500m"}, "limits": {"cpu": "1"}});
     let rules = LimitRules { cpu: CpuLimitRule::Ratio, ..LimitRules::default() };

@@ -224,7 +224,8 @@ impl Demand {
         }
     }
 
-    /// The sum of a rule's changes from which on they are damped: see [`Damping::changes_a_day`].
+    /// The sum of a rule's changes from which on they are damped: see
+    /// [`Damping`](super::tuning::Damping).
     fn often(&self, price: f32, tuning: &Tuning) -> f32 {
         let days = (self.hours / 24.0).clamp(f32::MIN_POSITIVE, 1.0);
         self.costs.used * price * tuning.damping.changes_a_day / (self.mean.max(1e-3) * 86_400.0 * days)

@@ -267,7 +267,7 @@ mod tests {
         let found = spec();
         let names: Vec<_> = found.variables.unwrap().into_iter().map(|variable| variable.name).collect();
         assert_eq!(names.first().unwrap(), "indices");
-        assert!(names.contains(&"figures".to_owned()) && names.len() == 15, "{names:?}");
+        assert!(names.contains(&"figures".to_owned()) && names.len() == 16, "{names:?}");
         assert_eq!(found.mutations.unwrap().len(), 1);
         assert_eq!(found.match_conditions.unwrap().len(), 5);
     }
