@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::process::free_port;
 use crate::support::recommended::{REGISTRATION, container, resources};
-use crate::support::{Context, Load, Need, Suite, wait_for};
+use crate::support::{Context, Load, Need, Suite, kwok, wait_for};
 use crate::updater::{SOON, advise, memory_limit, pods_of, policy, ready, said, start, wait_blocked};
 
 pub fn trials(suite: &Suite) -> Vec<Trial> {
@@ -102,6 +102,8 @@ async fn capped(context: Context) -> Result<()> {
         .await?;
     context.apply(&Load::named("huge").requests("20m", "32Mi").memory_limit("64Mi").deployment(1)).await?;
     let before = ready(&context, "huge", 1).await?;
+    // A larger one that does not exist would be the largest.
+    kwok::remove_nodes(&context.cluster.plane).await?;
     let nodes = Api::<Node>::all(context.client()).list(&ListParams::default()).await?.items;
     let cpu_of = |node: &Node| {
         let all = node.status.as_ref()?.allocatable.as_ref()?;
