@@ -5,7 +5,7 @@
 
 use json_patch::Patch;
 use libfuzzer_sys::fuzz_target;
-use plumb::admit::{Advice, Bounds, Kind, LimitRules, Pod, Verdict, Want, admit};
+use plumb::admit::{Advice, Boost, Bounds, Kind, LimitRules, Pod, Verdict, Want, admit};
 use plumb::control::webhook::review;
 use plumb::policy::{CpuLimitRule, MemoryLimitRule};
 use plumb::units::{Quantity, Timestamp};
@@ -21,6 +21,7 @@ fuzz_target!(|data: &[u8]| {
         memory: Some(memory),
         memory_limit: Some(memory * 2),
         rules,
+        boost: (cpu > 10).then_some(Boost { cpu: cpu * 3, seconds: Some(60) }),
     };
     let ratio = LimitRules {
         cpu: CpuLimitRule::Ratio,

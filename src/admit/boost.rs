@@ -22,6 +22,9 @@ pub(super) struct Boosted {
 /// Adds what is wanted of it, to all containers or to none: where a LimitRange or a quota has no room for it, or the
 /// pod's class would change, it starts with what it needs.
 pub(super) fn add(parts: &mut [Part<'_>], bounds: &Bounds) {
+    if parts.iter().all(|part| boosted(part).is_none()) {
+        return;
+    }
     let plain = class::class(&parts.iter().map(|part| &part.new));
     let mut tried = parts.to_vec();
     for (part, tried) in parts.iter_mut().zip(&mut tried) {
