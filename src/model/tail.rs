@@ -17,6 +17,8 @@ pub(crate) const SLOT: i64 = 21_600;
 const SLOTS_A_YEAR: f32 = 365.25 * 4.0;
 /// Half-life of a slot's peak in mean and deviation, in slots: 14 days.
 const SLOT_HALF_LIFE: f32 = 56.0;
+/// Slots closed, decayed, with which a series knows how its peaks vary over a day: a little less than four.
+const A_DAY: f32 = 3.5;
 /// Half-life of what an OOM kill taught, in seconds: 90 days.
 const LESSON_HALF_LIFE: f32 = 90.0 * 86_400.0;
 /// Deviation of the logarithm that is assumed before anything was learned, as if from one slot.
@@ -155,10 +157,13 @@ impl Tail {
     /// What the limit should be.
     #[must_use]
     pub fn need(&self, prices: &LimitPrices) -> f32 {
-        self.reach(prices.kills_per_year)
-            .min(self.peak * prices.most_margin)
-            .max(self.peak * prices.least_margin)
-            .max(self.lesson())
+        let least = (self.peak * prices.least_margin).max(self.lesson());
+        // On the first day how much the peaks vary is a guess. A kill puts knowledge in its place: where the container
+        // then lives under what it taught, the guess would only raise the limit once more.
+        if self.kills.is_some() && self.slots < A_DAY {
+            return least;
+        }
+        self.reach(prices.kills_per_year).min(self.peak * prices.most_margin).max(least)
     }
 
     /// What request and limit should be where they must be equal: the highest of the last eight days' peaks with a

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 
-use super::life::{Kill, Life};
+use super::life::{FirmLimit, Life};
 use crate::api::ContainerKind;
 use crate::cluster::pods::{self, LeanResources};
 use crate::units::{Bytes, Cores, Timestamp};
@@ -245,8 +245,8 @@ pub struct PodFacts {
     pub life: Life,
     /// Containers that were started again, by their place in the shape, and when.
     pub(super) restarted: Box<[(u8, Timestamp)]>,
-    /// Under which limits its containers were killed.
-    pub(super) kills: Box<[Kill]>,
+    /// Under which limits its containers were killed, or were before they were raised.
+    pub(super) firm: Box<[FirmLimit]>,
     /// The kills and evictions that its status tells of, and that were therefore reported.
     pub(super) told: Box<[u64]>,
 }

@@ -16,7 +16,7 @@ use super::facts::{
     Phase, PodFacts, Qos, Quota, Ratio, Shape, Share, Size, Sizes, THRESHOLDS, Uid, VerticalAutoscaler,
     stable_hash,
 };
-use super::life::{PAUSE, doubt};
+use super::life::{PAUSE, doubt, note_raises};
 use super::shortages::{shortages, timestamp};
 use super::{Index, Readable, Table, Unreadable, Written};
 use crate::api::{ClusterVerticalScalingPolicy, ContainerKind, VerticalScalingPolicy};
@@ -130,7 +130,7 @@ impl Index {
             started: status.start_time.as_deref().and_then(timestamp),
             life: self.life(pod),
             restarted: restarted(pod),
-            kills: Box::default(),
+            firm: Box::default(),
             told: shortages(pod).iter().map(|shortage| shortage.key).collect(),
         }
     }
@@ -156,12 +156,12 @@ impl Index {
 
     /// What the pod's status tells of memory that it did not tell before.
     fn news(&self, pod: &LeanPod, key: &ObjectKey, facts: &mut PodFacts, now: Timestamp) -> Vec<MemoryEvent> {
-        if facts.told.is_empty() {
-            return Vec::new();
-        }
         let known = self.pods.get(key).filter(|known| known.uid == facts.uid);
         let told = known.map(|known| &*known.told).unwrap_or_default();
-        let mut kills = known.map(|known| known.kills.to_vec()).unwrap_or_default();
+        let mut firm = known.map(|known| known.firm.to_vec()).unwrap_or_default();
+        if let Some(known) = known.filter(|known| !Arc::ptr_eq(&known.shape, &facts.shape)) {
+            note_raises(&known.shape, &facts.shape, &mut firm, now);
+        }
         let new = shortages(pod).into_iter().filter(|shortage| !told.contains(&shortage.key));
         let mut events: Vec<MemoryEvent> = new
             .map(|shortage| MemoryEvent {
@@ -175,8 +175,8 @@ impl Index {
             })
             .collect();
         events.sort_by_key(|event| event.at);
-        events.iter_mut().for_each(|event| doubt(event, &mut kills));
-        facts.kills = kills.into();
+        events.iter_mut().for_each(|event| doubt(event, &mut firm));
+        facts.firm = firm.into();
         events
     }
 

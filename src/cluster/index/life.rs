@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::Index;
-use super::facts::{MemoryEvent, MemoryShortage, Size, Sizes};
+use super::facts::{MemoryEvent, MemoryShortage, Shape, Size, Sizes};
 use super::shortages::timestamp;
 use crate::admit::{self, Stamp};
 use crate::api::BoostDuration;
@@ -100,36 +100,60 @@ pub struct ContainerLife {
     pub oom_killed: Option<Timestamp>,
 }
 
-/// Under which limit a container was killed last.
+/// The last limit that a container was held to for certain.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Kill {
+pub(super) struct FirmLimit {
     container: Arc<str>,
     limit: Bytes,
+    /// When it was killed under it, or raised above it.
     at: Timestamp,
+    killed: bool,
     /// How many kills since were put down to that limit, though the status named a higher one.
     doubted: u8,
+}
+
+impl FirmLimit {
+    /// For how long what comes after is put down to it: a container's restarts are delayed by up to five minutes, while
+    /// a raise of one that runs is in force within seconds.
+    fn seconds(&self) -> i64 {
+        if self.killed { 600 } else { 60 }
+    }
 }
 
 /// Of a container that dies again and again, a limit that was raised in place may not be in force: on Kubernetes up to
 /// 1.36.3 the pod's cgroup keeps the old one, whatever the status says (kubernetes#138760), and later ones raise it
 /// only at the container's next start. So what it is killed under soon after is taken for the limit before; else each
 /// kill would teach a need that nobody has seen. After a few such kills the status is believed.
-pub(super) fn doubt(event: &mut MemoryEvent, kills: &mut Vec<Kill>) {
-    /// A container's restarts are delayed by up to five minutes.
-    const SOON: i64 = 600;
+pub(super) fn doubt(event: &mut MemoryEvent, firm: &mut Vec<FirmLimit>) {
     const MOST: u8 = 5;
     let MemoryShortage::OomKilled { limit: Some(limit) } = &mut event.what else { return };
-    let Some(known) = kills.iter_mut().find(|kill| kill.container == event.container) else {
-        kills.push(Kill { container: Arc::clone(&event.container), limit: *limit, at: event.at, doubted: 0 });
+    let (container, at) = (Arc::clone(&event.container), event.at);
+    let Some(known) = firm.iter_mut().find(|known| known.container == event.container) else {
+        firm.push(FirmLimit { container, limit: *limit, at, killed: true, doubted: 0 });
         return;
     };
-    if *limit > known.limit && event.at.seconds_since(known.at) < SOON && known.doubted < MOST {
+    if *limit > known.limit && at.seconds_since(known.at) < known.seconds() && known.doubted < MOST {
         known.doubted += 1;
         *limit = known.limit;
     } else {
         (known.limit, known.doubted) = (*limit, 0);
     }
-    known.at = event.at;
+    (known.at, known.killed) = (at, true);
+}
+
+/// Notes of each container whose limit is raised what it was before: a kill that is told of next may have come first.
+pub(super) fn note_raises(before: &Shape, after: &Shape, firm: &mut Vec<FirmLimit>, now: Timestamp) {
+    firm.retain(|known| known.killed || now.seconds_since(known.at) < known.seconds());
+    for (before, after) in before.containers.iter().zip(&after.containers) {
+        let (Some(limit), Some(raised)) = (before.sizes.limits.memory, after.sizes.limits.memory) else {
+            continue;
+        };
+        let is_known = firm.iter().any(|known| known.container == after.name);
+        if raised > limit && before.name == after.name && !is_known {
+            let container = Arc::clone(&after.name);
+            firm.push(FirmLimit { container, limit, at: now, killed: false, doubted: 0 });
+        }
+    }
 }
 
 impl Index {

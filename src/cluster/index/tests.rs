@@ -262,3 +262,30 @@ fn a_kill_soon_after_a_raise_in_place_teaches_nothing_new() {
         assert_eq!(kill(restarts, 10 + i64::from(restarts), "200Mi"), expected, "believed in the end");
     }
 }
+
+#[test]
+fn a_first_kill_at_the_time_of_a_raise_is_put_down_to_the_limit_before() {
+    let mut index = Index::default();
+    let mut see = |uid: &str, second: i64, limit: &str, killed: bool| {
+        let end = json!({"terminated": {"reason": "OOMKilled", "containerID": "c1",
+            "finishedAt": format!("2026-11-23T04:{:02}:{:02}Z", second / 60, second % 60)}});
+        let last = if killed { end } else { json!({}) };
+        let status = json!({"phase": "Running", "containerStatuses": [
+            {"name": "app", "restartCount": i32::from(killed), "lastState": last,
+             "resources": {"limits": {"memory": limit}}}]});
+        let begin = chrono::DateTime::parse_from_rfc3339("2026-11-23T04:00:00Z").unwrap().timestamp();
+        let events = index.apply(pod("web", uid, status), Timestamp(begin + second));
+        events.first().map(|event| match event.what {
+            MemoryShortage::OomKilled { limit } => limit.unwrap().0 / crate::units::MIB,
+            MemoryShortage::Evicted { .. } => panic!("{event:?}"),
+        })
+    };
+    assert_eq!(see("u1", 0, "64Mi", false), None);
+    assert_eq!(see("u1", 1, "96Mi", true), Some(64), "raise and kill are told of at once");
+    assert_eq!(see("u2", 10, "64Mi", false), None);
+    assert_eq!(see("u2", 20, "96Mi", false), None);
+    assert_eq!(see("u2", 21, "96Mi", true), Some(64), "the raise was on its way");
+    assert_eq!(see("u3", 30, "64Mi", false), None);
+    assert_eq!(see("u3", 40, "96Mi", false), None);
+    assert_eq!(see("u3", 200, "96Mi", true), Some(96), "it has lived with it");
+}

@@ -48,6 +48,24 @@ fn a_kill_is_remembered_for_long() {
 }
 
 #[test]
+fn on_its_first_day_what_a_kill_taught_is_not_raised_by_a_guess() {
+    let young = days(&[120.0]);
+    assert!(
+        (young.need(&LIMIT) - 360.0).abs() < 0.1,
+        "nothing is known but the peak: {}",
+        young.need(&LIMIT)
+    );
+    let mut killed = young.clone();
+    killed.kill(1, 96.0, 0, 1.5, HALF_LIFE);
+    assert!((killed.need(&LIMIT) - 180.0).abs() < 0.1, "{}", killed.need(&LIMIT));
+    // Peaks that go far apart are heard again once there is a day of them.
+    for slot in 1..12 {
+        killed.add(if slot % 2 == 0 { 40.0 } else { 120.0 }, slot * SLOT, HALF_LIFE);
+    }
+    assert!(killed.need(&LIMIT) > 300.0, "{}", killed.need(&LIMIT));
+}
+
+#[test]
 fn without_samples_a_kill_alone_speaks() {
     let mut tail = Tail::default();
     tail.kill(1, 64.0, 1000, 1.5, HALF_LIFE);

@@ -118,6 +118,14 @@ impl<'a> Plumb<'a> {
     }
 }
 
+/// One that a failed test leaves behind would act on what later tests make.
+impl Drop for Plumb<'_> {
+    fn drop(&mut self) {
+        // One that was stopped or killed already is not there any more.
+        _ = tokio::task::block_in_place(|| self.plane.run.stop(&self.name));
+    }
+}
+
 /// What is shipped, as text; a test of the chart holds that it is what the chart says.
 fn shipped() -> Result<String> {
     Ok(std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/plumb.yaml"))?)
