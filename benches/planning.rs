@@ -85,7 +85,7 @@ fn fleet(milli: u64, open: bool) -> Vec<Workload> {
     let workload = |number: u128| Workload {
         key: format!("shop/deployment-{number}").into(),
         advice: vec![("app".into(), advice), ("proxy".into(), advice)],
-        advised: Some(Timestamp(START - 3600)),
+        given_since: Some(Timestamp(START - 3600)),
         rules,
         before: None,
         rollback: None,

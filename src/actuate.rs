@@ -6,6 +6,7 @@
 pub mod bucket;
 mod change;
 pub mod facts;
+mod given;
 mod guard;
 mod pod;
 pub mod reason;
@@ -14,5 +15,6 @@ pub mod step;
 mod updater;
 
 pub use change::{Change, NewSize};
+pub use given::Given;
 pub use guard::{Degraded, pause_after};
 pub use updater::{Action, Deed, Plan, Settings, Updater, WorkloadPlan};

@@ -40,8 +40,8 @@ pub struct Workload {
     pub key: Arc<str>,
     /// What each container should have.
     pub advice: Vec<(Arc<str>, Recommendation)>,
-    /// When that was first said of this workload; `None` where not known.
-    pub advised: Option<Timestamp>,
+    /// Since when new pods are given that; `None` where they are not, or where that is not known.
+    pub given_since: Option<Timestamp>,
     /// How its pods may be changed.
     pub rules: Rules,
     /// What scales it by the use of its requests, and may be moved with them.

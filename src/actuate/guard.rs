@@ -57,13 +57,15 @@ pub struct Degraded {
     pub times: u32,
     /// Nobody has seen harm: a person wanted it back.
     pub asked: bool,
+    /// A container was OOM killed.
+    pub killed: bool,
 }
 
 impl From<Rollback> for Degraded {
     fn from(rollback: Rollback) -> Self {
         let evidence = "`plumb rollback` was asked for".to_owned();
         let Rollback { at, until, times } = rollback;
-        Self { evidence, at, until, times, asked: true }
+        Self { evidence, at, until, times, asked: true, killed: false }
     }
 }
 
@@ -118,6 +120,10 @@ pub(super) fn similar(a: &SizesByName, b: &SizesByName, limits: bool) -> bool {
         })
 }
 
+fn was_killed(pod: &Pod, watched: &Watched) -> bool {
+    pod.oom_killed().is_some_and(|at| at > watched.since)
+}
+
 impl Guard {
     /// A pod is changed: it is watched from now on, if none is, and if the like was not tried before.
     pub(super) fn begin(&mut self, workload: &Workload, pod: &Pod, now: Timestamp) {
@@ -161,7 +167,8 @@ impl Guard {
         let same = workload.staying().find(|pod| pod.id == watched.pod);
         let pod = same.or_else(|| workload.newest().filter(|pod| pod.created >= Some(watched.since)));
         if let Some(evidence) = pod.and_then(|pod| self.harm_to(pod, same.is_some(), &watched, now)) {
-            self.note_harm(evidence, now);
+            let killed = pod.is_some_and(|pod| was_killed(pod, &watched));
+            self.note_harm(evidence, killed, now);
             // Admission gives a new pod what is recommended: nothing that was before can be put back there.
             let Some(pod) = same else { return Verdict::Closed };
             self.put_back = Some((pod.id, watched.before.clone()));
@@ -180,7 +187,7 @@ impl Guard {
 
     /// What harm is seen, if any.
     fn harm_to(&mut self, pod: &Pod, same: bool, watched: &Watched, now: Timestamp) -> Option<String> {
-        if pod.oom_killed().is_some_and(|at| at > watched.since) {
+        if was_killed(pod, watched) {
             return Some("a container was OOM killed after its pod was changed".to_owned());
         }
         let restarts = pod.restarts().saturating_sub(if same { watched.restarts } else { 0 });
@@ -221,10 +228,10 @@ impl Guard {
         })
     }
 
-    fn note_harm(&mut self, evidence: String, now: Timestamp) {
+    fn note_harm(&mut self, evidence: String, killed: bool, now: Timestamp) {
         let times = self.harm.as_ref().map_or(0, |harm| harm.times).saturating_add(1);
         let until = now.plus(pause_after(times));
-        self.harm = Some(Degraded { evidence, at: now, until, times, asked: false });
+        self.harm = Some(Degraded { evidence, at: now, until, times, asked: false, killed });
         (self.watched, self.passed, self.unready_since) = (None, None, None);
     }
 

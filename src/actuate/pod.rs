@@ -390,10 +390,11 @@ fn movable(workload: &Workload, pod: &Pod, settings: &Settings) -> Result<(), Ho
     Ok(())
 }
 
-/// The last pod that came up after the recommendation was there has its sizes; of a workload that has none such, what
+/// The last pod that came up since new ones are given what is recommended has it; of a workload that has none such, what
 /// is known of all workloads counts.
 fn admission_works(workload: &Workload, settings: &Settings) -> bool {
-    match workload.newest().filter(|pod| workload.advised.is_some() && pod.created > workload.advised) {
+    let since = workload.given_since;
+    match workload.newest().filter(|pod| since.is_some() && pod.created > since) {
         Some(newest) => newest.stamped,
         None => settings.admission_answers,
     }

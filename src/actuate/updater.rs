@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::bucket::Bucket;
 use super::change::{Change, back_to};
 use super::facts::{Before, Pod, PodId, Resize, Rollback, Workload};
+use super::given::Given;
 use super::guard::{Degraded, Guard, Verdict, similar, targets};
 use super::pod::{PodState, Wish};
 use super::reason::Hold;
@@ -76,6 +77,8 @@ pub struct WorkloadPlan {
     pub held: BTreeMap<Hold, usize>,
     /// The harm that the last change did.
     pub degraded: Option<Degraded>,
+    /// What new pods are to be given.
+    pub given: Given,
 }
 
 /// What is to be done, in this order, and what is said of each workload.
@@ -154,10 +157,12 @@ impl Updater {
             }
             let rescales = rescale::due(workload);
             let asked_back = workload.rollback.filter(|rollback| now < rollback.until);
-            let said = match asked_back {
+            let mut said = match asked_back {
                 Some(rollback) => self.give_back(workload, rollback, now, &mut candidates),
                 None => self.consider(workload, !rescales.is_empty(), &settings, now, &mut candidates),
             };
+            let before = self.before.get(&workload.key);
+            said.given = Given::of(workload, said.degraded.as_ref(), before, now);
             let hands_off = workload.rules.paused || workload.rules.owned_by_vpa;
             let rescales = rescales.into_iter().filter(|_| !hands_off);
             plan.rescales.extend(rescales.map(|rescale| (Arc::clone(&workload.key), rescale)));

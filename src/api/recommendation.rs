@@ -98,6 +98,9 @@ pub struct RecommendationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub previous: Vec<PreviousSize>,
+    /// What new pods are given, as the updater says; without a word of it, the targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_pods: Option<NewPods>,
     /// HistoryReady, Limited, Applied, Blocked, Degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -169,6 +172,28 @@ pub struct PreviousSize {
     /// What was meant for it then; absent where nothing was.
     #[serde(default)]
     pub target: Resources,
+}
+
+/// What new pods are given at their creation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewPods {
+    /// What it is.
+    pub given: Given,
+    /// Since when.
+    pub since: Time,
+}
+
+/// Which sizes a new pod is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Given {
+    /// The targets.
+    #[default]
+    Target,
+    /// What pods had before the last change: somebody has rolled that back, or it did harm a short time ago.
+    Previous,
+    /// None: a VerticalPodAutoscaler sizes them.
+    Nothing,
 }
 
 /// What kind of container it is.

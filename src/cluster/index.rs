@@ -29,7 +29,7 @@ pub use life::{Boost, ContainerLife, Life, PAUSE, ResizeState, Touched};
 pub use resolve::{CustomOwner, Resolution, WorkloadPods, Workloads};
 pub use table::Table;
 pub use written::{
-    ADVISED, Acted, Advice, Previous, RolledBack, Written, spec_fingerprint, status_fingerprint,
+    ADVISED, Acted, Advice, NewPods, Previous, RolledBack, Written, spec_fingerprint, status_fingerprint,
 };
 
 use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};

@@ -107,6 +107,7 @@ pub fn status(
         conditions: conditions.into_iter().map(|made| dated(made, before, common.now)).collect(),
         // The updater's.
         previous: Vec::new(),
+        new_pods: None,
     }
 }
 

@@ -324,7 +324,8 @@ impl Updater {
         // Whoever says nothing gives up what was its own.
         let status = match acted.state {
             Some(_) => json!({"summary": summary, "conditions": acted.conditions,
-                              "previous": status::written(&acted.previous)}),
+                              "previous": status::written(&acted.previous),
+                              "newPods": acted.new_pods.map(status::told)}),
             None => json!({}),
         };
         let object = json!({

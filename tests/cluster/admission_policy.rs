@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::admission::{dry_run, start, wait_stamped};
 use crate::support::cluster::Cluster;
 use crate::support::plumb::{Plumb, account_with};
-use crate::support::recommended::{auto_policy, container, recommend, stamp};
+use crate::support::recommended::{auto_policy, container, new_pods, recommend, stamp};
 use crate::support::{Context, Need, Suite, wait_for};
 
 pub fn trials(suite: &Suite) -> Vec<Trial> {
@@ -52,6 +52,16 @@ async fn policy(context: Context) -> Result<()> {
     }
     println!("{} pods, {stamped} of them stamped: the same by webhook and by policy", pods.len());
     ensure!(stamped * 3 > pods.len() * 2, "only {stamped} were stamped");
+    let of = |app: &'static str| {
+        let named = move |pod: &Value| pod["metadata"]["labels"]["app"] == app;
+        by_policy.iter().zip(&pods).filter(move |(_, pod)| named(pod)).map(|(made, _)| made)
+    };
+    let requests = |made: &Value| made["resources"][0]["requests"]["cpu"].clone();
+    ensure!(
+        of("back").count() == 7 && of("back").all(|made| requests(made) == "222m"),
+        "not what was before"
+    );
+    ensure!(of("others").count() == 7 && of("others").all(|made| made["stamped"] == false), "sized by two");
     ensure!(boosted * 5 > pods.len(), "only {boosted} have more to start with");
     ensure!(
         Api::<MutatingWebhookConfiguration>::all(context.client()).get_opt("plumb").await?.is_none(),
@@ -135,6 +145,20 @@ async fn many_pods(context: &Context) -> Result<Vec<Value>> {
                     pods.push(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}));
                 }
             }
+        }
+    }
+    // What the updater says of new pods counts.
+    for (name, given) in [("back", "Previous"), ("others", "Nothing")] {
+        let mut load = container("load", "180m", "300Mi", "400Mi");
+        load["startupBoost"] = json!({"cpu": "700m", "duration": "60s"});
+        let recommendation = format!("pod-{name}");
+        recommend(context, &recommendation, ("v1", "Pod", name), "Auto", json!([load])).await?;
+        let had = json!({"requests": {"cpu": "222m", "memory": "222Mi"}, "limits": {"memory": "333Mi"}});
+        new_pods(context, &recommendation, given, json!([{"name": "load", "resources": had}])).await?;
+        for form in &forms {
+            pods.push(json!({"apiVersion": "v1", "kind": "Pod",
+                "metadata": {"generateName": "p-", "labels": {"app": name}},
+                "spec": {"containers": [{"name": "load", "image": "x", "resources": form}]}}));
         }
     }
     // Of a controller whose kind needs no looking up.

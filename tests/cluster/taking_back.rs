@@ -34,6 +34,17 @@ async fn all_have(context: &Context, name: &str, count: usize, cpu: &str) -> Res
     .await
 }
 
+/// The updater says so, for who admits them.
+async fn new_pods_are_given(context: &Context, name: &str, given: &str) -> Result<()> {
+    wait_for(&format!("new pods of {name} to be given {given}"), SOON, || async {
+        let found = context.api::<Recommendation>().get(&format!("deployment-{name}")).await?;
+        let said = json!(found.status.and_then(|status| status.new_pods));
+        ensure!(said["given"] == given, "{said}");
+        Ok(())
+    })
+    .await
+}
+
 /// Both pods get their new size, then a person wants the old one back: they get it, in place, keep it although plumb
 /// goes on and is started anew, until the person ends that.
 async fn rollback(context: Context) -> Result<()> {
@@ -67,7 +78,8 @@ async fn rollback(context: Context) -> Result<()> {
             Ok(())
         })
         .await?;
-        events_tell(&context, "web", "RolledBack").await
+        events_tell(&context, "web", "RolledBack").await?;
+        new_pods_are_given(&context, "web", "Previous").await
     };
     let done: Result<()> = done.await;
     done.with_context(|| plumb.log())?;
@@ -88,7 +100,8 @@ async fn rollback(context: Context) -> Result<()> {
         let stands: Value = serde_json::from_str(rec.annotations().get(ROLLBACK).context("no annotation")?)?;
         ensure!(stands["times"] == 2, "{stands}");
         verb(&["--end"]).await?.ok()?;
-        all_have(&context, "web", 2, "80m").await
+        all_have(&context, "web", 2, "80m").await?;
+        new_pods_are_given(&context, "web", "Target").await
     };
     let done: Result<_> = done.await;
     done.with_context(|| plumb.log())?;
@@ -146,8 +159,11 @@ async fn owned_by_vpa(context: Context) -> Result<()> {
         all_have(&context, "advised", 1, "40m").await?;
         wait_blocked(&context, "owned", "OwnedByVpa").await?;
         all_have(&context, "owned", 1, "20m").await?;
+        new_pods_are_given(&context, "owned", "Nothing").await?;
+        new_pods_are_given(&context, "advised", "Target").await?;
         definitions.delete(name, &kube::api::DeleteParams::default()).await?;
-        all_have(&context, "owned", 1, "40m").await
+        all_have(&context, "owned", 1, "40m").await?;
+        new_pods_are_given(&context, "owned", "Target").await
     };
     let done: Result<_> = done.await;
     // It belongs to the whole cluster: others must not find it.

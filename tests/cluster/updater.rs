@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::process::free_port;
-use crate::support::recommended::{REGISTRATION, container, recommend_by, resources};
+use crate::support::recommended::{REGISTRATION, container, new_pods, recommend_by, resources};
 use crate::support::{Context, Load, Need, Suite, cgroups, pods, wait_for};
 
 pub(crate) const SOON: Duration = Duration::from_secs(120);
@@ -193,6 +193,8 @@ async fn held(context: Context) -> Result<()> {
     for (name, _, actuation, cpu) in &cases {
         policy(&context, name, "Deployment", actuation.clone()).await?;
         advise(&context, name, container("load", cpu, "40Mi", "64Mi")).await?;
+        // By a process before this one.
+        new_pods(&context, &format!("deployment-{name}"), "Target", json!([])).await?;
     }
     // Times are in whole seconds: what is made after this is seen to be younger than what was recommended.
     tokio::time::sleep(Duration::from_secs(2)).await;

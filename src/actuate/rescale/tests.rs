@@ -84,7 +84,7 @@ impl World {
         let workload = Workload {
             key: "shop/web".into(),
             advice: Vec::new(),
-            advised: None,
+            given_since: None,
             rules,
             before: None,
             rollback: None,

@@ -73,7 +73,7 @@ fn workload(wants: Recommendation, pods: Vec<Pod>) -> Workload {
     Workload {
         key: "shop/web".into(),
         advice: vec![("app".into(), wants)],
-        advised: Some(Timestamp(START - 3600)),
+        given_since: Some(Timestamp(START - 3600)),
         rules: Rules {
             method: Method::InPlaceOrEvict,
             min_replicas: 2,
@@ -188,9 +188,48 @@ fn harm_is_put_back_alone_and_the_pause_doubles() {
         let harm = said.degraded.as_ref().unwrap();
         assert_eq!((harm.times, harm.until.seconds_since(harm.at)), (times, pause));
         assert_eq!(said.held.keys().collect::<Vec<_>>(), [&Hold::RolledBack]);
+        assert_eq!(said.given, Given::Previous, "a release must not bring it back");
         world.now += pause;
         pause *= 2;
     }
+}
+
+#[test]
+fn what_new_pods_are_given_follows_from_who_wants_what() {
+    let has = size(1000, 512, 700);
+    let mut web = workload(advice(100, 512, 700), fleet(3, has));
+    let before = Before { had: vec![("app".into(), has)], meant: Vec::new() };
+    let given = |web: &Workload| {
+        let mut world = World::new();
+        let plan = world.plan(std::slice::from_ref(web));
+        plan.workloads[&web.key].given
+    };
+    assert_eq!(given(&web), Given::Target);
+    let now = Timestamp(World::new().now);
+    web.rollback = Some(Rollback::after(None, now));
+    assert_eq!(given(&web), Given::Target, "nothing is known from before");
+    web.before = Some(before);
+    assert_eq!(given(&web), Given::Previous);
+    web.rollback = Some(Rollback::after(None, Timestamp(now.0 - 86_400)));
+    assert_eq!(given(&web), Given::Target, "its time is over");
+    web.rules.owned_by_vpa = true;
+    assert_eq!(given(&web), Given::Nothing);
+}
+
+#[test]
+fn after_a_kill_new_pods_are_given_what_it_taught() {
+    let old = size(1000, 512, 700);
+    let mut web = workload(advice(1000, 128, 160), fleet(3, old));
+    let mut world = World::new();
+    let first = world.turn(&mut web);
+    let [Action { pod, deed: Deed::Resize(_), .. }] = &first.actions[..] else { panic!("{first:?}") };
+    let changed = web.pods.iter().position(|one| one.id == *pod).unwrap();
+    web.pods[changed].containers[0].oom_killed = Some(Timestamp(world.now + 1));
+    world.now += 2;
+    let plan = world.plan(std::slice::from_ref(&web));
+    let said = &plan.workloads[&web.key];
+    assert!(said.degraded.as_ref().is_some_and(|harm| harm.killed), "{said:?}");
+    assert_eq!(said.given, Given::Target);
 }
 
 #[test]
@@ -213,7 +252,7 @@ fn a_container_that_is_down_after_a_kill_gets_a_new_pod_at_once() {
         (Hold::Unmanaged, (|web: &mut Workload| web.pods[0].managed = false) as fn(&mut Workload)),
         (Hold::AdmissionSilent, |web| {
             web.pods[0].stamped = false;
-            web.advised = Some(Timestamp(START - 3600));
+            web.given_since = Some(Timestamp(START - 3600));
         }),
         (Hold::SafeToEvictFalse, |web| web.pods[0].may_not_be_evicted = true),
         (Hold::InPlaceOnly, |web| web.rules.method = Method::InPlace),

@@ -10,8 +10,9 @@ use kube::ResourceExt;
 use super::facts::{Size, Sizes, hash};
 use super::intern::Interner;
 use crate::api::{
-    BoostDuration, Confidence, ContainerKind, LimitRules, Mode, PolicyReference, ROLLBACK, Recommendation,
-    RecommendationSpec, RecommendationStatus, ResourceAmounts, Resources, Rollback, WorkloadReference,
+    BoostDuration, Confidence, ContainerKind, Given, LimitRules, Mode, PolicyReference, ROLLBACK,
+    Recommendation, RecommendationSpec, RecommendationStatus, ResourceAmounts, Resources, Rollback,
+    WorkloadReference,
 };
 use crate::units::{Cores, Timestamp};
 
@@ -36,8 +37,6 @@ pub struct Written {
     pub conditions: Vec<Condition>,
     /// What the updater has said.
     pub acted: Acted,
-    /// When it was first written; `None` where it does not say.
-    pub since: Option<Timestamp>,
     /// The mode of its policy; Recommend where it cannot be read.
     pub mode: Mode,
     /// The policy that speaks for the workload; `None` where it cannot be read.
@@ -90,6 +89,17 @@ pub struct Acted {
     pub conditions: Vec<Condition>,
     /// What its containers had before what is recommended was given to them.
     pub previous: Vec<Previous>,
+    /// What new pods are given.
+    pub new_pods: Option<NewPods>,
+}
+
+/// What new pods are given, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewPods {
+    /// What it is.
+    pub given: Given,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// What a Recommendation says of one container.
@@ -123,7 +133,6 @@ impl Written {
             workload: Some(object.spec.workload_ref.clone()),
             mode: object.spec.mode,
             policy: Some(object.spec.policy_ref.clone()),
-            since: object.metadata.creation_timestamp.as_ref().map(|at| Timestamp(at.0.as_second())),
             rollback: object.annotations().get(ROLLBACK).map(|text| RolledBack::read(text)),
             ..Self::default()
         };
@@ -146,6 +155,10 @@ impl Written {
                     meant: sizes(&previous.target),
                 })
                 .collect(),
+            new_pods: status.new_pods.as_ref().map(|new_pods| NewPods {
+                given: new_pods.given,
+                since: Timestamp(new_pods.since.0.as_second()),
+            }),
         };
         let advice = status.containers.iter().map(|container| Advice {
             name: names.text(&container.name),
@@ -165,11 +178,29 @@ impl Written {
 }
 
 impl Written {
-    /// What somebody wants back now of what a container had before.
+    /// What new pods are given: the updater's word, which a rollback that was asked for just now is ahead of.
+    #[must_use]
+    pub fn given(&self, now: Timestamp) -> Given {
+        let given = self.acted.new_pods.map(|new_pods| new_pods.given).unwrap_or_default();
+        let asked = self.rollback.as_ref().and_then(|rollback| rollback.as_ref().ok());
+        if given == Given::Target && asked.is_some_and(|rollback| now < rollback.until) {
+            return Given::Previous;
+        }
+        given
+    }
+
+    /// Since when new pods are given the targets; `None` where they are not, or where nobody has said so.
+    #[must_use]
+    pub fn sized_since(&self) -> Option<Timestamp> {
+        self.acted.new_pods.filter(|new_pods| new_pods.given == Given::Target).map(|new_pods| new_pods.since)
+    }
+
+    /// What a container had before, where new pods are given that.
     #[must_use]
     pub fn given_back(&self, container: &str, now: Timestamp) -> Option<&Sizes> {
-        let asked = self.rollback.as_ref().and_then(|rollback| rollback.as_ref().ok());
-        asked.filter(|rollback| now < rollback.until)?;
+        if self.given(now) != Given::Previous {
+            return None;
+        }
         let found = self.acted.previous.iter().find(|previous| &*previous.name == container)?;
         Some(&found.had)
     }
@@ -202,6 +233,7 @@ pub fn status_fingerprint(status: &RecommendationStatus) -> u64 {
     status.summary.state = status.summary.state.filter(|state| state == ADVISED);
     status.summary.message = None;
     status.previous.clear();
+    status.new_pods = None;
     status.conditions.retain(|condition| OURS.contains(&condition.type_.as_str()));
     for container in &mut status.containers {
         container.reasons.clear();

@@ -1,12 +1,13 @@
 //! What the updater says of a workload: state, message and the conditions Applied, Blocked and Degraded. Pure.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff;
 
-use crate::actuate::WorkloadPlan;
 use crate::actuate::facts::Before;
 use crate::actuate::reason::Hold;
-use crate::api::{Amount, PreviousSize, ResourceAmounts, Resources};
-use crate::cluster::index::{Acted, Previous, Size, Sizes};
+use crate::actuate::{Given, WorkloadPlan};
+use crate::api::{self, Amount, PreviousSize, ResourceAmounts, Resources};
+use crate::cluster::index::{Acted, NewPods, Previous, Size, Sizes};
 use crate::control::compose::{condition, dated};
 use crate::policy::ContainerSize;
 use crate::units::{Cores, Timestamp};
@@ -74,7 +75,17 @@ pub(super) fn say(plan: &WorkloadPlan, known: &Known<'_>, before: &Acted, now: T
         message,
         conditions: conditions.into_iter().map(|made| dated(made, &before.conditions, now)).collect(),
         previous: kept.map(previous).unwrap_or_default(),
+        new_pods: Some(new_pods(plan, before.new_pods, now)),
     }
+}
+
+fn new_pods(plan: &WorkloadPlan, before: Option<NewPods>, now: Timestamp) -> NewPods {
+    let given = match plan.given {
+        Given::Target => api::Given::Target,
+        Given::Previous => api::Given::Previous,
+        Given::Nothing => api::Given::Nothing,
+    };
+    before.filter(|before| before.given == given).unwrap_or(NewPods { given, since: now })
 }
 
 fn previous(kept: &Before) -> Vec<Previous> {
@@ -99,7 +110,13 @@ fn sizes(size: &ContainerSize) -> Sizes {
     }
 }
 
-/// As the API server holds it.
+/// What new pods are given, as the API server holds it.
+pub(super) fn told(new_pods: NewPods) -> api::NewPods {
+    let since = jiff::Timestamp::from_second(new_pods.since.0).unwrap_or_default();
+    api::NewPods { given: new_pods.given, since: Time(since) }
+}
+
+/// What pods had before, as the API server holds it.
 pub(super) fn written(previous: &[Previous]) -> Vec<PreviousSize> {
     let amounts = |size: &Size| ResourceAmounts {
         cpu: size.cpu().map(Amount::from),
@@ -158,6 +175,21 @@ mod tests {
     }
 
     #[test]
+    fn since_when_new_pods_are_given_something_is_kept_until_it_changes() {
+        let first = say(&plan(1, 1, &[]), &Known::default(), &Acted::default(), Timestamp(1000));
+        let is = |said: &Acted| said.new_pods.map(|new| (new.given, new.since.0)).unwrap();
+        assert_eq!(is(&first), (api::Given::Target, 1000));
+        let other = WorkloadPlan { given: Given::Nothing, ..plan(1, 1, &[]) };
+        let owned = say(&other, &Known::default(), &first, Timestamp(2000));
+        assert_eq!(is(&owned), (api::Given::Nothing, 2000));
+        assert_eq!(is(&say(&other, &Known::default(), &owned, Timestamp(3000))), (api::Given::Nothing, 2000));
+        assert_eq!(
+            is(&say(&plan(1, 1, &[]), &Known::default(), &owned, Timestamp(4000))),
+            (api::Given::Target, 4000)
+        );
+    }
+
+    #[test]
     fn harm_and_a_wrong_policy_are_named() {
         let harm = crate::actuate::Degraded {
             evidence: "a container was OOM killed".to_owned(),
@@ -165,6 +197,7 @@ mod tests {
             until: Timestamp(3600),
             times: 1,
             asked: false,
+            killed: false,
         };
         let degraded = WorkloadPlan { degraded: Some(harm), ..plan(2, 2, &[]) };
         let (state, message) = said(&degraded);

@@ -79,8 +79,9 @@ pub(super) fn see(index: &Index, now: Timestamp) -> (Vec<Seen>, Option<bool>) {
         if written.containers.is_empty() || group(&reference.api_version) != group(&key.api_version) {
             continue;
         }
+        let since = written.sized_since();
         for (_, pod) in &pods.pods {
-            let made = pod.life.created.filter(|created| written.since.is_some_and(|since| *created > since));
+            let made = pod.life.created.filter(|created| since.is_some_and(|since| *created > since));
             newest = newest.max(made.map(|made| (made, pod.life.stamped)));
         }
         seen.push(one((index, &others), name, written, (key, pods), (actuation, band, paused), now));
@@ -166,7 +167,7 @@ fn one(
     let workload = Workload {
         key: Arc::from(format!("{}/{}", name.namespace, name.name)),
         advice: written.containers.iter().map(|advice| (Arc::clone(&advice.name), advised(advice))).collect(),
-        advised: written.since,
+        given_since: written.sized_since(),
         rules,
         before: before(written),
         rollback,

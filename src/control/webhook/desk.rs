@@ -112,7 +112,7 @@ pub enum Judgement {
 /// What becomes of a pod of that namespace.
 #[must_use]
 pub fn judge(index: &Index, namespace: &str, pod: &admit::Pod, now: Timestamp) -> Judgement {
-    match lookup::find(index, namespace, pod) {
+    match lookup::find(index, namespace, pod, now) {
         Found::Recommendation(name, written) => {
             let advice = lookup::advice(&name, written, now);
             Judgement::Verdict(admit::admit(pod, &advice, &lookup::bounds(index, namespace), now))

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::admit::{self, Advice, Boost, Bounds, Extent, Left, LimitRules, Pod, Range, Want};
-use crate::api::{BoostDuration, ContainerKind, Mode};
+use crate::api::{BoostDuration, ContainerKind, Given, Mode};
 use crate::cluster::Index;
 use crate::cluster::index::{
     ObjectKey, Origin, Owner, Ratio, Resolution, Size, Uid, WorkloadKey, Written, group,
@@ -28,14 +28,14 @@ pub enum Found<'a> {
 
 /// The recommendation for a pod of that namespace.
 #[must_use]
-pub fn find<'a>(index: &'a Index, namespace: &str, pod: &Pod) -> Found<'a> {
+pub fn find<'a>(index: &'a Index, namespace: &str, pod: &Pod, now: Timestamp) -> Found<'a> {
     let key = ObjectKey { namespace: namespace.into(), name: pod.metadata.name.as_str().into() };
     let origin = origin(pod);
     match index.resolve(&key, &origin) {
-        Resolution::Workload(workload, _) => written(index, &workload),
+        Resolution::Workload(workload, _) => written(index, &workload, now),
         Resolution::Pending => Found::Soon,
         // Whoever has recommended for that owner itself has found it to be the workload.
-        Resolution::Unknown(owner) => match written(index, &of_owner(&key, &owner)) {
+        Resolution::Unknown(owner) => match written(index, &of_owner(&key, &owner), now) {
             Found::Nothing(_) => Found::Ask(key, owner),
             found => found,
         },
@@ -67,7 +67,7 @@ fn of_owner(pod: &ObjectKey, owner: &Owner) -> WorkloadKey {
     }
 }
 
-fn written<'a>(index: &'a Index, workload: &WorkloadKey) -> Found<'a> {
+fn written<'a>(index: &'a Index, workload: &WorkloadKey, now: Timestamp) -> Found<'a> {
     if workload.name.is_empty() {
         return Found::Nothing("no_name");
     }
@@ -82,6 +82,7 @@ fn written<'a>(index: &'a Index, workload: &WorkloadKey) -> Found<'a> {
         if is_about {
             return match known.mode {
                 Mode::Recommend => Found::Nothing("mode_recommend"),
+                Mode::Auto if known.given(now) == Given::Nothing => Found::Nothing("owned_by_vpa"),
                 Mode::Auto => Found::Recommendation(key.name, known),
             };
         }

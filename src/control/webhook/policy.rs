@@ -51,7 +51,8 @@ fn spec() -> MutatingAdmissionPolicySpec {
     };
     let mut conditions = vec![condition(
         "acts",
-        "params.spec.mode == 'Auto' && has(params.status) && has(params.status.containers)",
+        "params.spec.mode == 'Auto' && has(params.status) && has(params.status.containers) \
+         && !(has(params.status.newPods) && params.status.newPods.given == 'Nothing')",
     )];
     let (mut variables, mut mutations) = (Vec::new(), Vec::new());
     for (name, expression) in blocks(EXPRESSIONS) {
@@ -267,7 +268,7 @@ mod tests {
         let found = spec();
         let names: Vec<_> = found.variables.unwrap().into_iter().map(|variable| variable.name).collect();
         assert_eq!(names.first().unwrap(), "indices");
-        assert!(names.contains(&"figures".to_owned()) && names.len() == 16, "{names:?}");
+        assert!(names.contains(&"figures".to_owned()) && names.len() == 17, "{names:?}");
         assert_eq!(found.mutations.unwrap().len(), 1);
         assert_eq!(found.match_conditions.unwrap().len(), 5);
     }

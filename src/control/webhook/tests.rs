@@ -131,6 +131,35 @@ fn an_owner_of_another_kind_is_asked_for_unless_it_is_recommended_for() {
 }
 
 #[test]
+fn new_pods_are_given_what_the_updater_says() {
+    let with = |given: &str, annotation: Option<&str>| {
+        let mut object = recommendation("Auto");
+        object["status"]["newPods"] = json!({"given": given, "since": "2026-11-23T07:00:00Z"});
+        object["status"]["previous"] = json!([{"name": "app", "resources":
+            {"requests": {"cpu": "700m", "memory": "500Mi"}, "limits": {"memory": "600Mi"}}}]);
+        if let Some(text) = annotation {
+            object["metadata"]["annotations"] = json!({"plumb.dev/rollback": text});
+        }
+        let mut index = index("Auto");
+        let object: Guarded = serde_json::from_value(object).unwrap();
+        index.apply(object, NOW);
+        index
+    };
+    let cpu = |index: &Index| {
+        stamped(index, &a_review())
+            .map(|pod| pod["spec"]["containers"][0]["resources"]["requests"]["cpu"].clone())
+    };
+    assert_eq!(cpu(&with("Target", None)), Some(json!("180m")));
+    assert_eq!(cpu(&with("Previous", None)), Some(json!("700m")));
+    assert_eq!(reason(&with("Nothing", None), &a_review()), "owned_by_vpa");
+    // NOW is in 2027: a person has asked for it a moment ago, and the updater has not seen it yet.
+    let asked = r#"{"at": "2027-01-15T07:59:00Z", "until": "2027-01-15T09:00:00Z", "times": 1}"#;
+    assert_eq!(cpu(&with("Target", Some(asked))), Some(json!("700m")));
+    let over = r#"{"at": "2027-01-15T06:00:00Z", "until": "2027-01-15T07:00:00Z", "times": 1}"#;
+    assert_eq!(cpu(&with("Target", Some(over))), Some(json!("180m")));
+}
+
+#[test]
 fn limit_ranges_and_quotas_of_the_index_bind() {
     let mut index = index("Auto");
     let range: LimitRange = serde_json::from_value(json!({"metadata": {"name": "l", "namespace": "shop"}, "spec": {"limits": [

@@ -59,6 +59,15 @@ pub async fn recommend_by(
     Ok(())
 }
 
+/// Says in a Recommendation what new pods are given since it was made, as the updater does, and what pods had before.
+pub async fn new_pods(context: &Context, name: &str, given: &str, previous: Value) -> Result<()> {
+    let api = context.api::<Recommendation>();
+    let since = api.get(name).await?.metadata.creation_timestamp;
+    let status = json!({"status": {"newPods": {"given": given, "since": since}, "previous": previous}});
+    api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await?;
+    Ok(())
+}
+
 /// What a pod says that it was given.
 pub fn stamp(pod: &Pod) -> Option<Stamp> {
     Stamp::read(pod.metadata.annotations.as_ref()?.get(ANNOTATION)?)
