@@ -79,6 +79,7 @@ fn fleet(milli: u64, open: bool) -> Vec<Workload> {
         open,
         paused: false,
         owned_by_vpa: false,
+        loans_only: false,
         cpu_scaled: false,
         memory_scaled: false,
     };

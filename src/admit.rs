@@ -39,7 +39,12 @@ pub struct Advice<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// It is given its sizes, and a note that says so.
-    Stamp(Vec<Operation>),
+    Stamp {
+        /// What is to be changed of it.
+        operations: Vec<Operation>,
+        /// A LimitRange, a quota or its class leaves no room for what it should have more to start with.
+        boost_left_out: bool,
+    },
     /// It has them already.
     Stamped,
     /// It stays as it is, and why.
@@ -185,5 +190,6 @@ fn answer(pod: &Pod, advice: &Advice<'_>, parts: &[Part<'_>], at: Timestamp) -> 
         return Verdict::Stamped;
     }
     patch::annotation(&pod.metadata, &stamp, &mut operations);
-    Verdict::Stamp(operations)
+    let boost_left_out = parts.iter().any(boost::is_left_out);
+    Verdict::Stamp { operations, boost_left_out }
 }

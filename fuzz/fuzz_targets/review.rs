@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
         ],
     };
     let now = Timestamp(1_800_000_000);
-    let Verdict::Stamp(operations) = admit(&pod, &advice, &Bounds::default(), now) else { return };
+    let Verdict::Stamp { operations, .. } = admit(&pod, &advice, &Bounds::default(), now) else { return };
     assert!(!review::answer(&read.uid, &operations).is_empty());
     // Half of a surrogate pair is not seen where it stands in what is skipped. The API server writes none.
     let Ok(mut object) = serde_json::from_str::<Value>(raw.get()) else { return };

@@ -89,6 +89,8 @@ pub struct Rules {
     pub paused: bool,
     /// A VerticalPodAutoscaler that acts has it for its own.
     pub owned_by_vpa: bool,
+    /// No policy acts on it any more: only what was lent for the start is taken back.
+    pub loans_only: bool,
     /// A HorizontalPodAutoscaler scales by the use of CPU against its request.
     pub cpu_scaled: bool,
     /// The same for memory.

@@ -85,6 +85,9 @@ impl PodState {
         if pod.paused || rules.paused {
             return if self.would_change(workload, pod, now) { Err(Hold::Paused) } else { Ok(None) };
         }
+        if rules.loans_only {
+            return self.end_boost(pod, now).unwrap_or(Ok(None));
+        }
         if rules.owned_by_vpa {
             return if self.would_change(workload, pod, now) { Err(Hold::OwnedByVpa) } else { Ok(None) };
         }
@@ -94,12 +97,8 @@ impl PodState {
         if let Some(answer) = self.resize_under_way(workload, pod, disruptable, settings, now) {
             return answer;
         }
-        // It was lent: neither method, window, cooldown nor canary have a say in when it ends.
-        if let Some(change) = after_start(pod) {
-            return match self.refused {
-                Some((hold, until)) if now < until => Err(hold),
-                _ => Ok(Some(Wish::EndBoost(change))),
-            };
+        if let Some(answer) = self.end_boost(pod, now) {
+            return answer;
         }
         let proposal = match propose(workload, pod, &mut self.steppers, self.changed, now) {
             // Only a new pod can be given a request where there was none.
@@ -140,6 +139,15 @@ impl PodState {
                 Ok(Some(Wish::Resize(change)))
             }
         }
+    }
+
+    /// It was lent: neither method, window, cooldown nor canary have a say in when it ends.
+    fn end_boost(&self, pod: &Pod, now: Timestamp) -> Option<Result<Option<Wish>, Hold>> {
+        let change = after_start(pod)?;
+        Some(match self.refused {
+            Some((hold, until)) if now < until => Err(hold),
+            _ => Ok(Some(Wish::EndBoost(change))),
+        })
     }
 
     /// What is to be done where a person has asked for what was before: that, in place, and nothing else.

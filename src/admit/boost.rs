@@ -38,6 +38,11 @@ pub(super) fn add(parts: &mut [Part<'_>], bounds: &Bounds) {
     }
 }
 
+/// It should have more to start with, and there was no room for that.
+pub(super) fn is_left_out(part: &Part<'_>) -> bool {
+    part.boosted.is_none() && boosted(part).is_some()
+}
+
 fn boosted(part: &Part<'_>) -> Option<Boosted> {
     let (want, request) = (part.want?, part.new.cpu_request?);
     let boost = want.boost.filter(|boost| want.cpu.is_some() && boost.cpu > request)?;

@@ -31,7 +31,7 @@ fn patched(object: &Value, operations: &[Operation]) -> Value {
 
 fn stamped(object: &Value, wants: &[(&str, Want)], bounds: &Bounds) -> Value {
     match admit(&pod(object.clone()), &advice(wants), bounds, NOW) {
-        Verdict::Stamp(operations) => patched(object, &operations),
+        Verdict::Stamp { operations, .. } => patched(object, &operations),
         other => panic!("{other:?}"),
     }
 }
@@ -262,7 +262,8 @@ fn a_stamped_pod_is_stamped_once() {
     // Another webhook has put its own figure there.
     let mut undone = found.clone();
     undone["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!("2");
-    let Verdict::Stamp(operations) = admit(&pod(undone.clone()), &advice(&wants), &Bounds::default(), NOW)
+    let Verdict::Stamp { operations, .. } =
+        admit(&pod(undone.clone()), &advice(&wants), &Bounds::default(), NOW)
     else {
         panic!("left");
     };
@@ -357,6 +358,12 @@ fn a_boost_without_room_is_left_out() {
     narrow.pod.cpu = Range { default_limit: None, ..most };
     let quota = Bounds { left: Left { cpu_requests: Some(600), ..Left::default() }, ..Bounds::default() };
     let found = boosted(&one(own.clone()), want, &quota);
+    let left_out =
+        |bounds: &Bounds| match admit(&pod(one(own.clone())), &advice(&[("app", want)]), bounds, NOW) {
+            Verdict::Stamp { boost_left_out, .. } => boost_left_out,
+            other => panic!("{other:?}"),
+        };
+    assert!(left_out(&quota) && !left_out(&Bounds::default()));
     assert_eq!((&resources(&found)["requests"], noted(&found)["boost"].is_null()), (&plain, true));
     let with_limit = json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "700m"}});
     let found = boosted(&one(with_limit), want, &narrow);
@@ -469,7 +476,7 @@ proptest! {
         let wants = [("app", a), ("two", b), ("init", c), ("gone", a)];
         let advice = advice(&wants);
         let verdict = admit(&pod(object.clone()), &advice, &bounds, NOW);
-        let Verdict::Stamp(operations) = verdict else { return Ok(()) };
+        let Verdict::Stamp { operations, .. } = verdict else { return Ok(()) };
         let found = patched(&object, &operations);
         let spec = &found["spec"];
         let containers = spec["containers"].as_array().unwrap().iter();

@@ -70,6 +70,7 @@ pub struct CpuBoost {
     /// For how long: so long after the container started, or untilReady: until its pod is ready.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == 'untilReady' || self.matches('[1-9]')").message("startupBoost.cpu.duration must be longer than 0, or untilReady"))]
+    #[x_kube(validation = Rule::new("self == 'untilReady' || (!self.contains('d') && duration(self) <= duration('1h'))").message("startupBoost.cpu.duration must be at most 1h: what a container needs for longer belongs to its request"))]
     pub duration: BoostDuration,
 }
 

@@ -201,7 +201,7 @@ impl Process {
         let (live, news) = Live::start(&connection, clock::now, &self.stop, &self.loops);
         let identity = identity();
         let ground = Ground {
-            events: Arc::new(Events::new(&connection, identity.clone())),
+            events: Arc::new(Events::new(&connection, &identity)),
             publisher: Publisher::new(connection.clone(), Arc::clone(metrics), args.writes_per_second),
             connection,
             prometheus,

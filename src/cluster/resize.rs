@@ -8,11 +8,23 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::core::Status;
 use serde_json::{Map, Value, json};
 
+use super::error::Request;
 use super::pods::LeanPod;
+use super::{ClusterError, Connection};
 use crate::units::{Bytes, Cores, MIB};
 
 /// How long the API server may take, admission included. It gives up on its own after 60 s.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Whether the API server knows the subresource: from Kubernetes 1.33, unless it is switched off.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn is_served(connection: &Connection) -> Result<bool, ClusterError> {
+    let asked = Request { verb: "list", resource: "the kinds of the core group", namespace: None };
+    let found = connection.ask(asked, connection.client.list_core_api_resources("v1")).await?;
+    Ok(found.resources.iter().any(|resource| resource.name == "pods/resize"))
+}
 
 /// What to give one container. What is `None` stays as it is: a limit cannot be taken away from a running container.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -43,6 +43,8 @@ pub struct Common<'a> {
     pub prices: &'a Prices,
     /// What is wrong with the source of usage, where something is.
     pub source_error: Option<&'a str>,
+    /// The API server resizes pods: what is lent for a start can be taken back.
+    pub resizes: bool,
     /// Now.
     pub now: Timestamp,
 }
@@ -85,7 +87,9 @@ pub fn status(
         shape.containers.iter().map(|container| part(key, container, shape, choice, book, around)).collect();
     fit_pod(&mut parts, replicas, around);
     let mut containers: Vec<_> = parts.iter().map(|part| container(part, shape)).collect();
-    boost::boost(&mut containers, &parts, around);
+    if common.resizes {
+        boost::boost(&mut containers, &parts, around);
+    }
     let pod = words::total(&containers, |container| &container.target);
     let current = words::total(&containers, |container| &container.current);
     let summary = Summary {

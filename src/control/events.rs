@@ -19,16 +19,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Publishes events; a failure to do so fails nothing else.
 pub struct Events {
-    recorder: Recorder,
+    recommender: Recorder,
+    updater: Recorder,
     said: Mutex<HashMap<(ObjectKey, &'static str), Instant>>,
 }
 
 impl Events {
     /// As `instance` of plumb.
     #[must_use]
-    pub fn new(connection: &Connection, instance: String) -> Self {
-        let reporter = Reporter { controller: "plumb.dev/recommender".to_owned(), instance: Some(instance) };
-        Self { recorder: Recorder::new(connection.client.clone(), reporter), said: Mutex::default() }
+    pub fn new(connection: &Connection, instance: &str) -> Self {
+        let recorder = |role: &str| {
+            let reporter =
+                Reporter { controller: format!("{GROUP}/{role}"), instance: Some(instance.to_owned()) };
+            Recorder::new(connection.client.clone(), reporter)
+        };
+        Self { recommender: recorder("recommender"), updater: recorder("updater"), said: Mutex::default() }
     }
 
     /// A container was OOM killed: on the workload's recommendation.
@@ -50,7 +55,7 @@ impl Events {
             action: "Recommend".to_owned(),
             secondary: None,
         };
-        self.publish(&event, &regarding).await;
+        publish(&self.recommender, &event, &regarding).await;
     }
 
     /// Something was done to a workload's pod: on the workload.
@@ -65,20 +70,21 @@ impl Events {
         let type_ = if warning { EventType::Warning } else { EventType::Normal };
         let (reason, action) = (reason.to_owned(), "Resize".to_owned());
         let note = note.chars().take(MOST_CHARS).collect();
-        self.publish(&Event { type_, reason, note: Some(note), action, secondary: None }, &regarding).await;
-    }
-
-    async fn publish(&self, event: &Event, regarding: &ObjectReference) {
-        match tokio::time::timeout(PATIENCE, self.recorder.publish(event, regarding)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(error = error.to_string(), "cannot publish an event"),
-            Err(_) => tracing::debug!("publishing an event took too long"),
-        }
+        let event = Event { type_, reason, note: Some(note), action, secondary: None };
+        publish(&self.updater, &event, &regarding).await;
     }
 
     fn is_news(&self, key: &ObjectKey, reason: &'static str) -> bool {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.retain(|_, at| at.elapsed() < QUIET);
         said.insert((key.clone(), reason), Instant::now()).is_none()
+    }
+}
+
+async fn publish(recorder: &Recorder, event: &Event, regarding: &ObjectReference) {
+    match tokio::time::timeout(PATIENCE, recorder.publish(event, regarding)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(error = error.to_string(), "cannot publish an event"),
+        Err(_) => tracing::debug!("publishing an event took too long"),
     }
 }

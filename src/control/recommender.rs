@@ -101,6 +101,8 @@ struct State {
     /// What is not in order, as it was last logged.
     unsynced: Vec<String>,
     last_forgotten: Option<Timestamp>,
+    /// The API server resizes pods, as far as is known.
+    resizes: bool,
     /// How long the last round took.
     took: Duration,
 }
@@ -117,6 +119,7 @@ impl State {
             asked: HashMap::new(),
             unsynced: Vec::new(),
             last_forgotten: None,
+            resizes: true,
             took: Duration::ZERO,
         }
     }
@@ -208,7 +211,12 @@ impl Recommender {
         let mut killed = self.take_kills(&index, now, state);
         killed.append(&mut state.counted);
         let error = self.source_error(state);
-        let common = Common { prices: &self.options.prices, source_error: error.as_deref(), now };
+        let common = Common {
+            prices: &self.options.prices,
+            source_error: error.as_deref(),
+            resizes: state.resizes,
+            now,
+        };
         let mut plan = plan::plan(&index, &mut self.book, &common);
         if leads {
             let urgent: Vec<_> =

@@ -186,6 +186,10 @@ fn boost(path: &str, stated: &Value, notes: &mut Notes) -> Option<StartupBoost> 
     let seconds = field("durationSeconds").and_then(Value::as_u64).unwrap_or(0);
     let (duration, why) = match seconds {
         0 => (BoostDuration::UntilReady, ""),
+        3601.. => (
+            BoostDuration::For(Span::seconds(3600)),
+            "an hour at most, counted from the start of the container: what it needs for longer belongs to its request",
+        ),
         _ => (
             BoostDuration::For(Span::seconds(seconds)),
             "counted from the start of the container, where VPA counts from when its pod is ready",

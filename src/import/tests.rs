@@ -101,15 +101,17 @@ fn a_boost_by_a_factor_goes_on() {
         "startupBoost": {"cpu": {"type": "Factor", "factor": 3}},
         "resourcePolicy": {"containerPolicies": [
             {"containerName": "app", "startupBoost": {"cpu": {"type": "Factor", "factor": 2, "durationSeconds": 30}}},
+            {"containerName": "slow", "startupBoost": {"cpu": {"type": "Factor", "factor": 2, "durationSeconds": 7200}}},
             {"containerName": "proxy"},
         ]},
     }));
     let imported = convert(&vpa, false).unwrap();
     let object = imported.object().unwrap();
     let boost = |factor: &str, duration: &str| json!({"cpu": {"factor": factor, "duration": duration}});
-    let found: Vec<_> = (0..3).map(|at| &object["spec"]["containers"][at]["startupBoost"]).collect();
-    assert_eq!(found, [&boost("2", "30s"), &boost("3", "untilReady"), &boost("3", "untilReady")]);
-    assert_eq!(object["spec"]["containers"][2]["name"], "*");
+    let found: Vec<_> = (0..4).map(|at| &object["spec"]["containers"][at]["startupBoost"]).collect();
+    let for_all = boost("3", "untilReady");
+    assert_eq!(found, [&boost("2", "30s"), &boost("2", "1h"), &for_all, &for_all]);
+    assert_eq!(object["spec"]["containers"][3]["name"], "*");
     assert!(imported.notes.iter().all(|note| note.field != "spec.startupBoost" || note.became.is_some()));
 }
 

@@ -249,7 +249,10 @@ async fn installed(context: &Context) -> Result<()> {
     told.say("Two minutes later, at most:");
     told.run("kubectl get recommendations --namespace shop").await?;
     told.run(&format!("kubectl get pods --namespace shop --output 'custom-columns={COLUMNS}'")).await?;
-    told.run(&format!("kubectl get events --namespace shop --field-selector {BY_PLUMB} -o {EVENT}")).await?;
+    for role in ["recommender", "updater"] {
+        let of = format!("kubectl get events --namespace shop --field-selector {BY}/{role} -o {EVENT}");
+        told.run(&of).await?;
+    }
     told.say(
         "`web` was resized in place: its pod is the old one and was not restarted. With two minutes of history the \
          bounds around a target are wide, and what lies within them is left alone: a request of 300m would still be \
@@ -292,7 +295,7 @@ fn dashboard_of_the_pod(context: &Context) -> Result<()> {
 const COLUMNS: &str = "POD:.metadata.name,CPU:.spec.containers[0].resources.requests.cpu,\
     MEMORY:.spec.containers[0].resources.requests.memory,LIMIT:.spec.containers[0].resources.limits.memory,\
     RESTARTS:.status.containerStatuses[0].restartCount";
-const BY_PLUMB: &str = "reportingComponent=plumb.dev/recommender";
+const BY: &str = "reportingComponent=plumb.dev";
 const EVENT: &str = "custom-columns=REASON:.reason,WORKLOAD:.involvedObject.name,MESSAGE:.message";
 
 async fn ready(context: &Context, namespace: &str, labels: &str, count: usize) -> Result<Vec<Pod>> {

@@ -71,6 +71,18 @@ fn wrong() -> Vec<(Value, &'static str)> {
             container(json!({"minAllowed": {"memory": "2Gi"}, "maxAllowed": {"memory": "1Gi"}})),
             "minAllowed.memory must not be above maxAllowed.memory",
         ),
+        (
+            container(json!({"startupBoost": {"cpu": {"factor": "3", "duration": "61m"}}})),
+            "startupBoost.cpu.duration must be at most 1h",
+        ),
+        (
+            container(json!({"startupBoost": {"cpu": {"factor": "3", "duration": "1d"}}})),
+            "startupBoost.cpu.duration must be at most 1h",
+        ),
+        (
+            container(json!({"startupBoost": {"cpu": {"factor": "3", "duration": "0s"}}})),
+            "startupBoost.cpu.duration must be longer than 0",
+        ),
         (container(json!({"minAllowed": {"memory": "lots"}})), "spec.containers[0].minAllowed.memory"),
         (container(json!({"maxAllowed": {"cpu": -1}})), "spec.containers[0].maxAllowed.cpu"),
         (container(json!({"maxAllowed": {"cpu": "-1"}})), "spec.containers[0].maxAllowed.cpu"),
@@ -169,6 +181,8 @@ async fn right_policies_are_taken(context: Context) -> Result<()> {
         "containers": [
             {"name": "app", "resources": ["cpu"], "minAllowed": {"cpu": "5m", "memory": "16Mi"}, "maxAllowed": {"cpu": 4, "memory": "8Gi"},
              "cpu": {"maxShortfallPercent": "0.5", "limit": "Remove"}, "memory": {"maxOomKillsPerYear": 1, "limit": "Equal", "shrink": false, "addLimit": true}},
+            {"name": "web", "startupBoost": {"cpu": {"factor": "1.5", "duration": "1h"}}},
+            {"name": "java", "startupBoost": {"cpu": {"factor": 3, "duration": "untilReady"}}},
             {"name": "*", "resources": []}],
         "band": {"minChangePercent": 10, "minChange": {"cpu": "10m", "memory": "16Mi"}},
         "actuation": {"method": "InPlace", "minReplicas": 2, "maxUnavailable": 3, "maxStepPercent": {"shrink": 30}, "cooldown": "1h30m",

@@ -32,6 +32,7 @@ async fn without_resize(context: Context) -> Result<()> {
     let account = account_with(&context, "plumb", &["updater"], None).await?;
     let older = Older::start(&account.kubeconfig, &context.kubeconfig()).await?;
     let asked = || older.asked.load(Ordering::Relaxed);
+    nothing_is_lent(&context, &older).await?;
     let flags = ["--roles", "updater"];
     let plumb = Plumb::start(&context.cluster.plane, &older.kubeconfig, &context.namespace, &flags)?;
     let done = async {
@@ -64,5 +65,25 @@ async fn without_resize(context: Context) -> Result<()> {
     let done: Result<()> = done.await;
     done.with_context(|| plumb.log())?;
     plumb.stop()?;
+    Ok(())
+}
+
+/// Who recommends finds that out too: what a policy would lend at the start could not be taken back.
+async fn nothing_is_lent(context: &Context, older: &Older) -> Result<()> {
+    let account = account_with(context, "advisor", &["recommender"], None).await?;
+    let through = older.kubeconfig_of(&account.kubeconfig)?;
+    let plumb = Plumb::start(&context.cluster.plane, &through, &context.namespace, &["--interval", "1s"])?;
+    let done = wait_for("it to say so", SOON, || async {
+        plumb.check_running()?;
+        ensure!(plumb.log().contains("this API server resizes no pods"), "not yet");
+        Ok(())
+    });
+    let done: Result<()> = done.await;
+    done.with_context(|| plumb.log())?;
+    let straight =
+        Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &["--interval", "1s"])?;
+    straight.wait_ready().await?;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    ensure!(!straight.log().contains("resizes no pods"), "{}", straight.log());
     Ok(())
 }

@@ -7,8 +7,9 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
-use kube::api::ListParams;
+use kube::api::{ListParams, Patch, PatchParams};
 use libtest_mimic::Trial;
+use plumb::api::Recommendation;
 use serde_json::{Value, json};
 
 use crate::admission::wait_stamped;
@@ -45,13 +46,14 @@ async fn lent(context: Context) -> Result<()> {
     let account = account_with(&context, "plumb", &["webhook", "updater"], None).await?;
     auto_policy(&context, "all").await?;
     recommend(&context, "pod-web", ("v1", "Pod", "web"), "Auto", boosted("180m", "untilReady")).await?;
-    for (name, duration) in [("timed", &*format!("{LENT}s")), ("until", "untilReady")] {
+    let a_while = format!("{LENT}s");
+    for (name, duration) in [("timed", &*a_while), ("until", "untilReady"), ("left", &*a_while)] {
         let of = ("apps/v1", "Deployment", name);
         recommend(&context, &format!("deployment-{name}"), of, "Auto", boosted("180m", duration)).await?;
     }
     let plumb = start(&context, &account).await?;
     wait_stamped(&context).await.with_context(|| plumb.log())?;
-    for name in ["timed", "until"] {
+    for name in ["timed", "until", "left"] {
         let load = Load::named(name).requests("300m", "256Mi").memory_limit("512Mi");
         context.apply(&load.deployment(1)).await?;
     }
@@ -63,10 +65,16 @@ async fn lent(context: Context) -> Result<()> {
         let lent = note.containers.get("load").and_then(|load| load.boost.as_ref()).context("no boost")?;
         ensure!(lent.requests.cpu.as_deref() == Some("180m"), "{note:?}");
     }
+    let left = ready(&context, "left", 1).await?;
+    ensure!(left.iter().all(|pod| stamp(pod).is_some()), "not stamped: {left:?}");
+    // No policy acts on this one any more: what was lent is taken back all the same.
+    let advice_only = Patch::Merge(json!({"spec": {"mode": "Recommend"}}));
+    let api = context.api::<Recommendation>();
+    api.patch("deployment-left", &PatchParams::default(), &advice_only).await?;
     // Who takes it back may be another one than who gave it.
     plumb.kill()?;
     let plumb = start(&context, &account).await?;
-    for name in ["timed", "until"] {
+    for name in ["timed", "until", "left"] {
         taken_back(&context, name).await.with_context(|| plumb.log())?;
     }
     let started = started(timed)?;
@@ -75,7 +83,7 @@ async fn lent(context: Context) -> Result<()> {
     wait_for("the event", SOON, || async {
         let events = context.api::<Event>().list(&ListParams::default()).await?.items;
         let told = events.iter().filter(|event| event.reason.as_deref() == Some("BoostEnded")).count();
-        ensure!(told >= 2, "{told} events");
+        ensure!(told >= 3, "{told} events");
         Ok(())
     })
     .await?;

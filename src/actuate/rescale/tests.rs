@@ -78,6 +78,7 @@ impl World {
             open: true,
             paused: false,
             owned_by_vpa: false,
+            loans_only: false,
             cpu_scaled: false,
             memory_scaled: false,
         };

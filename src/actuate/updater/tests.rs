@@ -83,6 +83,7 @@ fn workload(wants: Recommendation, pods: Vec<Pod>) -> Workload {
             open: true,
             paused: false,
             owned_by_vpa: false,
+            loans_only: false,
             cpu_scaled: false,
             memory_scaled: false,
         },

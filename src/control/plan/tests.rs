@@ -22,12 +22,13 @@ struct Place {
     index: Index,
     book: Book,
     prices: crate::report::prices::Prices,
+    resizes: bool,
 }
 
 impl Place {
     fn new() -> Self {
         let prices = crate::report::prices::Prices { core_hour: 0.03, gib_hour: 0.004 };
-        Self { index: Index::default(), book: Book::default(), prices }
+        Self { index: Index::default(), book: Book::default(), prices, resizes: true }
     }
 
     fn add<T: DeserializeOwned>(&mut self, value: Value)
@@ -73,7 +74,7 @@ impl Place {
     }
 
     fn plan(&mut self) -> Plan {
-        let common = Common { prices: &self.prices, source_error: None, now: NOW };
+        let common = Common { prices: &self.prices, source_error: None, resizes: self.resizes, now: NOW };
         plan(&self.index, &mut self.book, &common)
     }
 
@@ -160,7 +161,8 @@ fn what_is_stale_says_so_and_since_when() {
     place.pod("web-1", "Burstable", json!({"memory": "512Mi"}));
     place.use_for(30, "200m", "100Mi");
     let mut history = |seconds: i64, error: Option<&str>| {
-        let common = Common { prices: &place.prices, source_error: error, now: NOW.plus(seconds) };
+        let common =
+            Common { prices: &place.prices, source_error: error, resizes: true, now: NOW.plus(seconds) };
         let plan = plan(&place.index, &mut place.book, &common);
         let history = condition(only(&plan), "HistoryReady");
         (history.reason.clone(), history.message.clone())
@@ -235,6 +237,13 @@ fn what_is_lent_at_the_start_keeps_to_the_policy_and_the_node() {
     assert_eq!(found, Some(250));
     let (target, found) = lent(json!({"name": "*", "startupBoost": boost, "resources": ["memory"]}), None);
     assert_eq!((target, found), (500, None), "what is not sized is not lent");
+    let mut older = Place::new();
+    older.policy(json!({"containers": [{"name": "*", "startupBoost": boost}]}));
+    older.pod("web-1", "Burstable", json!({}));
+    older.use_for(30, "100m", "120Mi");
+    assert!(only(&older.plan()).status.containers[0].startup_boost.is_some());
+    older.resizes = false;
+    assert_eq!(only(&older.plan()).status.containers[0].startup_boost, None, "it could not be taken back");
 }
 
 #[test]

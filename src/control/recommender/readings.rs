@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 use super::past::{self, Past};
 use super::{NEWS_SECONDS, Recommender, State, window};
 use crate::cluster::index::{ObjectKey, PodFacts, Resolution, Uid, WorkloadKey, stable_hash};
-use crate::cluster::{ClusterError, Connection, Index};
+use crate::cluster::{ClusterError, Connection, Index, resize};
 use crate::control::book::{self, SeriesKey, Taken};
 use crate::control::kills::Told as ToldKill;
 use crate::control::metrics::{Namespace, Reason, Source as SourceLabel};
@@ -32,6 +32,8 @@ pub(super) enum Told {
     Prometheus(Result<Usage, PrometheusError>),
     /// The past, by Prometheus.
     Past(Box<Past>),
+    /// Whether the API server resizes pods.
+    Resizes(bool),
 }
 
 /// What Prometheus's counters of kills said last.
@@ -77,6 +79,19 @@ pub(super) fn read(
             }
         }));
     }
+    readers.push({
+        let (connection, tell, mut ticks) = (connection.clone(), tell.clone(), ticks());
+        tokio::spawn(async move {
+            // Once: who upgrades the API server may start plumb anew.
+            let served = loop {
+                ticks.tick().await;
+                if let Ok(served) = resize::is_served(&connection).await {
+                    break served;
+                }
+            };
+            drop(tell.send(Told::Resizes(served)).await);
+        })
+    });
     let (connection, tell, mut ticks) = (connection.clone(), tell.clone(), ticks());
     readers.push(tokio::spawn(async move {
         loop {
@@ -124,6 +139,15 @@ impl Recommender {
             Told::MetricsApi(Err(error)) => self.failed(Source::MetricsApi, error.to_string(), state),
             Told::Prometheus(Err(error)) => self.failed(Source::Prometheus, error.to_string(), state),
             Told::Past(past) => self.book.adopt(&past.book),
+            Told::Resizes(served) => {
+                if !served {
+                    tracing::warn!(
+                        "this API server resizes no pods (it knows no pods/resize): nothing is lent by startupBoost, as it \
+                         could not be taken back"
+                    );
+                }
+                state.resizes = served;
+            }
         }
     }
 

@@ -12,8 +12,8 @@ use crate::actuate::facts::{
 use crate::api::{self, Actuation, Band, HpaRule, Mode, PolicyReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    Advice, Autoscaler, ContainerLife, ContainerShape, Life, ObjectKey, PAUSE, Phase, PodFacts, Previous,
-    ResizeState, Size, Sizes, WorkloadKey, WorkloadPods, Written, group,
+    Advice, Autoscaler, ContainerLife, ContainerShape, Labels, Life, ObjectKey, PAUSE, Phase, PodFacts,
+    Previous, ResizeState, Size, Sizes, WorkloadKey, WorkloadPods, Written, group,
 };
 use crate::control::rules;
 use crate::model;
@@ -86,8 +86,55 @@ pub(super) fn see(index: &Index, now: Timestamp) -> (Vec<Seen>, Option<bool>) {
         }
         seen.push(one((index, &others), name, written, (key, pods), (actuation, band, paused), now));
     }
+    let acted_on: HashSet<&WorkloadKey> = seen.iter().map(|seen| &seen.key).collect();
+    let others = workloads.values().filter(|(key, _)| !acted_on.contains(key));
+    let lent: Vec<_> = others.filter_map(|(key, pods)| lent(index, key, pods, now)).collect();
+    seen.extend(lent);
     seen.sort_by(|a, b| a.recommendation.cmp(&b.recommendation));
     (seen, newest.map(|(_, stamped)| stamped))
+}
+
+/// A workload that no policy acts on any more, where pods of it still have what they were lent for the start: that is
+/// taken back all the same.
+fn lent(index: &Index, key: &WorkloadKey, pods: &WorkloadPods<'_>, now: Timestamp) -> Option<Seen> {
+    let has_more =
+        |facts: &PodFacts| facts.life.touched.as_ref().is_some_and(|touched| !touched.boosts.is_empty());
+    let due: Vec<_> = pods.pods.iter().filter(|(_, facts)| has_more(facts)).collect();
+    if due.is_empty() {
+        return None;
+    }
+    let rules = Rules {
+        method: Method::InPlace,
+        min_replicas: usize::MAX,
+        max_unavailable: MaxUnavailable::Count(0),
+        pace: rules::pace(&Band::default(), &Actuation::default()),
+        observe: 0,
+        open: true,
+        paused: is_marked(Some(&pods.labels)) || is_marked(index.namespaces.get(&key.namespace)),
+        owned_by_vpa: false,
+        loans_only: true,
+        cpu_scaled: false,
+        memory_scaled: false,
+    };
+    let workload = Workload {
+        key: Arc::from(format!("{}/{}/{}", key.namespace, key.kind, key.name)),
+        advice: Vec::new(),
+        given_since: None,
+        rules,
+        before: None,
+        rollback: None,
+        scalers: Vec::new(),
+        bound_to_nodes: false,
+        pods: due.iter().map(|(_, facts)| pod(facts, &key.kind, None, now)).collect(),
+    };
+    let names = due.iter().map(|(name, facts)| (facts.uid.number(), (*name).clone())).collect();
+    // There is no Recommendation to say anything on.
+    let none = ObjectKey { namespace: Arc::clone(&key.namespace), name: "".into() };
+    Some(Seen { workload, key: key.clone(), recommendation: none, pods: names, problem: None })
+}
+
+fn is_marked(labels: Option<&Arc<Labels>>) -> bool {
+    labels.is_some_and(|labels| labels.get(PAUSE).is_some_and(|value| value == "true"))
 }
 
 /// What the policy says of acting, and whether it is paused.
@@ -130,10 +177,7 @@ fn one(
         None => (None, None),
     };
     let problem = problem.or(unreadable.clone());
-    let marked = |labels: Option<&Arc<crate::cluster::index::Labels>>| {
-        labels.is_some_and(|labels| labels.get(PAUSE).is_some_and(|value| value == "true"))
-    };
-    let paused = paused || marked(Some(&pods.labels)) || marked(index.namespaces.get(&name.namespace));
+    let paused = paused || is_marked(Some(&pods.labels)) || is_marked(index.namespaces.get(&name.namespace));
     let whose: Name<'_> = (&key.namespace, &key.kind, &key.name);
     let autoscalers = others.autoscalers.get(&whose).map(Vec::as_slice).unwrap_or_default();
     let holds = actuation.hpa == HpaRule::Hold;
@@ -156,6 +200,7 @@ fn one(
         open,
         paused: paused || unreadable.is_some(),
         owned_by_vpa: others.owned.contains(&whose),
+        loans_only: false,
         cpu_scaled: scaled(false),
         memory_scaled: scaled(true),
     };

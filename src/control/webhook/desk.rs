@@ -59,7 +59,8 @@ impl Desk {
         let begin = Instant::now();
         let review = review::read(body)?;
         let (operations, result, reason) = match self.verdict(&review).await {
-            Ok(Verdict::Stamp(operations)) => (operations, "stamped", ""),
+            Ok(Verdict::Stamp { operations, boost_left_out: false }) => (operations, "stamped", ""),
+            Ok(Verdict::Stamp { operations, .. }) => (operations, "stamped", "no_room_for_boost"),
             Ok(Verdict::Stamped) => (Vec::new(), "unchanged", "stamped_already"),
             Ok(Verdict::Leave(reason)) => (Vec::new(), "unchanged", reason.word()),
             Err(reason) => (Vec::new(), "unchanged", reason),

@@ -69,7 +69,9 @@ fn judged(index: &Index, review: &Value) -> Result<Judgement, review::NoReview> 
 
 /// The pod after what is answered, where it is stamped.
 fn stamped(index: &Index, review: &Value) -> Option<Value> {
-    let Ok(Judgement::Verdict(Verdict::Stamp(operations))) = judged(index, review) else { return None };
+    let Ok(Judgement::Verdict(Verdict::Stamp { operations, .. })) = judged(index, review) else {
+        return None;
+    };
     let answer = review::answer("u1", &operations);
     let answer: Value = serde_json::from_slice(&answer).unwrap();
     assert_eq!(answer["response"]["allowed"], true);

@@ -26,6 +26,8 @@ use super::tls;
 pub struct Older {
     /// Somebody's kubeconfig, by which he reaches the API server through this.
     pub kubeconfig: PathBuf,
+    /// Where it is, as kubeconfigs say it.
+    cluster: Value,
     /// How often a resize was asked for.
     pub asked: Arc<AtomicUsize>,
     task: JoinHandle<()>,
@@ -64,10 +66,10 @@ impl Older {
         let acceptor = tls::acceptor(&authority)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         cluster["server"] = format!("https://{}", listener.local_addr()?).into();
-        let path = |ending: &str| kubeconfig.with_extension(ending);
-        std::fs::write(path("older.crt"), authority.certificate())?;
-        cluster["certificate-authority"] = path("older.crt").to_string_lossy().into();
-        std::fs::write(path("older"), serde_json::to_vec(&own)?)?;
+        let trust = kubeconfig.with_extension("older.crt");
+        std::fs::write(&trust, authority.certificate())?;
+        cluster["certificate-authority"] = trust.to_string_lossy().into();
+        let cluster = cluster.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, behind) = (acceptor.clone(), behind.clone());
@@ -80,7 +82,18 @@ impl Older {
                 });
             }
         });
-        Ok(Self { kubeconfig: path("older"), asked, task })
+        let mut older = Self { kubeconfig: PathBuf::new(), cluster, asked, task };
+        older.kubeconfig = older.kubeconfig_of(kubeconfig)?;
+        Ok(older)
+    }
+
+    /// The kubeconfig by which somebody else reaches the API server through this.
+    pub fn kubeconfig_of(&self, kubeconfig: &PathBuf) -> Result<PathBuf> {
+        let mut own: Value = serde_json::from_slice(&std::fs::read(kubeconfig)?)?;
+        own["clusters"][0]["cluster"] = self.cluster.clone();
+        let path = kubeconfig.with_extension("older");
+        std::fs::write(&path, serde_json::to_vec(&own)?)?;
+        Ok(path)
     }
 }
 
@@ -95,11 +108,16 @@ impl Behind {
     async fn pass(&self, mut request: Request<Incoming>) -> Result<Response<Incoming>> {
         let all = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         let (path, query) = all.split_once('?').unwrap_or((all, ""));
+        let lists_kinds = path == "/api/v1";
         if let Some(pod) = path.strip_suffix("/resize").filter(|path| path.contains("/pods/")) {
             self.asked.fetch_add(1, Ordering::Relaxed);
             let uri: Uri = format!("{pod}/nobody-serves-this?{query}").parse()?;
             *request.uri_mut() = uri;
             request.headers_mut().insert(AUTHORIZATION, self.admin.clone());
+        }
+        // What is served of the core group, asked for before it is used: a list in which no pods/resize is.
+        if lists_kinds {
+            *request.uri_mut() = "/apis/apps/v1".parse()?;
         }
         request.headers_mut().insert(HOST, HeaderValue::from_str(&self.address)?);
         let stream = TcpStream::connect(&self.address).await?;

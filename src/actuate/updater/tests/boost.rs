@@ -32,6 +32,21 @@ fn what_is_for_the_start_is_taken_back_in_place_when_it_is_over_whatever_the_met
 }
 
 #[test]
+fn what_is_for_the_start_is_taken_back_where_no_policy_acts_any_more_and_nothing_else_is_done() {
+    let mut world = World::new();
+    let mut web = boosted(true);
+    web.rules.loans_only = true;
+    web.advice.clear();
+    let plan = world.turn(&mut web);
+    assert!(matches!(plan.actions[..], [Action { deed: Deed::EndBoost(_), .. }]), "{plan:?}");
+    let mut killed = boosted(false);
+    killed.rules.loans_only = true;
+    killed.pods[0].containers[0].oom_killed = Some(Timestamp(world.now - 1));
+    killed.pods[0].containers[0].down = true;
+    assert!(World::new().turn(&mut killed).actions.is_empty());
+}
+
+#[test]
 fn an_oom_kill_at_the_start_is_answered_and_leaves_the_cpu() {
     let mut world = World::new();
     let mut web = boosted(false);
