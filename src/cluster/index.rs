@@ -8,6 +8,7 @@ mod intern;
 mod life;
 mod resolve;
 mod shortages;
+mod stamps;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use facts::{
 pub use fold::Fold;
 pub use life::{Boost, ContainerLife, Life, PAUSE, ResizeState, Touched};
 pub use resolve::{CustomOwner, Resolution, WorkloadPods, Workloads};
+pub use stamps::{Aim, Stamp, StampedContainer};
 pub use table::Table;
 pub use written::{
     ADVISED, Acted, Advice, NewPods, Previous, RolledBack, Written, spec_fingerprint, status_fingerprint,
@@ -89,6 +91,8 @@ pub struct Index {
     pub vertical_autoscalers: Table<ObjectKey, VerticalAutoscaler>,
     /// The recommendations, as the API server holds them.
     pub recommendations: Table<ObjectKey, Written>,
+    /// What the recommendations say of new pods, where nothing else of them is followed.
+    pub stamps: Table<ObjectKey, Stamp>,
     /// The share of the time in which pods waited for CPU, and when that was measured, as a source has said last.
     pub stalled: HashMap<Uid, (f32, Timestamp)>,
     departed: HashMap<Uid, ControllerFacts>,
@@ -96,12 +100,20 @@ pub struct Index {
     owners: Interner<Owner>,
     shapes: Interner<Shape>,
     labels: Interner<Labels>,
+    /// Nobody asks for the labels of what stands above pods.
+    without_labels: bool,
 }
 
 impl Index {
     /// One copy of this text.
     pub fn name(&mut self, text: &str) -> Arc<str> {
         self.names.text(text)
+    }
+
+    /// Keeps no labels of what stands above pods: a new pod's recommendation is found without them, and no two
+    /// workloads have the same.
+    pub fn keep_no_labels(&mut self) {
+        self.without_labels = true;
     }
 
     /// Forgets owners that have been gone for long.

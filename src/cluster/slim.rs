@@ -11,7 +11,10 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::api::{Recommendation, RecommendationSpec, RecommendationStatus};
+use crate::api::{
+    BoostedCpu, ContainerKind, Given, LimitRules, Mode, PreviousSize, Recommendation, RecommendationSpec,
+    RecommendationStatus, ResourceAmounts, Resources, WorkloadReference,
+};
 
 /// What is read of an object's metadata.
 #[derive(Default, Deserialize)]
@@ -155,32 +158,150 @@ impl<'de> Deserialize<'de> for Guarded {
     }
 }
 
-impl Resource for Guarded {
-    type DynamicType = ();
-    type Scope = <Recommendation as Resource>::Scope;
+/// Both are Recommendations to the API server.
+macro_rules! recommendations {
+    ($($kind:ty),*) => {$(
+        impl Resource for $kind {
+            type DynamicType = ();
+            type Scope = <Recommendation as Resource>::Scope;
 
-    fn kind(_: &()) -> Cow<'_, str> {
-        Recommendation::kind(&())
+            fn kind(_: &()) -> Cow<'_, str> {
+                Recommendation::kind(&())
+            }
+
+            fn group(_: &()) -> Cow<'_, str> {
+                Recommendation::group(&())
+            }
+
+            fn version(_: &()) -> Cow<'_, str> {
+                Recommendation::version(&())
+            }
+
+            fn plural(_: &()) -> Cow<'_, str> {
+                Recommendation::plural(&())
+            }
+
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    )*};
+}
+
+recommendations!(Guarded, Stampable);
+
+/// A Recommendation, as far as new pods are judged by it; where that cannot be read, what it is called.
+#[derive(Clone, Debug)]
+pub struct Stampable {
+    /// Name, namespace and annotations.
+    pub metadata: ObjectMeta,
+    /// What it says.
+    pub whole: Option<ToStamp>,
+}
+
+/// What a Recommendation says that new pods are judged by.
+#[derive(Clone, Debug)]
+pub struct ToStamp {
+    /// What it is about.
+    pub spec: SpecToStamp,
+    /// What it says.
+    pub status: StatusToStamp,
+}
+
+/// What it is about.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SpecToStamp {
+    /// The workload.
+    pub workload_ref: WorkloadReference,
+    /// Its policy's mode.
+    pub mode: Mode,
+}
+
+/// What it says.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StatusToStamp {
+    /// Of each container.
+    pub containers: Vec<ContainerToStamp>,
+    /// What they had before.
+    pub previous: Vec<PreviousSize>,
+    /// What new pods are given, as the updater says.
+    pub new_pods: Option<GivenToStamp>,
+}
+
+/// What new pods are given.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct GivenToStamp {
+    /// What it is.
+    pub given: Given,
+}
+
+/// What it says of a container.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerToStamp {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: ContainerKind,
+    /// What it should run with.
+    pub target: Resources,
+    /// How the limits of a new pod follow from its own ones.
+    pub limit_rules: LimitRules,
+    /// More CPU while it starts up.
+    pub startup_boost: Option<BoostedCpu>,
+    /// What is not here is not sized.
+    pub lower: ResourceAmounts,
+}
+
+/// Less of the metadata: no times, which are dear to read.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Named {
+    name: Option<String>,
+    namespace: Option<String>,
+    resource_version: Option<String>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct OnlyNamed {
+    metadata: Named,
+}
+
+#[derive(Deserialize)]
+struct NamedToStamp {
+    metadata: Named,
+    spec: SpecToStamp,
+    #[serde(default)]
+    status: StatusToStamp,
+}
+
+impl From<Named> for ObjectMeta {
+    fn from(read: Named) -> Self {
+        Self {
+            name: read.name,
+            namespace: read.namespace,
+            resource_version: read.resource_version,
+            annotations: read.annotations,
+            ..Self::default()
+        }
     }
+}
 
-    fn group(_: &()) -> Cow<'_, str> {
-        Recommendation::group(&())
-    }
-
-    fn version(_: &()) -> Cow<'_, str> {
-        Recommendation::version(&())
-    }
-
-    fn plural(_: &()) -> Cow<'_, str> {
-        Recommendation::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
+impl<'de> Deserialize<'de> for Stampable {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(from)?;
+        if let Ok(NamedToStamp { metadata, spec, status }) = serde_json::from_str(text.get()) {
+            return Ok(Self { metadata: metadata.into(), whole: Some(ToStamp { spec, status }) });
+        }
+        let OnlyNamed { metadata } = serde_json::from_str(text.get()).map_err(serde::de::Error::custom)?;
+        Ok(Self { metadata: metadata.into(), whole: None })
     }
 }
 

@@ -8,13 +8,13 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::{StreamExt, pin_mut};
+use futures::{Stream, StreamExt, pin_mut};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota};
 use kube::core::DeserializeGuard;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::{self, Config, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_kind};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -23,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::error::Request;
+use super::feed::{self, Extent};
 use super::index::{Fold, Index, MemoryEvent};
 use super::pods::LeanPod;
-use super::slim::{Guarded, Slim};
+use super::slim::{Guarded, Slim, Stampable};
 use super::vpa::LeanVpa;
 use super::{ClusterError, Connection};
 use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
@@ -107,10 +108,13 @@ impl Live {
     ) -> (Arc<Self>, News) {
         let (tell, news) = mpsc::unbounded_channel();
         let live = Self::new(&NEEDED, clock);
-        let start = Start { live: &live, connection, stop, tasks, tell: &tell };
+        // Lists by pages, so that a big cluster's pods are never in memory at once; and what is acted on is not older
+        // than what was known before.
+        let start = Start { live: &live, connection, stop, tasks, tell: &tell, config: Config::default() };
         start.follow::<LeanPod>("pods");
         start.follow::<Node>("nodes");
         start.follow_what_stands_above_pods();
+        start.follow::<Guarded>("recommendations.plumb.dev");
         (live, news)
     }
 
@@ -123,7 +127,7 @@ impl Live {
         tasks: &TaskTracker,
     ) {
         let (tell, _) = mpsc::unbounded_channel();
-        let start = Start { live: self, connection, stop, tasks, tell: &tell };
+        let start = Start { live: self, connection, stop, tasks, tell: &tell, config: Config::default() };
         start.follow::<HorizontalPodAutoscaler>(AUTOSCALERS[0]);
         start.follow::<LeanVpa>(VERTICAL_AUTOSCALERS);
     }
@@ -153,7 +157,13 @@ impl Live {
         // No watch of these kinds has news of memory.
         let (tell, _) = mpsc::unbounded_channel();
         let live = Self::new(&NEEDED_AT_CREATION, clock);
-        Start { live: &live, connection, stop, tasks, tell: &tell }.follow_what_stands_above_pods();
+        live.index().keep_no_labels();
+        // Until all is listed pods are created unstamped: out of the API server's memory it comes soonest. That may be a
+        // little older than what another API server has told before; the watch tells the rest.
+        let config = Config::default().streaming_lists();
+        let start = Start { live: &live, connection, stop, tasks, tell: &tell, config };
+        start.follow_what_stands_above_pods();
+        start.follow::<Stampable>("recommendations.plumb.dev");
         live
     }
 
@@ -223,24 +233,34 @@ struct Start<'a> {
     stop: &'a CancellationToken,
     tasks: &'a TaskTracker,
     tell: &'a mpsc::UnboundedSender<MemoryEvent>,
+    /// How what is there is listed.
+    config: Config,
 }
 
 impl Start<'_> {
     fn follow_what_stands_above_pods(&self) {
-        self.follow::<Slim<ReplicaSet>>("replicasets.apps");
-        self.follow::<Slim<Job>>("jobs.batch");
-        self.follow::<Slim<Deployment>>("deployments.apps");
-        self.follow::<Slim<StatefulSet>>("statefulsets.apps");
-        self.follow::<Slim<DaemonSet>>("daemonsets.apps");
-        self.follow::<Slim<CronJob>>("cronjobs.batch");
-        self.follow::<Slim<Namespace>>("namespaces");
+        self.follow_metadata::<ReplicaSet>("replicasets.apps");
+        self.follow_metadata::<Job>("jobs.batch");
+        self.follow_metadata::<Deployment>("deployments.apps");
+        self.follow_metadata::<StatefulSet>("statefulsets.apps");
+        self.follow_metadata::<DaemonSet>("daemonsets.apps");
+        self.follow_metadata::<CronJob>("cronjobs.batch");
+        self.follow_metadata::<Namespace>("namespaces");
         self.follow::<LimitRange>("limitranges");
         self.follow::<ResourceQuota>("resourcequotas");
         self.follow::<DeserializeGuard<VerticalScalingPolicy>>("verticalscalingpolicies.plumb.dev");
         self.follow::<DeserializeGuard<ClusterVerticalScalingPolicy>>(
             "clusterverticalscalingpolicies.plumb.dev",
         );
-        self.follow::<Guarded>("recommendations.plumb.dev");
+    }
+
+    /// Follows objects of which nothing but the metadata is read, nor sent.
+    fn follow_metadata<K>(&self, name: &'static str)
+    where
+        K: Resource<DynamicType = ()> + 'static,
+        Index: Fold<Slim<K>>,
+    {
+        self.follow_extent::<Slim<K>>(name, Extent::Metadata);
     }
 
     fn follow<K>(&self, name: &'static str)
@@ -248,14 +268,23 @@ impl Start<'_> {
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
         Index: Fold<K>,
     {
-        let api: Api<K> = Api::all(self.connection.client.clone());
+        self.follow_extent::<K>(name, Extent::Whole);
+    }
+
+    fn follow_extent<K>(&self, name: &'static str, extent: Extent)
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+        Index: Fold<K>,
+    {
+        let api: Api<K> = Api::all(feed::client(self.connection, extent));
+        let events = watch_kind(api, self.config.clone()).default_backoff();
         let (live, stop, tell) = (Arc::clone(self.live), self.stop.clone(), self.tell.clone());
         let server = self.connection.server.clone();
         live.health().entry(name).or_default();
         self.tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = follow(&live, api, name, &server, &tell) => {}
+                () = follow(&live, events, name, &server, &tell) => {}
             }
         });
     }
@@ -263,16 +292,13 @@ impl Start<'_> {
 
 async fn follow<K>(
     live: &Live,
-    api: Api<K>,
+    events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
     name: &'static str,
     server: &str,
     tell: &mpsc::UnboundedSender<MemoryEvent>,
 ) where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     Index: Fold<K>,
 {
-    // Lists by pages, so that a big cluster's pods are never in memory at once.
-    let events = watch_kind(api, watcher::Config::default()).default_backoff();
     pin_mut!(events);
     while let Some(event) = events.next().await {
         match event {

@@ -1,25 +1,81 @@
 //! On a server that resizes no pods (before Kubernetes 1.33) the updater finds that out once; pods stay as they are and the
 //! reason is named, or, where the policy allows it, get new ones.
 //!
-//! It is the real API server, behind one that asks it for a subresource that it does not know in place of pods/resize.
+//! The webhook knows the cluster as soon as on any other: it asks for nothing that only newer servers have.
+//!
+//! It is the real API server, behind one that asks it for a subresource that it does not know in place of pods/resize, and
+//! that refuses streaming lists.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
 use libtest_mimic::Trial;
+use plumb::api::Recommendation;
 use serde_json::json;
 
+use crate::admission;
 use crate::support::older::Older;
 use crate::support::plumb::{Plumb, account_with};
-use crate::support::recommended::{container, resources};
+use crate::support::recommended::{REGISTRATION, auto_policy, container, recommend, resources};
 use crate::support::{Context, Load, Need, Suite, wait_for};
 use crate::updater::{SOON, advise, events_tell, pods_of, policy, ready, wait_blocked};
 
 pub fn trials(suite: &Suite) -> Vec<Trial> {
     let node = &[Need::Node, Need::Crds];
-    vec![suite.trial("a_server_without_resize_is_recognised_once", node, without_resize)]
+    vec![
+        suite.trial("a_server_without_resize_is_recognised_once", node, without_resize),
+        suite.trial(
+            "the_webhook_starts_on_a_server_without_streaming_lists",
+            &[Need::Crds],
+            without_streaming,
+        ),
+    ]
+}
+
+async fn without_streaming(context: Context) -> Result<()> {
+    let _only = REGISTRATION.lock().await;
+    auto_policy(&context, "all").await?;
+    recommend(
+        &context,
+        "pod-web",
+        ("v1", "Pod", "web"),
+        "Auto",
+        json!([container("load", "20m", "40Mi", "64Mi")]),
+    )
+    .await?;
+    let account = account_with(&context, "plumb", &["webhook"], None).await?;
+    let older = Older::start(&account.kubeconfig, &context.kubeconfig()).await?;
+    let plumb = admission::start(&context, &older.kubeconfig, &[]).await?;
+    let done = async {
+        let listed = older.listed.load(Ordering::Relaxed);
+        ensure!(listed >= 12, "{listed} lists of 12 kinds");
+        // Not only lists: what happens later is told too.
+        wait_for("a pod to be stamped", SOON, || async {
+            let size = resources(&admission::dry_run(&context).await?, "load");
+            ensure!(size["requests"]["cpu"] == "20m", "{size}");
+            Ok(())
+        })
+        .await?;
+        let other = json!([container("load", "30m", "40Mi", "64Mi")]);
+        let api = context.api::<Recommendation>();
+        let status = Patch::Merge(json!({"status": {"containers": other}}));
+        api.patch_status("pod-web", &PatchParams::default(), &status).await?;
+        wait_for("a pod to be stamped anew", SOON, || async {
+            let size = resources(&admission::dry_run(&context).await?, "load");
+            ensure!(size["requests"]["cpu"] == "30m", "{size}");
+            Ok(())
+        })
+        .await?;
+        ensure!(older.listed.load(Ordering::Relaxed) == listed, "nothing is listed twice");
+        plumb.check_running()
+    };
+    let done: Result<()> = done.await;
+    done.with_context(|| plumb.log())?;
+    plumb.stop()?;
+    Ok(())
 }
 
 async fn without_resize(context: Context) -> Result<()> {

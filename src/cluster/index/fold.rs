@@ -12,16 +12,16 @@ use kube::core::DeserializeGuard;
 use kube::{Resource, ResourceExt};
 
 use super::facts::{
-    Autoscaler, ContainerShape, ControllerFacts, Limits, MemoryEvent, NodeFacts, ObjectKey, Origin, Owner,
-    Phase, PodFacts, Qos, Quota, Ratio, Shape, Share, Size, Sizes, THRESHOLDS, Uid, VerticalAutoscaler,
-    stable_hash,
+    Autoscaler, ContainerShape, ControllerFacts, Labels, Limits, MemoryEvent, NodeFacts, ObjectKey, Origin,
+    Owner, Phase, PodFacts, Qos, Quota, Ratio, Shape, Share, Size, Sizes, THRESHOLDS, Uid,
+    VerticalAutoscaler, stable_hash,
 };
 use super::life::{PAUSE, doubt, note_raises};
 use super::shortages::{shortages, timestamp};
-use super::{Index, Readable, Table, Unreadable, Written};
+use super::{Index, Readable, Stamp, Table, Unreadable, Written};
 use crate::api::{ClusterVerticalScalingPolicy, ContainerKind, VerticalScalingPolicy};
 use crate::cluster::pods::{self, LeanContainer, LeanContainerStatus, LeanPod};
-use crate::cluster::slim::{Guarded, Slim};
+use crate::cluster::slim::{Guarded, Slim, Stampable};
 use crate::cluster::vpa::LeanVpa;
 use crate::units::Timestamp;
 
@@ -182,7 +182,8 @@ impl Index {
 
     fn controller_facts(&mut self, metadata: &ObjectMeta) -> ControllerFacts {
         let owner = self.owner(metadata);
-        let labels = self.labels.value(labels_and_pause(metadata));
+        let labels = if self.without_labels { Labels::new() } else { labels_and_pause(metadata) };
+        let labels = self.labels.value(labels);
         let key = Some(self.object_key(metadata));
         ControllerFacts { key, owner, labels, gone: None }
     }
@@ -300,10 +301,12 @@ objects! {
         },
     Guarded => recommendations: |index, object|
         index.object_key(object.meta()) => object.whole.as_ref().map(|object| Written::of(object, &mut index.names)).unwrap_or_default(),
+    Stampable => stamps: |index, object|
+        index.object_key(object.meta()) => object.whole.as_ref().map(|whole| Stamp::of(whole, &object.metadata, &mut index.names)).unwrap_or_default(),
 }
 
 /// The labels, and the annotation that pauses, as if it were one of them: so nothing else of annotations is kept.
-fn labels_and_pause(metadata: &ObjectMeta) -> super::Labels {
+fn labels_and_pause(metadata: &ObjectMeta) -> Labels {
     let mut labels = metadata.labels.clone().unwrap_or_default();
     if let Some(value) = metadata.annotations.as_ref().and_then(|annotations| annotations.get(PAUSE)) {
         labels.insert(PAUSE.to_owned(), value.clone());

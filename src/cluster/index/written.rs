@@ -59,7 +59,7 @@ pub struct RolledBack {
 }
 
 impl RolledBack {
-    fn read(text: &str) -> Result<Self, String> {
+    pub(super) fn read(text: &str) -> Result<Self, String> {
         let read: Rollback =
             serde_json::from_str(text).map_err(|error| format!("annotation {ROLLBACK}: {error}"))?;
         let (at, until) = (Timestamp(read.at.0.as_second()), Timestamp(read.until.0.as_second()));
@@ -178,31 +178,10 @@ impl Written {
 }
 
 impl Written {
-    /// What new pods are given: the updater's word, which a rollback that was asked for just now is ahead of.
-    #[must_use]
-    pub fn given(&self, now: Timestamp) -> Given {
-        let given = self.acted.new_pods.map(|new_pods| new_pods.given).unwrap_or_default();
-        let asked = self.rollback.as_ref().and_then(|rollback| rollback.as_ref().ok());
-        if given == Given::Target && asked.is_some_and(|rollback| now < rollback.until) {
-            return Given::Previous;
-        }
-        given
-    }
-
     /// Since when new pods are given the targets; `None` where they are not, or where nobody has said so.
     #[must_use]
     pub fn sized_since(&self) -> Option<Timestamp> {
         self.acted.new_pods.filter(|new_pods| new_pods.given == Given::Target).map(|new_pods| new_pods.since)
-    }
-
-    /// What a container had before, where new pods are given that.
-    #[must_use]
-    pub fn given_back(&self, container: &str, now: Timestamp) -> Option<&Sizes> {
-        if self.given(now) != Given::Previous {
-            return None;
-        }
-        let found = self.acted.previous.iter().find(|previous| &*previous.name == container)?;
-        Some(&found.had)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::admit::{self, Advice, Boost, Bounds, Extent, Left, LimitRules, Pod, R
 use crate::api::{BoostDuration, ContainerKind, Given, Mode};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    ObjectKey, Origin, Owner, Ratio, Resolution, Size, Uid, WorkloadKey, Written, group,
+    ObjectKey, Origin, Owner, Ratio, Resolution, Size, Stamp, Uid, WorkloadKey, group,
 };
 use crate::control::{naming, rules};
 use crate::units::Timestamp;
@@ -17,7 +17,7 @@ use crate::units::Timestamp;
 #[derive(Debug)]
 pub enum Found<'a> {
     /// A recommendation, by its name.
-    Recommendation(Box<str>, &'a Written),
+    Recommendation(Box<str>, &'a Stamp),
     /// The pod's owner is so young that the index does not know it yet.
     Soon,
     /// The owner is of a kind that has to be asked for first.
@@ -73,13 +73,8 @@ fn written<'a>(index: &'a Index, workload: &WorkloadKey, now: Timestamp) -> Foun
     }
     for name in naming::candidates(workload) {
         let key = ObjectKey { namespace: Arc::clone(&workload.namespace), name: name.into_boxed_str() };
-        let Some(known) = index.recommendations.get(&key) else { continue };
-        let is_about = known.workload.as_ref().is_some_and(|about| {
-            about.kind == *workload.kind
-                && about.name == *workload.name
-                && group(&about.api_version) == group(&workload.api_version)
-        });
-        if is_about {
+        let Some(known) = index.stamps.get(&key) else { continue };
+        if known.is_about(workload) {
             return match known.mode {
                 Mode::Recommend => Found::Nothing("mode_recommend"),
                 Mode::Auto if known.given(now) == Given::Nothing => Found::Nothing("owned_by_vpa"),
@@ -90,16 +85,14 @@ fn written<'a>(index: &'a Index, workload: &WorkloadKey, now: Timestamp) -> Foun
     Found::Nothing("no_recommendation")
 }
 
-/// What a recommendation says, as pods are admitted by it; what was before, while somebody wants that back. A resource without lower bound is not sized: what stands
-/// there as target is only what runs.
+/// What a recommendation says, as pods are admitted by it; what was before, while somebody wants that back.
 #[must_use]
-pub fn advice<'a>(name: &'a str, written: &'a Written, now: Timestamp) -> Advice<'a> {
-    let wants = written.containers.iter().map(|advice| {
-        let back = written.given_back(&advice.name, now);
+pub fn advice<'a>(name: &'a str, stamp: &'a Stamp, now: Timestamp) -> Advice<'a> {
+    let wants = stamp.containers.iter().map(|advice| {
+        let back = stamp.given_back(&advice.name, now);
         let (given_back, target) = (back.is_some(), back.unwrap_or(&advice.target));
-        let (requests, limits) = (&target.requests, &target.limits);
-        let cpu = requests.milli_cpu.filter(|_| advice.lower.milli_cpu.is_some());
-        let memory = requests.memory.filter(|_| advice.lower.memory.is_some());
+        let cpu = target.cpu.filter(|_| advice.sizes_cpu);
+        let memory = target.memory.filter(|_| advice.sizes_memory);
         let want = Want {
             kind: match advice.kind {
                 ContainerKind::Container => admit::Kind::Container,
@@ -108,7 +101,7 @@ pub fn advice<'a>(name: &'a str, written: &'a Written, now: Timestamp) -> Advice
             },
             cpu: cpu.filter(|cpu| *cpu > 0),
             memory: memory.map(|memory| memory.0).filter(|memory| *memory > 0),
-            memory_limit: limits.memory.filter(|_| memory.is_some()).map(|memory| memory.0),
+            memory_limit: target.memory_limit.filter(|_| memory.is_some()).map(|memory| memory.0),
             rules: LimitRules {
                 cpu: rules::cpu_limit(advice.limit_rules.cpu),
                 memory: rules::memory_limit(advice.limit_rules.memory),
@@ -116,8 +109,8 @@ pub fn advice<'a>(name: &'a str, written: &'a Written, now: Timestamp) -> Advice
                 keep_memory: advice.limit_rules.keep_memory,
             },
             // Who wants back what was before does not want it as a start only.
-            boost: advice.boost.filter(|_| !given_back).map(|(cpu, duration)| Boost {
-                cpu,
+            boost: advice.boost.as_deref().filter(|_| !given_back).map(|(cpu, duration)| Boost {
+                cpu: *cpu,
                 seconds: match duration {
                     BoostDuration::UntilReady => None,
                     BoostDuration::For(span) => Some(span.seconds),

@@ -9,7 +9,7 @@ use super::review;
 use crate::admit::Verdict;
 use crate::cluster::Index;
 use crate::cluster::index::Fold;
-use crate::cluster::slim::{Guarded, Slim};
+use crate::cluster::slim::{Slim, Stampable};
 use crate::units::Timestamp;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -41,7 +41,7 @@ fn index(mode: &str) -> Index {
         serde_json::from_value(json!({"metadata": {"name": "web", "namespace": "shop", "uid": DEPLOYMENT}}))
             .unwrap();
     index.apply(deployment, NOW);
-    let object: Guarded = serde_json::from_value(recommendation(mode)).unwrap();
+    let object: Stampable = serde_json::from_value(recommendation(mode)).unwrap();
     index.apply(object, NOW);
     index
 }
@@ -127,7 +127,7 @@ fn an_owner_of_another_kind_is_asked_for_unless_it_is_recommended_for() {
     let mut known = recommendation("Auto");
     known["metadata"]["name"] = json!("rollout-web");
     known["spec"]["workloadRef"] = json!({"apiVersion": "x.dev/v1", "kind": "Rollout", "name": "web"});
-    let object: Guarded = serde_json::from_value(known).unwrap();
+    let object: Stampable = serde_json::from_value(known).unwrap();
     index.apply(object, NOW);
     assert!(stamped(&index, &custom).is_some());
 }
@@ -143,7 +143,7 @@ fn new_pods_are_given_what_the_updater_says() {
             object["metadata"]["annotations"] = json!({"plumb.dev/rollback": text});
         }
         let mut index = index("Auto");
-        let object: Guarded = serde_json::from_value(object).unwrap();
+        let object: Stampable = serde_json::from_value(object).unwrap();
         index.apply(object, NOW);
         index
     };

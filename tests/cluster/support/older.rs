@@ -1,20 +1,22 @@
-//! The API server as it would be without pods/resize, as Kubernetes 1.32 is: the real one, behind a server that asks it for a
-//! subresource that it does not know wherever that one is asked for.
+//! The API server as it would be without pods/resize and streaming lists, as Kubernetes 1.31 is: the real one, behind a server
+//! that asks it for a subresource that it does not know wherever that one is asked for, and refuses to stream a list.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
-use http::header::{AUTHORIZATION, HOST, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use http::{Request, Response, Uri};
-use hyper::body::Incoming;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -30,6 +32,8 @@ pub struct Older {
     cluster: Value,
     /// How often a resize was asked for.
     pub asked: Arc<AtomicUsize>,
+    /// How many lists were asked for that are out of the server's memory.
+    pub listed: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -40,7 +44,10 @@ struct Behind {
     /// Who may do everything: what is not known is refused as such to those only who would have the right to it.
     admin: HeaderValue,
     asked: Arc<AtomicUsize>,
+    listed: Arc<AtomicUsize>,
 }
+
+type Answer = Response<UnsyncBoxBody<Bytes, hyper::Error>>;
 
 impl Older {
     /// Before the API server of that kubeconfig. `admin`: that of somebody who may do everything.
@@ -55,12 +62,13 @@ impl Older {
         roots.add(CertificateDer::from_pem_slice(&trusted)?)?;
         let client = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let token = admin["users"][0]["user"]["token"].as_str().context("no token")?;
-        let asked = Arc::new(AtomicUsize::new(0));
+        let (asked, listed) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let behind = Arc::new(Behind {
             address: server.trim_start_matches("https://").to_owned(),
             tls: TlsConnector::from(Arc::new(client)),
             admin: HeaderValue::from_str(&format!("Bearer {token}"))?,
             asked: asked.clone(),
+            listed: listed.clone(),
         });
         let authority = Authority::new()?;
         let acceptor = tls::acceptor(&authority)?;
@@ -82,7 +90,7 @@ impl Older {
                 });
             }
         });
-        let mut older = Self { kubeconfig: PathBuf::new(), cluster, asked, task };
+        let mut older = Self { kubeconfig: PathBuf::new(), cluster, asked, listed, task };
         older.kubeconfig = older.kubeconfig_of(kubeconfig)?;
         Ok(older)
     }
@@ -105,10 +113,17 @@ impl Drop for Older {
 
 impl Behind {
     /// Hands on a request as it is, and its answer as it comes; a connection for each, as watches never end.
-    async fn pass(&self, mut request: Request<Incoming>) -> Result<Response<Incoming>> {
+    async fn pass(&self, mut request: Request<Incoming>) -> Result<Answer> {
         let all = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         let (path, query) = all.split_once('?').unwrap_or((all, ""));
         let lists_kinds = path == "/api/v1";
+        let has = |what: &str| query.split('&').any(|pair| pair == what);
+        if has("sendInitialEvents=true") {
+            return refusal();
+        }
+        if has("resourceVersion=0") && !has("watch=true") {
+            self.listed.fetch_add(1, Ordering::Relaxed);
+        }
         if let Some(pod) = path.strip_suffix("/resize").filter(|path| path.contains("/pods/")) {
             self.asked.fetch_add(1, Ordering::Relaxed);
             let uri: Uri = format!("{pod}/nobody-serves-this?{query}").parse()?;
@@ -124,6 +139,16 @@ impl Behind {
         let stream = self.tls.connect(ServerName::try_from("127.0.0.1")?, stream).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        Ok(sender.send_request(request).await?)
+        Ok(sender.send_request(request).await?.map(BodyExt::boxed_unsync))
     }
+}
+
+/// What a server says that does not know streaming lists.
+fn refusal() -> Result<Answer> {
+    let text = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Invalid", "code": 422,
+        "message": "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden \
+                    for watch unless the WatchList feature gate is enabled"});
+    let body = Full::new(Bytes::from(text.to_string())).map_err(|never| match never {});
+    let answer = Response::builder().status(422).header(CONTENT_TYPE, "application/json");
+    Ok(answer.body(body.boxed_unsync())?)
 }

@@ -1,0 +1,216 @@
+//! What is kept of a Recommendation where only new pods are judged by it: what each container is to be given, in a fifth
+//! of the memory of all that it says.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::facts::WorkloadKey;
+use super::group;
+use super::intern::Interner;
+use super::written::RolledBack;
+use crate::api::{
+    BoostDuration, ContainerKind, Given, LimitRules, Mode, ROLLBACK, ResourceAmounts, Resources,
+};
+use crate::cluster::slim::{ContainerToStamp, ToStamp};
+use crate::units::{Bytes, Cores, Timestamp};
+
+/// What a Recommendation says of new pods.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stamp {
+    /// The workload that it is about; `None` where it cannot be read.
+    about: Option<About>,
+    /// The mode of its policy; Recommend where it cannot be read.
+    pub mode: Mode,
+    /// What each container should have; empty where it says nothing yet.
+    pub containers: Box<[StampedContainer]>,
+    /// What new pods are given, as the updater says.
+    given: Given,
+    /// What was before, where new pods are given that or may be.
+    back: Option<Box<Back>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct About {
+    api_version: Arc<str>,
+    kind: Arc<str>,
+    name: Box<str>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Back {
+    /// Somebody wants it back until then.
+    asked_until: Option<Timestamp>,
+    had: Box<[(Arc<str>, Aim)]>,
+}
+
+/// What it says of one container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StampedContainer {
+    /// The container's name.
+    pub name: Arc<str>,
+    /// What it should run with.
+    pub target: Aim,
+    /// How the limits of a new pod follow.
+    pub limit_rules: LimitRules,
+    /// The CPU that a new pod requests for it while it starts up, and for how long.
+    pub boost: Option<Box<(u64, BoostDuration)>>,
+    /// Its kind.
+    pub kind: ContainerKind,
+    /// Its CPU is sized: else what stands there as target is only what runs.
+    pub sizes_cpu: bool,
+    /// Its memory is.
+    pub sizes_memory: bool,
+}
+
+/// What a container should run with; `None` is not said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Aim {
+    /// Thousandths of a core that it requests.
+    pub cpu: Option<u64>,
+    /// Memory that it requests.
+    pub memory: Option<Bytes>,
+    /// Memory that it may not pass.
+    pub memory_limit: Option<Bytes>,
+}
+
+impl Stamp {
+    pub(super) fn of(object: &ToStamp, metadata: &ObjectMeta, names: &mut Interner<str>) -> Self {
+        let reference = &object.spec.workload_ref;
+        let asked = metadata.annotations.as_ref().and_then(|annotations| annotations.get(ROLLBACK));
+        let asked = asked.and_then(|text| RolledBack::read(text).ok());
+        let asked_until = asked.map(|asked| asked.until);
+        let given = object.status.new_pods.map(|new_pods| new_pods.given).unwrap_or_default();
+        let previous = &object.status.previous;
+        let mut had = || previous.iter().map(|had| (names.text(&had.name), aim(&had.resources))).collect();
+        let wanted = asked_until.is_some() || given == Given::Previous;
+        let back = wanted.then(|| Box::new(Back { asked_until, had: had() }));
+        let containers = object.status.containers.iter().map(|container| stamped(container, names));
+        Self {
+            containers: containers.collect(),
+            about: Some(About {
+                api_version: names.text(&reference.api_version),
+                kind: names.text(&reference.kind),
+                name: reference.name.as_str().into(),
+            }),
+            mode: object.spec.mode,
+            given,
+            back,
+        }
+    }
+
+    /// True where it is about that workload.
+    #[must_use]
+    pub fn is_about(&self, workload: &WorkloadKey) -> bool {
+        self.about.as_ref().is_some_and(|about| {
+            *about.kind == *workload.kind
+                && *about.name == *workload.name
+                && group(&about.api_version) == group(&workload.api_version)
+        })
+    }
+
+    /// What new pods are given: the updater's word, which a rollback that was asked for just now is ahead of.
+    #[must_use]
+    pub fn given(&self, now: Timestamp) -> Given {
+        let asked_until = self.back.as_ref().and_then(|back| back.asked_until);
+        if self.given == Given::Target && asked_until.is_some_and(|until| now < until) {
+            return Given::Previous;
+        }
+        self.given
+    }
+
+    /// What a container had before, where new pods are given that.
+    #[must_use]
+    pub fn given_back(&self, container: &str, now: Timestamp) -> Option<&Aim> {
+        let back = self.back.as_ref().filter(|_| self.given(now) == Given::Previous)?;
+        back.had.iter().find(|(name, _)| **name == *container).map(|(_, had)| had)
+    }
+}
+
+fn stamped(container: &ContainerToStamp, names: &mut Interner<str>) -> StampedContainer {
+    let boost = container.startup_boost.as_ref();
+    StampedContainer {
+        name: names.text(&container.name),
+        target: aim(&container.target),
+        limit_rules: container.limit_rules,
+        boost: boost.map(|boost| Box::new((boost.cpu.value().as_cores().to_milli(), boost.duration))),
+        kind: container.kind,
+        sizes_cpu: container.lower.cpu.is_some(),
+        sizes_memory: memory(&container.lower).is_some(),
+    }
+}
+
+fn aim(resources: &Resources) -> Aim {
+    let cpu = resources.requests.cpu.as_ref();
+    Aim {
+        cpu: cpu.map(|cpu| Cores::to_milli(cpu.value().as_cores())),
+        memory: memory(&resources.requests),
+        memory_limit: memory(&resources.limits),
+    }
+}
+
+fn memory(amounts: &ResourceAmounts) -> Option<Bytes> {
+    amounts.memory.as_ref().and_then(|memory| memory.value().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::index::{Fold, Index, ObjectKey};
+    use crate::cluster::slim::Stampable;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000);
+
+    fn kept(annotations: &Value) -> Stamp {
+        let size = |cpu: &str, memory: &str| json!({"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": "96Mi"}});
+        let object = json!({"metadata": {"name": "r", "namespace": "shop", "annotations": annotations},
+            "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                     "policyRef": {"kind": "VerticalScalingPolicy", "name": "p"}, "mode": "Auto"},
+            "status": {"replicas": "nobody reads this", "conditions": 7,
+                "previous": [{"name": "app", "resources": size("2", "1Gi")}],
+                "containers": [{"name": "app", "kind": "Sidecar", "reasons": [{}], "lower": {"memory": "32Mi"},
+                    "target": size("180m", "64Mi"), "limitRules": {"cpu": "Remove"},
+                    "startupBoost": {"cpu": "540m", "duration": "60s"}}]}});
+        let mut index = Index::default();
+        index.apply(serde_json::from_value::<Stampable>(object).unwrap(), NOW);
+        index.stamps.get(&ObjectKey { namespace: "shop".into(), name: "r".into() }).unwrap().clone()
+    }
+
+    #[test]
+    fn of_a_recommendation_is_kept_what_new_pods_are_given() {
+        let stamp = kept(&json!({}));
+        let workload = |api_version: &str, name: &str| WorkloadKey {
+            namespace: "shop".into(),
+            kind: "Deployment".into(),
+            name: name.into(),
+            api_version: api_version.into(),
+        };
+        assert!(stamp.is_about(&workload("apps/v2", "web")) && stamp.mode == Mode::Auto);
+        assert!(!stamp.is_about(&workload("apps/v1", "webs")) && !stamp.is_about(&workload("x/v1", "web")));
+        let [app] = &*stamp.containers else { panic!("{stamp:?}") };
+        assert_eq!(
+            (&*app.name, app.kind, app.sizes_cpu, app.sizes_memory),
+            ("app", ContainerKind::Sidecar, false, true)
+        );
+        let limit = Some(Bytes::from_mib(96));
+        let target = Aim { cpu: Some(180), memory: Some(Bytes::from_mib(64)), memory_limit: limit };
+        assert_eq!(app.target, target);
+        assert_eq!(app.limit_rules.cpu, crate::api::CpuLimitRule::Remove);
+        assert!(matches!(app.boost.as_deref(), Some((540, BoostDuration::For(span))) if span.seconds == 60));
+        assert_eq!(stamp.given_back("app", NOW), None);
+    }
+
+    #[test]
+    fn what_was_before_is_given_back_for_as_long_as_somebody_wants_it() {
+        let asked =
+            json!({"at": "2027-01-15T07:00:00Z", "until": "2027-01-15T09:00:00Z", "times": 1}).to_string();
+        let stamp = kept(&json!({ROLLBACK: asked}));
+        let had = stamp.given_back("app", NOW).unwrap();
+        assert_eq!((had.cpu, had.memory), (Some(2000), Some(Bytes(1 << 30))));
+        assert_eq!(stamp.given_back("other", NOW), None);
+        assert_eq!(stamp.given_back("app", NOW.plus(7200)), None);
+        assert_eq!(kept(&json!({ROLLBACK: "nonsense"})).given_back("app", NOW), None);
+    }
+}
