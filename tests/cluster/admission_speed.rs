@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::admission::start;
 use crate::admission_under_attack::Door;
+use crate::listing_speed;
 use crate::support::cluster::Cluster;
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::process::free_port;
@@ -35,6 +36,8 @@ const SECONDS: usize = if OPTIMISED { 10 } else { 3 };
 const RUN: Duration = Duration::from_secs(SECONDS as u64);
 /// Reviews a second at which the time of each is taken.
 const STEADY: usize = if OPTIMISED { 2500 } else { 100 };
+/// How often that is done.
+const STEADY_RUNS: usize = if OPTIMISED { 5 } else { 1 };
 
 pub fn trials(suite: &Suite) -> Vec<Trial> {
     vec![suite.trial("the_webhook_answers_fast_among_many_recommendations", &[] as &[Need], speed)]
@@ -82,6 +85,10 @@ async fn speed(context: Context) -> Result<()> {
         tokio::task::block_in_place(|| cluster.plane.run.stop(&format!("{}-{part}", cluster.plane.name)))?;
     }
     let workloads = fill(&context, beside).await?;
+    measured::leave_the_core()?;
+    if OPTIMISED {
+        listing_speed::compare(&context).await?;
+    }
     // The first one makes the certificate; what is measured is a restart, as it is from then on.
     let first = start(&context, &account.kubeconfig, &[]).await?;
     let pem = context.api::<Secret>().get("plumb-webhook-tls").await?.data.context("no data")?;
@@ -107,12 +114,13 @@ async fn speed(context: Context) -> Result<()> {
     }
     // What has been reached, with some reserve for a busy machine; docs/webhook.md has the goals.
     if OPTIMISED {
-        ensure!(ours.first < Duration::from_secs(6), "the first answer took {:?}", ours.first);
-        ensure!(ours.after < 60, "{} MiB", ours.after);
-        ensure!(ours.per_cpu >= 5000.0, "{:.0} reviews per second of CPU", ours.per_cpu);
+        ensure!(ours.first < Duration::from_secs(4), "the first answer took {:?}", ours.first);
+        ensure!(ours.peak < 40, "{} MiB", ours.peak);
+        ensure!(ours.per_cpu >= 9000.0, "{:.0} reviews per second of CPU", ours.per_cpu);
         let alone = measured::core().is_some();
-        ensure!(!alone || ours.rate >= 5000.0, "{:.0} reviews/s on one core", ours.rate);
-        ensure!(ours.p99 < Duration::from_millis(20), "p99 {:?}", ours.p99);
+        ensure!(!alone || ours.rate >= 9000.0, "{:.0} reviews/s on one core", ours.rate);
+        let most = Duration::from_millis(if alone { 5 } else { 20 });
+        ensure!(ours.p99 < most, "p99 {:?}", ours.p99);
     }
     Ok(())
 }
@@ -155,7 +163,14 @@ async fn measure(server: &Server, workloads: &[Workload]) -> Result<Figures> {
     while steady > 1 && rate < 1.5 * steady as f64 {
         steady /= 2;
     }
-    let (p50, p99, slowest) = open_loop(server, &bodies, steady).await?;
+    let mut runs = Vec::new();
+    for _ in 0..STEADY_RUNS {
+        runs.push(open_loop(server, &bodies, steady).await?);
+    }
+    println!("median, p99 and slowest of each run: {runs:?}");
+    // Others use this machine too: one run in which they did much says nothing.
+    runs.sort_unstable_by_key(|(_, p99, _)| *p99);
+    let (p50, p99, slowest) = runs[STEADY_RUNS / 2];
     let (after, peak) = measured::memory(server.pid)?;
     Ok(Figures { first, resting, rate, per_cpu, steady, p50, p99, slowest, peak, after })
 }
@@ -252,12 +267,18 @@ fn review(workload: &Workload) -> Vec<u8> {
 
 async fn first_answer(server: &Server, workload: &Workload) -> Result<Duration> {
     let (door, begin) = (&server.door, server.began);
+    // One connection, kept while it is good: handshakes are not what is measured.
+    let mut client = None;
     while begin.elapsed() < Duration::from_secs(120) {
-        if let Ok(mut client) = door.http2().await
-            && let Ok((200, text)) = door.post(&mut client, review(workload)).await
-            && text.contains("JSONPatch")
-        {
-            return Ok(begin.elapsed());
+        if client.is_none() {
+            client = door.http2().await.ok();
+        }
+        if let Some(open) = &mut client {
+            match door.post(open, review(workload)).await {
+                Ok((200, text)) if text.contains("JSONPatch") => return Ok(begin.elapsed()),
+                Ok(_) => {}
+                Err(_) => client = None,
+            }
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

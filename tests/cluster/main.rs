@@ -20,6 +20,7 @@ mod ending;
 mod fleet;
 mod history;
 mod import;
+mod listing_speed;
 mod metrics;
 mod older_server;
 mod oom_kill;

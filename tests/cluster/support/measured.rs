@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 /// The core that what is measured runs on alone, where somebody has said so.
 pub fn core() -> Option<String> {
@@ -16,6 +16,21 @@ pub fn on_one_core(program: &(impl AsRef<OsStr> + ?Sized)) -> Command {
     let mut command = Command::new("taskset");
     command.arg("--cpu-list").arg(core).arg(program);
     command
+}
+
+/// Has this process run on the other cores from now on, all of its threads: who asks is not to be counted as who answers.
+pub fn leave_the_core() -> Result<()> {
+    let Some(core) = core() else { return Ok(()) };
+    let all = std::thread::available_parallelism()?.get();
+    let others: Vec<String> = (0..all).map(|core| core.to_string()).filter(|other| *other != core).collect();
+    ensure!(!others.is_empty(), "there is no other core than {core}");
+    let mut command = Command::new("taskset");
+    command
+        .args(["--all-tasks", "--cpu-list", "--pid", &others.join(",")])
+        .arg(std::process::id().to_string());
+    let done = command.output()?;
+    ensure!(done.status.success(), "taskset: {}", String::from_utf8_lossy(&done.stderr));
+    Ok(())
 }
 
 /// The memory that a process has in use now, in MiB, and the most that it ever had.
