@@ -6,6 +6,7 @@
 //! It is the real API server, behind one that asks it for a subresource that it does not know in place of pods/resize, and
 //! that refuses streaming lists.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -17,9 +18,10 @@ use plumb::api::Recommendation;
 use serde_json::json;
 
 use crate::admission;
+use crate::support::cluster::Cluster;
 use crate::support::older::Older;
 use crate::support::plumb::{Plumb, account_with};
-use crate::support::recommended::{REGISTRATION, auto_policy, container, recommend, resources};
+use crate::support::recommended::{auto_policy, container, recommend, resources};
 use crate::support::{Context, Load, Need, Suite, wait_for};
 use crate::updater::{SOON, advise, events_tell, pods_of, policy, ready, wait_blocked};
 
@@ -36,7 +38,10 @@ pub fn trials(suite: &Suite) -> Vec<Trial> {
 }
 
 async fn without_streaming(context: Context) -> Result<()> {
-    let _only = REGISTRATION.lock().await;
+    // A cluster of its own: a recommender of another test would take away what is recommended for no pod.
+    let cluster = Arc::new(Cluster::start(&context.cluster.plane.run, "older").await?);
+    cluster.crds().await?;
+    let context = Context::new(cluster, "older").await?;
     auto_policy(&context, "all").await?;
     recommend(
         &context,
