@@ -268,6 +268,20 @@ fn a_container_that_is_down_after_a_kill_gets_a_new_pod_at_once() {
 }
 
 #[test]
+fn a_pod_from_before_new_ones_were_given_sizes_says_nothing_of_admission() {
+    let mut web = workload(advice(50, 128, 160), fleet(3, size(50, 64, 64)));
+    web.rules.method = Method::Evict;
+    let made = |web: &mut Workload, at: i64| {
+        web.pods.iter_mut().for_each(|pod| (pod.stamped, pod.created) = (false, Some(Timestamp(at))));
+    };
+    made(&mut web, START - 7200);
+    let plan = World::new().plan(std::slice::from_ref(&web));
+    assert!(matches!(&plan.actions[..], [Action { deed: Deed::Evict, .. }]), "{plan:?}");
+    made(&mut web, START - 60);
+    assert_eq!(World::new().held(&web), [Hold::AdmissionSilent]);
+}
+
+#[test]
 fn a_container_that_runs_again_after_a_kill_grows_in_place_without_waiting() {
     let mut world = World::new();
     world.now = START + 5;
