@@ -157,7 +157,8 @@ async fn rows_are_near_the_need(context: &Context) -> Result<()> {
         let cpu = requests.cpu.as_ref().context("no CPU target yet")?.value().as_cores().to_milli();
         let memory = requests.memory.as_ref().context("no memory target yet")?.value().as_bytes();
         let memory = memory.context("no amount")?.0 >> 20;
-        ensure!(container.samples >= 4, "{} samples", container.samples);
+        // More of them that say the same are not written anew.
+        ensure!(container.samples >= 1, "no samples");
         ensure!(
             (50..=150).contains(&cpu),
             "it uses 60m, and {cpu}m are recommended: {:?}",
