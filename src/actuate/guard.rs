@@ -169,7 +169,7 @@ impl Guard {
         if let Some(evidence) = pod.and_then(|pod| self.harm_to(pod, same.is_some(), &watched, now)) {
             let killed = pod.is_some_and(|pod| was_killed(pod, &watched));
             self.note_harm(evidence, killed, now);
-            // Admission gives a new pod what is recommended: nothing that was before can be put back there.
+            // The pod that came in its place never had what was before: nothing can be put back there.
             let Some(pod) = same else { return Verdict::Closed };
             self.put_back = Some((pod.id, watched.before.clone()));
             return Verdict::PutBack(pod.id, watched.before);

@@ -10,9 +10,8 @@ use kube::ResourceExt;
 use super::facts::{Size, Sizes, hash};
 use super::intern::Interner;
 use crate::api::{
-    BoostDuration, Confidence, ContainerKind, Given, LimitRules, Mode, PolicyReference, ROLLBACK,
-    Recommendation, RecommendationSpec, RecommendationStatus, ResourceAmounts, Resources, Rollback,
-    WorkloadReference,
+    Confidence, ContainerKind, Given, Mode, PolicyReference, ROLLBACK, Recommendation, RecommendationSpec,
+    RecommendationStatus, ResourceAmounts, Resources, Rollback, WorkloadReference,
 };
 use crate::units::{Cores, Timestamp};
 
@@ -111,10 +110,6 @@ pub struct Advice {
     pub kind: ContainerKind,
     /// What it should run with. What is `None` is not recommended.
     pub target: Sizes,
-    /// How the limits of a new pod follow.
-    pub limit_rules: LimitRules,
-    /// The CPU that a new pod requests for it while it starts up, and for how long.
-    pub boost: Option<(u64, BoostDuration)>,
     /// Requests below this are too small. `None`: this resource is not sized.
     pub lower: Size,
     /// Requests above this are too large.
@@ -164,11 +159,6 @@ impl Written {
             name: names.text(&container.name),
             kind: container.kind,
             target: sizes(&container.target),
-            limit_rules: container.limit_rules,
-            boost: container
-                .startup_boost
-                .as_ref()
-                .map(|boost| (boost.cpu.value().as_cores().to_milli(), boost.duration)),
             lower: size(&container.lower),
             upper: size(&container.upper),
             confidence: container.confidence,
