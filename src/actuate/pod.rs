@@ -33,6 +33,8 @@ pub(super) struct PodState {
     refused: Option<(Hold, Timestamp)>,
     /// It was told to restart containers then, after so many restarts.
     restarting: Option<(Timestamp, u32)>,
+    /// It has been killed for its memory, with no more that it could be given, since then.
+    killed_at_most: Option<Timestamp>,
     /// It was evicted.
     pub(super) evicted: Option<Timestamp>,
     /// It was seen at this round.
@@ -109,8 +111,9 @@ impl PodState {
             other => other?,
         };
         let Some(Proposal { change, steppers }) = proposal else {
-            return if leaks(workload, pod, now) { Err(Hold::Leaking) } else { Ok(None) };
+            return if self.leaks(workload, pod, now) { Err(Hold::Leaking) } else { Ok(None) };
         };
+        self.killed_at_most = None;
         if !change.after_oom {
             self.calm(workload, pod, settings, now)?;
         }
@@ -294,6 +297,20 @@ impl PodState {
         })
     }
 
+    /// It was killed for its memory again and again, and there is no more that it could be given.
+    fn leaks(&mut self, workload: &Workload, pod: &Pod, now: Timestamp) -> bool {
+        let at_most = pod.containers.iter().any(|container| {
+            let wanted = workload.advice(&container.name).and_then(|advice| advice.target.memory_limit);
+            container.oom_killed.is_some_and(|at| now.seconds_since(at) < EMERGENCY)
+                && container.restarts >= 2
+                && container.asked == container.given
+                && wanted.is_some_and(|wanted| Some(wanted) <= container.given.memory_limit)
+        });
+        self.killed_at_most = at_most.then(|| self.killed_at_most.unwrap_or(now));
+        // The first of these kills may still raise what is recommended.
+        self.killed_at_most.is_some_and(|since| now.seconds_since(since) >= LESSON)
+    }
+
     /// To be evicted, or why not; `otherwise` where the policy does not allow it at all.
     fn evict(
         &self,
@@ -366,19 +383,6 @@ impl PodState {
             self.refused = None;
         }
     }
-}
-
-/// It was killed for its memory again and again, and there is no more that it could be given.
-fn leaks(workload: &Workload, pod: &Pod, now: Timestamp) -> bool {
-    pod.containers.iter().any(|container| {
-        let wanted = workload.advice(&container.name).and_then(|advice| advice.target.memory_limit);
-        let ago = container.oom_killed.map(|at| now.seconds_since(at));
-        // A kill that has just been seen may still raise what is recommended.
-        let told = ago.is_some_and(|ago| (LESSON..EMERGENCY).contains(&ago));
-        told && container.restarts >= 2
-            && container.asked == container.given
-            && wanted.is_some_and(|wanted| Some(wanted) <= container.given.memory_limit)
-    })
 }
 
 /// Whether a new pod would come in its place, with its sizes.

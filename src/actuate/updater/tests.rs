@@ -619,19 +619,23 @@ fn a_growth_is_not_blamed_for_what_waits_for_cpu() {
 
 #[test]
 fn what_is_killed_at_the_most_that_it_may_have_is_named_and_not_chased() {
-    let mut world = World::new();
-    let mut web = workload(advice(50, 96, 96), vec![pod(1, size(50, 96, 96))]);
-    for kill in 0..20 {
-        web.pods[0].containers[0].oom_killed = Some(Timestamp(world.now));
-        web.pods[0].containers[0].restarts = kill + 1;
-        web.pods[0].containers[0].down = true;
-        assert!(world.plan(std::slice::from_ref(&web)).actions.is_empty(), "kill {kill}");
-        world.now += 30;
-        web.pods[0].containers[0].down = false;
-        let expected: &[Hold] = if kill == 0 { &[] } else { &[Hold::Leaking] };
-        assert_eq!(world.held(&web), expected, "kill {kill}");
+    // At every pace that a back-off has, the shortest of which ends before a lesson does.
+    for pace in [4, 30] {
+        let mut world = World::new();
+        let mut web = workload(advice(50, 96, 96), vec![pod(1, size(50, 96, 96))]);
+        for kill in 0..20 {
+            web.pods[0].containers[0].oom_killed = Some(Timestamp(world.now));
+            web.pods[0].containers[0].restarts = kill + 1;
+            web.pods[0].containers[0].down = true;
+            assert!(world.plan(std::slice::from_ref(&web)).actions.is_empty(), "kill {kill}");
+            world.now += pace;
+            web.pods[0].containers[0].down = false;
+            // The second is the first that it is told by, and ten seconds are given to learn from it.
+            let expected: &[Hold] = if i64::from(kill) * pace < 10 { &[] } else { &[Hold::Leaking] };
+            assert_eq!(world.held(&web), expected, "kill {kill}, one in {pace} s");
+        }
+        // More is allowed: it gets that.
+        web.advice[0].1 = advice(50, 128, 160);
+        assert_eq!(world.turn(&mut web).actions.len(), 1);
     }
-    // More is allowed: it gets that.
-    web.advice[0].1 = advice(50, 128, 160);
-    assert_eq!(world.turn(&mut web).actions.len(), 1);
 }
