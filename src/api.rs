@@ -22,6 +22,7 @@ mod recommendation;
 mod rollback;
 #[expect(unreachable_pub, reason = "KubeSchema derives through a private copy of each struct")]
 mod rules;
+pub mod short;
 mod span;
 #[cfg(test)]
 mod tests;

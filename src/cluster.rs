@@ -13,6 +13,7 @@ mod listed;
 pub mod owners;
 pub mod pods;
 pub mod resize;
+mod rows;
 pub mod slim;
 pub mod vpa;
 pub mod watch;

@@ -52,13 +52,50 @@ use super::{Amount, BoostDuration, CpuLimitRule, MemoryLimitRule, Mode, Resource
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Policy", type_ = "string", json_path = ".spec.policyRef.name", priority = "1"),
     printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.replicas", priority = "1"),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.summary.message", priority = "1")
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.summary.message", priority = "1"),
+    printcolumn(name = "Kind", type_ = "string", json_path = ".spec.workloadRef.kind", priority = "1"),
+    printcolumn(name = "Workload", type_ = "string", json_path = ".spec.workloadRef.name", priority = "1"),
+    printcolumn(
+        name = "API Version",
+        type_ = "string",
+        json_path = ".spec.workloadRef.apiVersion",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Workload Namespace",
+        type_ = "string",
+        json_path = ".metadata.namespace",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Rollback",
+        type_ = "string",
+        json_path = r".metadata.annotations.plumb\.dev/rollback",
+        description = "until when somebody wants back what was before",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "New Pods",
+        type_ = "string",
+        json_path = ".status.newPods.given",
+        description = "what new pods are given: the target, what was before, or nothing",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Sizes",
+        type_ = "string",
+        json_path = ".status.sizes",
+        description = "the target of each container",
+        priority = "1"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RecommendationSpec {
     /// The workload.
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
     pub workload_ref: WorkloadReference,
     /// The policy that speaks for it.
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
     pub policy_ref: PolicyReference,
     /// That policy's mode.
     pub mode: Mode,
@@ -88,15 +125,22 @@ pub struct RecommendationStatus {
     pub summary: Summary,
     /// Sum over the containers of one pod.
     #[serde(default)]
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
     pub pod: Resources,
+    /// The target of each container in one line, with how limits follow where that is not the usual way:
+    /// `app cpu=180m memory=300Mi..400Mi; proxy cpu=20m memory=50Mi..64Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizes: Option<String>,
     /// Per container.
+    // One writer has all of them: of a list that is merged by name the API server would note the writer of each figure,
+    // and such notes are longer than the figures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub containers: Vec<ContainerRecommendation>,
     /// What the containers had before the updater gave them what was meant for them last: what `plumb rollback` puts
     /// back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub previous: Vec<PreviousSize>,
     /// What new pods are given, as the updater says; without a word of it, the targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]

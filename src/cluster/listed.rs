@@ -1,4 +1,5 @@
-//! The text of a list, cut into the lines of a watch as it comes in: the objects are handed on as they are, unread.
+//! The text of a list, cut into the lines of a watch as it comes in: the objects are handed on as they are, unread. Of a
+//! table that the API server has made of a list, the rows.
 //!
 //! Pure. Knows JSON as far as its brackets and strings; whether an object is one is for who reads it.
 
@@ -6,13 +7,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 /// What a watch says before an object that is there.
-const BEGIN: &[u8] = br#"{"type":"ADDED","object":"#;
+pub(super) const BEGIN: &[u8] = br#"{"type":"ADDED","object":"#;
 /// And after it.
-const END: &[u8] = b"}\n";
-/// No list's own metadata is longer.
+pub(super) const END: &[u8] = b"}\n";
+/// No list's own metadata is longer, nor what is said of a table's columns.
 const MOST_METADATA: usize = 64 << 10;
 /// Nor any name that is of interest.
-const MOST_NAME: usize = 16;
+const MOST_NAME: usize = 20;
 
 /// The text is no list.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,12 @@ pub(super) enum NoList {
     /// More would have to be asked for.
     #[error("the list is a part of what there is only")]
     Part,
+    /// The kind is not defined as it is here.
+    #[error("the table has no column {0}: the custom resource definition is of another version")]
+    Column(&'static str),
+    /// Too many rows do not say all.
+    #[error("{0} rows of the table do not say all")]
+    Incomplete(usize),
 }
 
 /// Where in a list's text we are.
@@ -39,6 +46,7 @@ pub(super) struct Listed {
     word: Vec<u8>,
     within: Within,
     metadata: Vec<u8>,
+    columns: Vec<u8>,
     ended: bool,
 }
 
@@ -49,6 +57,7 @@ enum Within {
     Other,
     Items,
     Metadata,
+    Columns,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +73,11 @@ impl Listed {
     /// True once the list's last bracket was read.
     pub(super) fn is_whole(&self) -> bool {
         self.ended
+    }
+
+    /// What a table says of its columns, which it does before the first row.
+    pub(super) fn columns(&self) -> &[u8] {
+        &self.columns
     }
 
     /// Reads on. Writes a line for each object, and at the list's end the one that says that this was all.
@@ -90,7 +104,7 @@ impl Listed {
                     if self.is_item() {
                         lines.extend_from_slice(BEGIN);
                         from = place;
-                    } else if self.within == Within::Metadata && self.depth == 2 {
+                    } else if self.is_kept() && self.depth == 2 {
                         from = place;
                     }
                 }
@@ -98,7 +112,7 @@ impl Listed {
                     if self.is_item() {
                         hand_on(text.get(from..=place).unwrap_or_default(), lines);
                         lines.extend_from_slice(END);
-                    } else if self.within == Within::Metadata && self.depth == 2 {
+                    } else if self.is_kept() && self.depth == 2 {
                         self.keep(text.get(from..=place).unwrap_or_default())?;
                     }
                     self.close(lines)?;
@@ -110,7 +124,7 @@ impl Listed {
         let rest = text.get(from..).unwrap_or_default();
         match self.within {
             Within::Items if self.depth > 2 => hand_on(rest, lines),
-            Within::Metadata if self.depth > 1 => self.keep(rest)?,
+            _ if self.is_kept() && self.depth > 1 => self.keep(rest)?,
             _ => {}
         }
         Ok(())
@@ -119,6 +133,11 @@ impl Listed {
     /// An object of the list has just begun, or is about to end.
     fn is_item(&self) -> bool {
         self.within == Within::Items && self.depth == 3
+    }
+
+    /// It is small, and looked at at the end.
+    fn is_kept(&self) -> bool {
+        matches!(self.within, Within::Metadata | Within::Columns)
     }
 
     /// Reads on in a string, up to what may end it; answers how far that is.
@@ -147,9 +166,10 @@ impl Listed {
         }
         if self.depth == 1 {
             self.within = match (self.word.as_slice(), byte) {
-                (b"items", b'[') => Within::Items,
+                (b"items" | b"rows", b'[') => Within::Items,
                 (b"metadata", b'{') => Within::Metadata,
-                (b"items" | b"metadata", _) => return Err(NoList::Shape),
+                (b"columnDefinitions", b'[') => Within::Columns,
+                (b"items" | b"rows" | b"metadata" | b"columnDefinitions", _) => return Err(NoList::Shape),
                 _ => Within::Other,
             };
         }
@@ -176,10 +196,11 @@ impl Listed {
     }
 
     fn keep(&mut self, text: &[u8]) -> Result<(), NoList> {
-        if self.metadata.len() + text.len() > MOST_METADATA {
+        let kept = if self.within == Within::Columns { &mut self.columns } else { &mut self.metadata };
+        if kept.len() + text.len() > MOST_METADATA {
             return Err(NoList::Shape);
         }
-        self.metadata.extend_from_slice(text);
+        kept.extend_from_slice(text);
         Ok(())
     }
 

@@ -163,7 +163,7 @@ impl Live {
         let config = Config::default().streaming_lists();
         let start = Start { live: &live, connection, stop, tasks, tell: &tell, config };
         start.follow_what_stands_above_pods();
-        start.follow::<Stampable>("recommendations.plumb.dev");
+        start.follow_extent::<Stampable>("recommendations.plumb.dev", Extent::Sizes);
         live
     }
 

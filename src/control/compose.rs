@@ -15,7 +15,7 @@ use super::rules::{self, ContainerRules};
 use super::select::Choice;
 use crate::api::{
     self, Amount, ContainerKind, ContainerRecommendation, Mode, RecommendationStatus, ResourceAmounts,
-    Resources, Summary,
+    Resources, Summary, short,
 };
 use crate::cluster::index::{
     ADVISED, ContainerShape, Limits, NodeFacts, Phase, Quota, Shape, WorkloadKey, WorkloadPods,
@@ -107,6 +107,7 @@ pub fn status(
         replicas,
         summary,
         pod,
+        sizes: Some(short::write(&containers)),
         containers,
         conditions: conditions.into_iter().map(|made| dated(made, before, common.now)).collect(),
         // The updater's.

@@ -14,12 +14,14 @@ use crate::support::{Context, measured};
 const RECOMMENDATIONS: &str = "/apis/plumb.dev/v1alpha1/recommendations";
 const SETS: &str = "/apis/apps/v1/statefulsets";
 const OUT_OF_MEMORY: &str = "?resourceVersion=0";
+const COLUMNS_ALONE: &str = "?resourceVersion=0&includeObject=None";
 const STREAM: &str = "?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0\
                       &allowWatchBookmarks=true&timeoutSeconds=60";
 /// What ends the first part of a stream.
 const END: &[u8] = b"k8s.io/initial-events-end";
 const WHOLE: &str = "application/json";
 const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
 const TIMES: usize = 5;
 
 /// Asks in each way, and prints the best and the middle one of some times.
@@ -33,6 +35,8 @@ pub async fn compare(context: &Context) -> Result<()> {
             ("as a stream", STREAM, WHOLE),
             ("one list out of memory", OUT_OF_MEMORY, WHOLE),
             ("metadata alone, out of memory", OUT_OF_MEMORY, METADATA),
+            ("as a table with metadata, out of memory", OUT_OF_MEMORY, TABLE),
+            ("as a table, out of memory", COLUMNS_ALONE, TABLE),
         ] {
             let mut took = Vec::new();
             for _ in 0..TIMES {
