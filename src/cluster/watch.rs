@@ -313,6 +313,9 @@ async fn follow<K>(
                 if live.note(name, synced, None) {
                     tracing::info!(resource = name, "watching again");
                 }
+                if done {
+                    tracing::debug!(resource = name, "listed");
+                }
                 if done || changed {
                     live.changed.notify_one();
                 }

@@ -39,6 +39,8 @@ const RUN: Duration = Duration::from_secs(SECONDS as u64);
 const STEADY: usize = if OPTIMISED { 2500 } else { 100 };
 /// How often that is done.
 const STEADY_RUNS: usize = if OPTIMISED { 5 } else { 1 };
+/// How often each is started; the last one is asked on.
+const STARTS: usize = if OPTIMISED { 5 } else { 1 };
 
 pub fn trials(suite: &Suite) -> Vec<Trial> {
     vec![suite.trial("the_webhook_answers_fast_among_many_recommendations", &[] as &[Need], speed)]
@@ -96,26 +98,43 @@ async fn speed(context: Context) -> Result<()> {
     let authority = pem.get("ca.crt").context("no authority")?.0.clone();
     first.stop()?;
     let listen = format!("127.0.0.1:{}", free_port()?);
-    let began = Instant::now();
+    let last = workloads.last().context("none")?;
     let flags = ["--roles", "webhook", "--webhook-listen", &listen];
-    let plumb = Plumb::start(&cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
-    let server = Server { pid: plumb.pid()?, door: Door::new(&listen, &authority)?, began };
-    let ours = measure(&server, &workloads).await.with_context(|| plumb.log())?;
+    let mut firsts = Vec::new();
+    let (plumb, server) = loop {
+        let began = Instant::now();
+        let plumb = Plumb::start(&cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
+        let server = Server { pid: plumb.pid()?, door: Door::new(&listen, &authority)?, began };
+        firsts.push(first_answer(&server, last).await.with_context(|| plumb.log())?);
+        if firsts.len() == STARTS {
+            break (plumb, server);
+        }
+        plumb.stop()?;
+    };
+    let ours = measure(&server, &workloads, firsts).await.with_context(|| plumb.log())?;
     plumb.stop()?;
     println!("{RECOMMENDATIONS} recommendations; plumb: {}", ours.text());
     if beside {
         let run = &cluster.plane.run;
-        let other = vpa::start(&context)?;
-        let door = Door::new(&other.address, other.authority.as_bytes())?;
-        let server = Server { pid: run.pid(&other.name)?, door, began: other.began };
-        let theirs = measure(&server, &workloads).await.with_context(|| run.log_tail(&other.name))?;
-        tokio::task::block_in_place(|| run.stop(&other.name))?;
+        let mut firsts = Vec::new();
+        let (name, server) = loop {
+            let other = vpa::start(&context)?;
+            let door = Door::new(&other.address, other.authority.as_bytes())?;
+            let server = Server { pid: run.pid(&other.name)?, door, began: other.began };
+            firsts.push(first_answer(&server, last).await.with_context(|| run.log_tail(&other.name))?);
+            if firsts.len() == STARTS {
+                break (other.name, server);
+            }
+            tokio::task::block_in_place(|| run.stop(&other.name))?;
+        };
+        let theirs = measure(&server, &workloads, firsts).await.with_context(|| run.log_tail(&name))?;
+        tokio::task::block_in_place(|| run.stop(&name))?;
         println!("VPA's admission controller: {}", theirs.text());
         println!("{}", ours.beside(&theirs));
     }
     // What has been reached, with some reserve for a busy machine; docs/webhook.md has the goals.
     if OPTIMISED {
-        ensure!(ours.first < Duration::from_secs(4), "the first answer took {:?}", ours.first);
+        ensure!(ours.first < Duration::from_secs(2), "the first answer took {:?}", ours.first);
         ensure!(ours.peak < 40, "{} MiB", ours.peak);
         ensure!(ours.per_cpu >= 9000.0, "{:.0} reviews per second of CPU", ours.per_cpu);
         let alone = measured::core().is_some();
@@ -151,9 +170,10 @@ impl Figures {
     }
 }
 
-async fn measure(server: &Server, workloads: &[Workload]) -> Result<Figures> {
-    let last = workloads.last().context("none")?;
-    let first = first_answer(server, last).await?;
+async fn measure(server: &Server, workloads: &[Workload], mut firsts: Vec<Duration>) -> Result<Figures> {
+    println!("first answer after each start: {firsts:?}");
+    firsts.sort_unstable();
+    let first = firsts[firsts.len() / 2];
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (resting, _) = measured::memory(server.pid)?;
     let bodies: Arc<Vec<_>> =
