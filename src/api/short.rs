@@ -111,7 +111,8 @@ fn read_container(part: &str) -> Option<ContainerRecommendation> {
     Some(read)
 }
 
-fn named<'a, T: Deserialize<'a>>(word: &'a str) -> Option<T> {
+/// Reads a word of the API; `None` where there is no such.
+pub(crate) fn named<'a, T: Deserialize<'a>>(word: &'a str) -> Option<T> {
     T::deserialize(IntoDeserializer::<Error>::into_deserializer(word)).ok()
 }
 

@@ -5,8 +5,6 @@
 //! so that it can be asked for.
 
 use serde::Deserialize;
-use serde::de::IntoDeserializer;
-use serde::de::value::Error;
 use serde_json::{Value, json};
 
 use super::listed::{BEGIN, END, Listed, NoList};
@@ -119,8 +117,8 @@ fn places(columns: &[u8]) -> Result<Places, NoList> {
 /// The row as an object; `None` where it does not say what new pods are given.
 fn object(cells: [Option<&str>; COLUMNS.len()]) -> Option<Value> {
     let [name, namespace, mode, api_version, kind, workload, given, rollback, sizes] = cells;
-    let mode: Mode = word(mode?)?;
-    let given: Given = given.map_or(Some(Given::default()), word)?;
+    let mode: Mode = short::named(mode?)?;
+    let given: Given = given.map_or(Some(Given::default()), short::named)?;
     // Nobody is stamped by the others, whatever they say.
     let stamps = mode == Mode::Auto && given != Given::Nothing;
     if stamps && (given == Given::Previous || rollback.is_some()) {
@@ -132,10 +130,6 @@ fn object(cells: [Option<&str>; COLUMNS.len()]) -> Option<Value> {
         "spec": {"mode": mode, "workloadRef": {"apiVersion": api_version?, "kind": kind?, "name": workload?}},
         "status": {"containers": containers, "newPods": {"given": given}},
     }))
-}
-
-fn word<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
-    T::deserialize(IntoDeserializer::<Error>::into_deserializer(text)).ok()
 }
 
 #[cfg(test)]
