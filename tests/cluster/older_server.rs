@@ -85,14 +85,15 @@ async fn without_streaming(context: Context) -> Result<()> {
 async fn without_resize(context: Context) -> Result<()> {
     let load = |name: &str| Load::named(name).requests("10m", "24Mi").memory_limit("64Mi").deployment(1);
     let target = || container("load", "20m", "40Mi", "64Mi");
+    let account = account_with(&context, "plumb", &["updater"], None).await?;
+    let older = Older::start(&account.kubeconfig, &context.kubeconfig()).await?;
+    let asked = || older.asked.load(Ordering::Relaxed);
+    // Before anything is recommended here: who recommends would write its own word over it.
+    nothing_is_lent(&context, &older).await?;
     policy(&context, "stays", "Deployment", json!({"method": "InPlace"})).await?;
     context.apply(&load("stays")).await?;
     let before = ready(&context, "stays", 1).await?;
     advise(&context, "stays", target()).await?;
-    let account = account_with(&context, "plumb", &["updater"], None).await?;
-    let older = Older::start(&account.kubeconfig, &context.kubeconfig()).await?;
-    let asked = || older.asked.load(Ordering::Relaxed);
-    nothing_is_lent(&context, &older).await?;
     let flags = ["--roles", "updater"];
     let plumb = Plumb::start(&context.cluster.plane, &older.kubeconfig, &context.namespace, &flags)?;
     let done = async {
