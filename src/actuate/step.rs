@@ -1,8 +1,8 @@
 //! When a recommendation is worth a change, and how far one change goes: the one rule for live pods and for replay.
 //!
-//! A request inside its bounds is left alone. Growth is taken at once and whole, but for a small one soon after a shrink.
-//! A shrink waits until what waiting has wasted comes to the price of a change (see [`Hold`]), keeps the cooldown, and
-//! goes no further than one step. An OOM kill waits for nothing.
+//! A request inside its bounds is left alone. Growth is taken whole: of CPU at once, of memory as soon as what is short
+//! is worth it, and after a shrink not for a trifle. A shrink waits until what waiting has wasted comes to the price of a
+//! change (see [`Hold`]), keeps the cooldown, and goes no further than one step. An OOM kill waits for nothing.
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +33,7 @@ impl Default for Pace {
             min_change: None,
             min_cpu: Cores::from_milli(10),
             min_memory: Bytes::from_mib(16),
-            max_shrink: 0.3,
+            max_shrink: 0.5,
             cooldown: 600,
         }
     }
@@ -41,6 +41,8 @@ impl Default for Pace {
 
 /// A limit is raised past its need by this, so that a slowly rising need does not change it each time.
 const LIMIT_HEADROOM: f64 = 1.1;
+/// And where one is there already, to at least this many times it, so that a need that rises steadily raises it seldom.
+const LIMIT_RAISE: f64 = 1.25;
 /// A limit is lowered when its need with that headroom is below this share of it.
 const LIMIT_SLACK: f64 = 0.5;
 /// Growth by less than this share waits after a shrink, so that a request does not swing.
@@ -155,6 +157,7 @@ impl Stepper {
         };
         let cool = cooled(self.changed[1], now, pace.cooldown);
         let rule = rule_of(advice.memory_hold, pace, !killed && self.settling(1, now, pace));
+        let rule = HoldRule { underrun: rule.underrun.filter(|_| !killed), ..rule };
         if let Some(level) = decide(&mut self.memory, &bounds, elapsed, &rule, cool && !killed, pace) {
             self.shrunk[1] = level < f64::from(self.memory.held);
             self.in_force.memory_request = Some(Bytes::from_f64(level));
@@ -180,14 +183,13 @@ impl Stepper {
             self.in_force.memory_limit = self.in_force.memory_request;
             return;
         }
-        // In whole mebibytes, as people read it.
-        let roomy = Bytes(Bytes::from_f64(need.as_f64() * LIMIT_HEADROOM).0.next_multiple_of(MIB));
+        let roomy = whole_mib(need.as_f64() * LIMIT_HEADROOM);
         let limit = match self.in_force.memory_limit {
             Some(now_set) if need <= now_set => {
                 let idle = roomy.as_f64() < now_set.as_f64() * LIMIT_SLACK && !killed;
                 if idle && cooled(self.changed[2], now, LIMIT_COOLDOWN) { roomy } else { now_set }
             }
-            _ => roomy,
+            now_set => roomy.max(whole_mib(now_set.unwrap_or_default().as_f64() * LIMIT_RAISE)),
         }
         .max(request);
         if self.in_force.memory_limit != Some(limit) {
@@ -195,6 +197,11 @@ impl Stepper {
             self.changed[2] = Some(now);
         }
     }
+}
+
+/// As people read a limit: in whole mebibytes, rounded up.
+fn whole_mib(bytes: f64) -> Bytes {
+    Bytes(Bytes::from_f64(bytes).0.next_multiple_of(MIB))
 }
 
 struct Bounds {
@@ -206,7 +213,7 @@ struct Bounds {
 
 /// When a change is made; `settling`: soon after a shrink.
 fn rule_of(hold: Option<HoldRule>, pace: &Pace, settling: bool) -> HoldRule {
-    let rule = hold.unwrap_or(HoldRule { grow: 0.1, shrink: 0.1, price: 0.0 });
+    let rule = hold.unwrap_or(HoldRule { grow: 0.1, shrink: 0.1, price: 0.0, underrun: None });
     let rule = pace.min_change.map_or(rule, |share| HoldRule { grow: share, shrink: share, ..rule });
     if settling { HoldRule { grow: rule.grow.max(SWING), ..rule } } else { rule }
 }

@@ -106,18 +106,18 @@ pub enum HpaRule {
 #[serde(rename_all = "camelCase")]
 pub struct MaxStepPercent {
     /// How much of a request or limit one change may take away, in percent. Growth is not stepped.
-    #[serde(default = "thirty")]
+    #[serde(default = "fifty")]
     #[schemars(range(min = 1, max = 100))]
     pub shrink: u32,
 }
 
-fn thirty() -> u32 {
-    30
+fn fifty() -> u32 {
+    50
 }
 
 impl Default for MaxStepPercent {
     fn default() -> Self {
-        Self { shrink: thirty() }
+        Self { shrink: fifty() }
     }
 }
 

@@ -253,9 +253,9 @@ impl Demand {
     }
 
     /// What a change costs, in amount x seconds: see [`Tuning::unit_quarters`].
-    fn change_price(&self, tuning: &Tuning) -> f32 {
+    pub(crate) fn change_price(&self, tuning: &Tuning) -> f32 {
         let mean = self.mean.max(1e-3);
-        let scale = number::quarter_power(tuning.unit / mean, tuning.unit_quarters).clamp(0.1, 30.0);
+        let scale = number::quarter_power(tuning.unit / mean, tuning.unit_quarters).clamp(0.1, 8.0);
         tuning.hold.price * mean * scale
     }
 
@@ -293,9 +293,14 @@ impl Demand {
         Latest { quarter: self.recent.fives(3).max(self.peak), hour: self.recent.fives(12).max(self.peak) }
     }
 
+    /// Whether there was a sample.
+    pub(crate) fn known(&self) -> bool {
+        self.last != i64::MIN
+    }
+
     /// Chooses the cheapest candidate and says what it asks for; `None` before the first sample.
     pub(crate) fn ask(&mut self, prices: &RequestPrices, tuning: &Tuning) -> Option<Asked> {
-        if self.last == i64::MIN {
+        if !self.known() {
             return None;
         }
         if !self.percentiles.iter().any(|known| known.is_some()) {

@@ -7,9 +7,8 @@ use super::bounds::{self, Confidence};
 use super::demand::{Asked, Demand};
 use super::hold::HoldRule;
 use super::level::Level;
-use super::prices::{LimitPrices, Prices, RequestPrices};
+use super::prices::{Prices, RequestPrices};
 use super::series::Series;
-use super::tail::Tail;
 use super::tuning::{Model, Tuning};
 use crate::units::MIB;
 
@@ -66,6 +65,9 @@ pub struct LimitNeed {
     pub lesson: f64,
     /// OOM kills that still count.
     pub kills: u32,
+    /// When request and limit that must be equal are changed: what is short is killed there, so growth waits for
+    /// nothing. `None` while no memory sample has been seen.
+    pub equal_hold: Option<HoldRule>,
 }
 
 /// What a series needs now.
@@ -91,8 +93,8 @@ impl Series {
     pub fn estimate(&mut self, prices: &Prices, model: &Model) -> Estimate {
         let bytes = MIB as f64;
         let hours = self.hours();
-        let limit = (self.tail.peak() > 0.0 || self.tail.lesson() > 0.0)
-            .then(|| limit_need(&self.tail, self.kills(), &prices.limit));
+        let limit =
+            (self.tail.peak() > 0.0 || self.tail.lesson() > 0.0).then(|| limit_need(self, prices, model));
         Estimate {
             cpu: need(&mut self.cpu, &prices.cpu, &model.cpu, 1.0),
             memory: need(&mut self.memory, &prices.memory, &model.memory, bytes),
@@ -145,14 +147,17 @@ fn spread(demand: &Demand, asked: &Asked, hold: &HoldRule, tuning: &Tuning) -> (
     ((low / middle / doubt).min(least.0), (high / middle * doubt).max(least.1))
 }
 
-fn limit_need(tail: &Tail, kills: u32, prices: &LimitPrices) -> LimitNeed {
-    let unit = MIB as f64;
+fn limit_need(series: &Series, prices: &Prices, model: &Model) -> LimitNeed {
+    let (tail, unit) = (&series.tail, MIB as f64);
+    let change = series.memory.change_price(&model.memory) * prices.memory.change * unit as f32;
+    let hold = HoldRule { price: model.equal.price * change, ..model.equal };
     LimitNeed {
-        tail: f64::from(tail.need(prices)) * unit,
-        equal: f64::from(tail.equal(prices)) * unit,
+        tail: f64::from(tail.need(&prices.limit)) * unit,
+        equal: f64::from(tail.equal(&prices.limit)) * unit,
         peak: f64::from(tail.peak()) * unit,
         deviation: tail.deviation(),
         lesson: f64::from(tail.lesson()) * unit,
-        kills,
+        kills: series.kills(),
+        equal_hold: series.memory.known().then_some(hold),
     }
 }

@@ -1,11 +1,15 @@
 //! Rent or buy: when a level that is held is worth changing.
 //!
-//! Growth is taken as soon as it is worth mentioning. A shrink waits until what has been wasted by waiting comes to
-//! the price of a change, as in the ski-rental problem (Karlin et al., 1988: never more than twice the cost of one who
-//! knew the future): a large gap closes soon, a small one late, and a dip that passes costs nothing. What is then
-//! shrunk to is the highest level that was wanted while waiting.
+//! A shrink waits until what has been wasted by waiting comes to the price of a change, as in the ski-rental problem
+//! (Karlin et al., 1988: never more than twice the cost of one who knew the future): a large gap closes soon, a small one
+//! late, and a dip that passes costs nothing. What is then shrunk to is the highest level that was wanted while waiting.
+//! Growth is taken as soon as it is worth mentioning, or, where an underrun has a price too, waits in the same way for
+//! what was short meanwhile; large growth waits for nothing.
 
 use super::half::Half;
+
+/// Growth by more than this share of what is held is taken at once, whatever a change costs.
+const AT_ONCE: f32 = 0.5;
 
 /// What a change is worth.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,6 +20,9 @@ pub struct HoldRule {
     pub shrink: f32,
     /// What a change costs: amount held for nothing x seconds.
     pub price: f32,
+    /// How many times as much what is short costs as what is held for nothing: growth waits until it comes to the
+    /// price. `None`: growth is taken at once.
+    pub underrun: Option<f32>,
 }
 
 impl HoldRule {
@@ -32,6 +39,7 @@ impl HoldRule {
             grow: self.grow * factor.min(most_growth),
             shrink: self.shrink * factor,
             price: self.price * factor,
+            underrun: self.underrun,
         }
     }
 }
@@ -41,9 +49,9 @@ impl HoldRule {
 pub struct Hold {
     /// What is held; 0 before the first.
     pub held: f32,
-    /// What waiting has wasted, in amount x seconds.
+    /// What waiting has cost, in amount x seconds.
     debt: f32,
-    /// The highest level wanted since waiting began.
+    /// The highest level wanted since waiting began: above what is held where growth waits, below where a shrink does.
     top: f32,
 }
 
@@ -56,16 +64,26 @@ impl Hold {
     /// Learns that `wanted` would be right now, `elapsed` seconds after the last call. Returns the level to change
     /// to, which the caller confirms by [`set`](Self::set), or `None` to leave what is held.
     pub fn weigh(&mut self, wanted: f32, elapsed: f32, rule: &HoldRule) -> Option<f32> {
-        if wanted > self.held * (1.0 + rule.grow) || self.held <= 0.0 {
+        if self.held <= 0.0 {
             return (wanted > 0.0).then_some(wanted);
         }
-        if wanted >= self.held * (1.0 - rule.shrink) {
-            self.debt = 0.0;
-            self.top = 0.0;
+        let growing = wanted > self.held * (1.0 + rule.grow);
+        let between = !growing && wanted >= self.held * (1.0 - rule.shrink);
+        if between || growing != (self.top > self.held) {
+            (self.debt, self.top) = (0.0, 0.0);
+        }
+        if between {
             return None;
         }
-        self.debt += (self.held - wanted) * elapsed;
         self.top = self.top.max(wanted);
+        if growing {
+            let Some(underrun) = rule.underrun.filter(|_| wanted <= self.held * (1.0 + AT_ONCE)) else {
+                return Some(wanted);
+            };
+            self.debt += underrun * (wanted - self.held) * elapsed;
+            return (self.debt > rule.price).then_some(wanted);
+        }
+        self.debt += (self.held - wanted) * elapsed;
         (self.debt > rule.price).then_some(self.top)
     }
 }
@@ -103,7 +121,8 @@ impl Kept {
 mod tests {
     use super::*;
 
-    const RULE: HoldRule = HoldRule { grow: 0.1, shrink: 0.05, price: 600.0 };
+    const RULE: HoldRule = HoldRule { grow: 0.1, shrink: 0.05, price: 600.0, underrun: None };
+    const PATIENT: HoldRule = HoldRule { underrun: Some(10.0), ..RULE };
 
     fn held(level: f32) -> Hold {
         let mut hold = Hold::default();
@@ -141,5 +160,27 @@ mod tests {
         assert_eq!(hold.weigh(0.2, 300.0, &RULE), None);
         assert_eq!(hold.weigh(0.6, 300.0, &RULE), None);
         assert_eq!(hold.weigh(0.2, 800.0, &RULE), Some(0.6));
+    }
+
+    #[test]
+    fn growth_that_is_priced_waits_for_what_is_short() {
+        let steps = |wanted: f32| {
+            let mut hold = held(1.0);
+            (1..).find(|_| hold.weigh(wanted, 90.0, &PATIENT).is_some())
+        };
+        assert_eq!((steps(1.2), steps(1.4), steps(1.6)), (Some(4), Some(2), Some(1)));
+        let mut kept = Kept { held: Half::new(1.0), ..Kept::default() };
+        assert_eq!((1..).find(|_| kept.weigh(1.2, 90.0, &PATIENT)), Some(4), "the same in eight bytes");
+    }
+
+    #[test]
+    fn what_waiting_to_grow_has_cost_does_not_shrink_anything() {
+        let mut hold = held(1.0);
+        assert_eq!(hold.weigh(1.2, 250.0, &PATIENT), None);
+        assert_eq!(hold.weigh(0.8, 250.0, &PATIENT), None);
+        assert_eq!(hold.weigh(1.2, 250.0, &PATIENT), None, "begins anew");
+        assert_eq!(hold.weigh(1.0, 250.0, &PATIENT), None);
+        assert_eq!(hold.weigh(1.2, 250.0, &PATIENT), None, "and after a pause");
+        assert_eq!(hold.weigh(1.2, 100.0, &PATIENT), Some(1.2));
     }
 }

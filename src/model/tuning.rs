@@ -66,11 +66,15 @@ pub struct Model {
     pub memory: Tuning,
     /// Half-life of the highest memory peak, in seconds.
     pub peak_half_life: i64,
+    /// When memory request and limit that must be equal are changed. `price` is in prices of a change of the memory
+    /// request: a limit that was lowered may kill.
+    pub equal: HoldRule,
 }
 
 impl Default for Model {
     fn default() -> Self {
-        Self { cpu: Tuning::cpu(), memory: Tuning::memory(), peak_half_life: 14 * 86_400 }
+        let equal = HoldRule { grow: 0.03, shrink: 0.046, price: 3.0, underrun: None };
+        Self { cpu: Tuning::cpu(), memory: Tuning::memory(), peak_half_life: 14 * 86_400, equal }
     }
 }
 
@@ -87,15 +91,15 @@ impl Tuning {
                 Level::Ahead,
                 Level::P80,
             ],
-            margins: [0.92, 1.0, 1.03, 1.1, 1.32, 1.43],
+            margins: [0.92, 1.0, 1.03, 1.1, 1.4, 1.5],
             half_life: 178_000,
-            memory: 370_000,
-            hold: HoldRule { grow: 0.0385, shrink: 0.075, price: 510.0 },
+            memory: 380_000,
+            hold: HoldRule { grow: 0.0385, shrink: 0.075, price: 510.0, underrun: None },
             unit: 1.07,
             unit_quarters: 1,
-            calm: 0.1,
+            calm: 0.093,
             calm_quarters: 1,
-            burst: 6.0,
+            burst: 6.2,
             inertia: 0.0285,
             damping: Damping { changes_a_day: 6.8, most: 6.5, most_growth: 2.7 },
             prior: Prior::CPU,
@@ -108,18 +112,17 @@ impl Tuning {
     pub fn memory() -> Self {
         Self {
             levels: [Level::QuarterHour, Level::Hour, Level::Ahead, Level::FourHours, Level::P90, Level::P98],
-            margins: [0.97, 1.0, 1.015, 1.03, 1.06, 1.12],
+            margins: [0.953, 1.0, 1.015, 1.032, 1.055, 1.147],
             half_life: 2 * 86_400,
-            memory: 129_600,
-            hold: HoldRule { grow: 0.03, shrink: 0.046, price: 4600.0 },
+            memory: 192_000,
+            hold: HoldRule { grow: 0.0257, shrink: 0.046, price: 5000.0, underrun: Some(15.0) },
             unit: 4096.0,
             unit_quarters: 4,
-            calm: 0.016,
+            calm: 0.0078,
             calm_quarters: 1,
             burst: 100.0,
-            inertia: 0.025,
-            // Memory seldom changes often; where it does, it is worth it.
-            damping: Damping { changes_a_day: 1.0, most: 1.0, most_growth: 1.0 },
+            inertia: 0.014,
+            damping: Damping { changes_a_day: 2.0, most: 2.35, most_growth: 1.5 },
             prior: Prior::MEMORY,
             by_load: false,
         }

@@ -41,8 +41,8 @@ pub fn prices(
 }
 
 const BALANCED: Prices = Prices {
-    cpu: RequestPrices { underrun: 24.0, change: 1.0 },
-    memory: RequestPrices { underrun: 66.0, change: 1.0 },
+    cpu: RequestPrices { underrun: 25.0, change: 1.0 },
+    memory: RequestPrices { underrun: 60.0, change: 1.0 },
     limit: LimitPrices {
         kills_per_year: 1.0,
         least_margin: 1.5,

@@ -149,8 +149,8 @@ fn size_memory(
         _ => {
             let target = if tied { tail.equal } else { tail.lesson };
             because(tail_reason(tail, resource, target));
-            found.memory_hold = body.map(|body| body.hold);
-            (target, (target, target / (1.0 - f64::from(body.map_or(0.0, |body| body.hold.shrink)))))
+            found.memory_hold = tail.equal_hold;
+            (target, (target, target / (1.0 - f64::from(tail.equal_hold.map_or(0.0, |hold| hold.shrink)))))
         }
     };
     let mut wanted = within(target, range, resource, because);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::model::Confidence;
 
-const HOLD: HoldRule = HoldRule { grow: 0.03, shrink: 0.07, price: 300.0 };
+const HOLD: HoldRule = HoldRule { grow: 0.03, shrink: 0.07, price: 300.0, underrun: None };
 
 fn advice(cpu: f64, memory_mib: u64, limit_mib: u64) -> Recommendation {
     let (cpu_request, memory_request) = (Some(Cores(cpu)), Some(Bytes::from_mib(memory_mib)));
@@ -54,7 +54,7 @@ fn a_shrink_waits_and_goes_in_steps() {
             seen.push(size.cpu_request.unwrap().0);
         }
     }
-    assert!(seen.windows(2).all(|w| w[1] >= 0.69 * w[0] && w[1] < w[0]), "{seen:?}");
+    assert!(seen.windows(2).all(|w| w[1] >= 0.49 * w[0] && w[1] < w[0]), "{seen:?}");
     assert!((seen.last().unwrap() - 0.2).abs() < 0.05, "{seen:?}");
 }
 
@@ -94,6 +94,37 @@ fn a_kill_raises_the_limit_at_once() {
     let mut stepper = running();
     let size = stepper.step(&advice(1.0, 1010, 2400), at(300), true, &Pace::default()).unwrap();
     assert!(size.memory_limit >= Some(Bytes::from_mib(2400)));
+}
+
+#[test]
+fn growth_that_is_priced_waits_until_it_is_worth_it_but_not_after_a_kill() {
+    let priced = |memory| {
+        let mut advice = advice(1.0, memory, 1600);
+        advice.memory_hold = advice.memory_hold.map(|hold| HoldRule { underrun: Some(0.5), ..hold });
+        advice
+    };
+    let first = |memory, killed| {
+        let mut stepper = running();
+        stepper.step(&priced(1000), at(0), false, &Pace::default());
+        (1..100).find(|i| stepper.step(&priced(memory), at(i * 300), killed, &Pace::default()).is_some())
+    };
+    assert_eq!(first(1100, false), Some(2), "300 s x 100 MiB short come to half the price");
+    assert_eq!(first(1200, false), Some(1));
+    assert_eq!(first(1100, true), Some(1));
+    assert_eq!(first(1020, false), None, "a trifle");
+}
+
+#[test]
+fn a_limit_that_rises_slowly_is_raised_seldom() {
+    let mut stepper = running();
+    let raised = (1..=50)
+        .filter(|i| {
+            stepper
+                .step(&advice(1.0, 1000, 1600 + 16 * i), at(*i as i64 * 300), false, &Pace::default())
+                .is_some()
+        })
+        .count();
+    assert_eq!(raised, 2, "by half in all, by a quarter each time");
 }
 
 #[test]
