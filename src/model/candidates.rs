@@ -58,3 +58,20 @@ impl Candidates {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_the_cheapest_is_found_wherever_it_stands() {
+        for at in 0..CANDIDATES {
+            let mut all = [1.0; CANDIDATES];
+            (all[at], all[CANDIDATES - 1]) = (-2.0, -2.0);
+            let found = (at / MARGINS, at % MARGINS);
+            assert_eq!(Candidates(all).cheapest(1.0), Some(found));
+            assert_eq!(Candidates(all).cheapest(-2.0), None, "as cheap as what is chosen is not cheaper");
+        }
+        assert_eq!(Candidates([f32::NAN; CANDIDATES]).cheapest(f32::INFINITY), None);
+    }
+}

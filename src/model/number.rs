@@ -106,6 +106,25 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_as_floats() {
+        for value in [0, 1, -1, 299, MOST_WHOLE, -MOST_WHOLE, MOST_WHOLE + 1, i64::MAX, i64::MIN] {
+            assert_eq!(float(value).to_bits(), (value as f32).to_bits(), "{value}");
+        }
+        assert!(seconds(i64::MIN, 0) > 9e18 && seconds(i64::MAX, i64::MIN) < -9e18);
+        for (value, whole) in [(-1.0, 0), (0.0, 0), (0.1, 1), (2.0, 2), (1e30, u32::MAX), (f32::NAN, 0)] {
+            assert_eq!(whole_above(value), whole, "{value}");
+        }
+    }
+
+    #[test]
+    fn slots() {
+        for (at, slot) in [(0, 0), (299, 0), (300, 1), (-1, -1), (-300, -1), (-301, -2)] {
+            assert!(is_in_slot(at, slot, 300) && !is_in_slot(at, slot + 1, 300), "{at}");
+        }
+        assert!(!is_in_slot(0, i64::MIN, 300) && !is_in_slot(i64::MIN, 1, 300));
+    }
+
+    #[test]
     fn quarter_powers() {
         for (quarters, exponent) in [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.75), (4, 1.0)] {
             assert!((quarter_power(7.0, quarters) - 7.0_f32.powf(exponent)).abs() < 1e-5);
