@@ -6,6 +6,7 @@
 //! (Rzadca et al., "Autopilot", EuroSys 2020, section 3.2). docs/decisions/0002-estimate.md says why it is made so.
 
 mod bounds;
+mod candidates;
 mod demand;
 mod estimate;
 mod fleet;

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod tests;
 
+use super::candidates::Candidates;
 use super::half::Half;
 use super::histogram::Histogram;
 use super::hold::{HoldRule, Kept};
@@ -142,14 +143,22 @@ impl Demand {
     }
 
     /// Takes in a sample: finite and not negative, as the series has checked.
+    #[inline]
     pub(crate) fn add(&mut self, value: f32, at: i64, tuning: &Tuning) {
-        let open = self.recent.newest();
-        // Cheaper than the slot's number, and true of most samples.
-        if (0..INTERVAL).contains(&at.saturating_sub(open.saturating_mul(INTERVAL))) {
+        // True of most samples.
+        if number::is_in_slot(at, self.recent.newest(), INTERVAL) {
             self.last = self.last.max(at);
             self.peak = self.peak.max(value);
-            return self.histogram.add_now(value, at, tuning.half_life);
+            self.histogram.add_now(value, at, tuning.half_life);
+        } else {
+            self.add_outside(value, at, tuning);
         }
+    }
+
+    /// Takes in a sample that does not lie in the interval that is open.
+    #[inline(never)]
+    fn add_outside(&mut self, value: f32, at: i64, tuning: &Tuning) {
+        let open = self.recent.newest();
         let slot = slot_of(at);
         if slot > open {
             if open != i64::MIN {
@@ -330,31 +339,16 @@ impl Demand {
 
     fn choose(&self, prices: &RequestPrices, tuning: &Tuning) -> (usize, usize) {
         let underrun = prices.underrun * self.calmness(tuning);
-        let prior = &tuning.prior;
-        let weight = self.costs.used * prior.weight(self.hours);
-        let cost = |base: usize, margin: usize| {
-            let short = self.costs.short[base][margin].get() + weight * prior.short[base][margin];
-            let reserved = self.costs.reserved[base] + weight * prior.reserved[base];
-            let changes = self.costs.changes[base] + weight * prior.changes[base];
-            let unused = reserved * tuning.margins[margin] + short - self.costs.used - weight;
-            unused + underrun * short + prices.change * changes
-        };
-        let (mut best, mut least) = match self.chosen {
+        let weight = self.costs.used * tuning.prior.weight(self.hours);
+        let candidates = Candidates::of(&self.costs, tuning, weight, underrun, prices.change);
+        let (best, least) = match self.chosen {
             Some((base, margin)) if usize::from(base) < BASES && usize::from(margin) < MARGINS => {
                 let now = (usize::from(base), usize::from(margin));
-                (now, cost(now.0, now.1) * (1.0 - tuning.inertia))
+                (now, candidates.cost(now.0, now.1) * (1.0 - tuning.inertia))
             }
-            _ => (FIRST, cost(FIRST.0, FIRST.1)),
+            _ => (FIRST, candidates.cost(FIRST.0, FIRST.1)),
         };
-        for base in 0..BASES {
-            for margin in 0..MARGINS {
-                let cost = cost(base, margin);
-                if cost < least {
-                    (best, least) = ((base, margin), cost);
-                }
-            }
-        }
-        best
+        candidates.cheapest(least).unwrap_or(best)
     }
 }
 
@@ -391,12 +385,9 @@ impl Costs {
             let held = hold.held.get();
             *reserved += weight * held;
             if used > held * margins[0] {
+                // Where nothing is missing nothing is added, which is cheaper than to ask.
                 for (short, margin) in short.iter_mut().zip(margins) {
-                    let missing = weight * (used - held * margin);
-                    if missing <= 0.0 {
-                        break;
-                    }
-                    *short = short.plus(missing, dither);
+                    *short = short.plus((weight * (used - held * margin)).max(0.0), dither);
                 }
             }
         }

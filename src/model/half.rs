@@ -8,16 +8,16 @@ const SHIFT: u32 = 23 - 10;
 /// What a float of 2^-20 has above them, less one: 0 is for 0.
 const LEAST: u32 = ((127 - 20) << 10) - 1;
 /// The most that is kept.
-const MOST: f32 = 17_583_596_109_824.0;
+const MOST: f32 = 17_575_006_175_232.0;
 
 /// An amount that is not negative, in 16 bits; see the module.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Half(u16);
 
-/// The nearest value that can be kept.
-#[expect(clippy::manual_clamp, reason = "`clamp` leaves what is not a number")]
+/// The nearest value that can be kept; for 0, and for what is not a number, the step below the least. Not by `clamp`,
+/// which leaves what is not a number.
 fn within(value: f32) -> f32 {
-    value.max(0.0).min(MOST)
+    value.max(f32::from_bits(LEAST << SHIFT)).min(MOST)
 }
 
 impl Half {
@@ -38,13 +38,16 @@ impl Half {
         Self::of_bits(sum.to_bits() + (dither & ((1 << SHIFT) - 1)))
     }
 
+    /// Of the bits of a float that is [`within`].
     fn of_bits(bits: u32) -> Self {
-        Self(u16::try_from((bits >> SHIFT).saturating_sub(LEAST)).unwrap_or(u16::MAX))
+        Self((bits >> SHIFT).wrapping_sub(LEAST) as u16)
     }
 
     /// As a float.
     pub(crate) fn get(self) -> f32 {
-        if self.0 == 0 { 0.0 } else { f32::from_bits((u32::from(self.0) + LEAST) << SHIFT) }
+        let bits = (u32::from(self.0) + LEAST) << SHIFT;
+        // Chosen as a whole number, which takes no branch.
+        f32::from_bits(if self.0 == 0 { 0 } else { bits })
     }
 
     /// Whether it is more than 0.

@@ -4,6 +4,7 @@
 //! window that is occupied is stored, a byte a bucket. What comes in is scaled up by its time instead of walking
 //! what is stored; once in a few half-lives, or when a bucket is full, all weights are shifted down.
 
+mod quantiles;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,8 @@ const STEP: usize = 8;
 const TRIFLE: u32 = 128;
 /// The weight of a sample at the reference time.
 const UNIT: f32 = 16.0;
+/// The same as a [`Histogram`] keeps it, with sixteen bits after the point.
+const FIXED_UNIT: u32 = 16 << 16;
 /// After this many half-lives the reference moves.
 const RENEW: f32 = 3.0;
 
@@ -33,17 +36,17 @@ pub struct Histogram {
     reference: i64,
     /// Sum of the weights.
     total: u32,
-    /// What a sample weighs that comes in now.
-    weight: f32,
+    /// What a sample weighs that comes in now, with sixteen bits after the point.
+    weight: u32,
     /// Code of the lowest bucket of the window.
     first: u16,
     weights: Box<[u8]>,
 }
 
 /// The bucket of a value, clamped to the range; not a number counts as the least.
+#[expect(clippy::manual_clamp, reason = "`clamp` leaves what is not a number")]
 fn code(value: f32) -> u16 {
-    let value = if value.is_nan() { LEAST } else { value.clamp(LEAST, MOST) };
-    (value.to_bits() >> SHIFT) as u16
+    (value.max(LEAST).min(MOST).to_bits() >> SHIFT) as u16
 }
 
 /// The lower edge of a bucket.
@@ -51,22 +54,28 @@ fn edge(code: u16) -> f32 {
     f32::from_bits(u32::from(code) << SHIFT)
 }
 
-/// A weight below the unit, as a whole number: now down, now up, so that of many samples none counts for more or less
-/// than it should. `before` turns by the golden section, which leaves no gaps (Weyl's sequence); replicas of one moment
-/// are told apart by their values.
-fn thin(exact: f32, value: f32, before: i64) -> u8 {
+/// What a sample weighs so many half-lives after the reference time, with sixteen bits after the point.
+fn weight_at(age: f32) -> u32 {
+    number::fixed_point(UNIT * number::exp2(age))
+}
+
+/// What a weight is rounded up by before it is cut to a whole number. One of the unit or more is rounded to the nearest;
+/// one below now up, now down, so that of many samples none counts for more or less than it should. `before` turns by
+/// the golden section, which leaves no gaps (Weyl's sequence); replicas of one moment are told apart by their values.
+fn rounding(weight: u32, value: f32, before: i64) -> u32 {
     const GOLDEN: u32 = 0x9E37_79B9;
+    if weight >= FIXED_UNIT {
+        return 1 << 15;
+    }
     let turn = number::low_bits(before).wrapping_mul(GOLDEN);
-    let random = turn.wrapping_add(value.to_bits().wrapping_mul(0x85EB_CA6B)) >> 16;
-    // In whole numbers, of which the weight's does not wait for the value's: a float's rounding would.
-    ((number::fixed_point(exact) + random) >> 16) as u8
+    turn.wrapping_add(value.to_bits().wrapping_mul(0x85EB_CA6B)) >> 16
 }
 
 impl Histogram {
     /// Adds one sample seen at `at` (seconds). One that is too old to weigh anything leaves no trace.
     pub fn add(&mut self, value: f32, at: i64, half_life: i64) {
         self.turn_to(at, half_life);
-        self.add_now(value, at, half_life);
+        self.place(value, at, half_life);
     }
 
     /// Sets what samples weigh from now on: those seen at `at`.
@@ -75,27 +84,31 @@ impl Histogram {
         if self.total == 0 {
             self.reference = at;
         }
-        let mut age = number::seconds(self.reference, at) / half_life as f32;
+        let age = number::seconds(self.reference, at) / number::float(half_life);
         if age >= RENEW {
-            self.renew(at, half_life);
-            age = number::seconds(self.reference, at) / half_life as f32;
+            return self.renew(at, half_life);
         }
-        self.weight = UNIT * number::exp2(age);
+        self.weight = weight_at(age);
     }
 
     /// Adds one sample that weighs what was last set by [`turn_to`](Self::turn_to); of `at` only the difference from
     /// other samples' matters.
     pub(crate) fn add_now(&mut self, value: f32, at: i64, half_life: i64) {
-        if self.weight <= 0.0 {
-            // New, or read from a snapshot.
-            self.turn_to(at, half_life);
+        if self.weight == 0 {
+            self.weigh_anew(at, half_life);
         }
-        let weight = if self.weight >= UNIT {
-            number::weight(self.weight)
-        } else {
-            thin(self.weight, value, self.reference.wrapping_sub(at))
-        };
-        self.put(code(value), weight, half_life);
+        self.place(value, at, half_life);
+    }
+
+    /// What is new, or was read from a snapshot, does not know yet what samples weigh.
+    #[cold]
+    fn weigh_anew(&mut self, at: i64, half_life: i64) {
+        self.turn_to(at, half_life);
+    }
+
+    fn place(&mut self, value: f32, at: i64, half_life: i64) {
+        let rounding = rounding(self.weight, value, self.reference.wrapping_sub(at));
+        self.put(code(value), ((self.weight + rounding) >> 16) as u8, half_life);
     }
 
     /// Adds one sample that is older than the newest ones, which go on to weigh what they did.
@@ -103,14 +116,16 @@ impl Histogram {
         let (weight, reference) = (self.weight, self.reference);
         self.add(value, at, half_life);
         let halves = self.reference.saturating_sub(reference) / half_life.max(1);
-        self.weight = weight * number::exp2(-(halves as f32));
+        self.weight = u32::try_from(halves).map_or(weight, |halves| weight.checked_shr(halves).unwrap_or(0));
     }
 
-    /// Moves the reference to within one half-life of `at`.
+    /// Moves the reference to within one half-life of `at`, and sets what samples weigh then.
+    #[cold]
     fn renew(&mut self, at: i64, half_life: i64) {
         let halves = at.saturating_sub(self.reference) / half_life;
         self.reference = self.reference.saturating_add(halves.saturating_mul(half_life));
         self.shift(u32::try_from(halves).unwrap_or(u32::MAX));
+        self.weight = weight_at(number::seconds(self.reference, at) / half_life as f32);
     }
 
     /// Divides all weights by 2^halves, rounding to nearest.
@@ -156,23 +171,38 @@ impl Histogram {
 
     /// Adds a weight to a bucket. Also one of 0: whether it is may be a coin's throw, which no branch foretells.
     fn put(&mut self, code: u16, weight: u8, half_life: i64) {
-        let at = match self.index(code) {
-            Some(at) => at,
-            None if weight == 0 => return,
-            None => self.widen(code),
-        };
-        if let Some(slot) = self.weights.get_mut(at) {
-            if let Some(sum) = slot.checked_add(weight) {
-                *slot = sum;
-                self.total += u32::from(weight);
-            } else {
-                // A full bucket: all weights are halved, those still to come too, as the reference moves with them.
-                self.shift(1);
-                self.reference = self.reference.saturating_add(half_life);
-                self.weight *= 0.5;
-                self.put(code, weight / 2, half_life);
+        // What lies below the window wraps to more than any window's length.
+        if !self.raise(usize::from(code.wrapping_sub(self.first)), weight) {
+            self.make_room(code, weight, half_life);
+        }
+    }
+
+    /// Adds a weight where there is such a bucket in the window, and room in it.
+    fn raise(&mut self, at: usize, weight: u8) -> bool {
+        let Some(slot) = self.weights.get_mut(at) else { return false };
+        let Some(sum) = slot.checked_add(weight) else { return false };
+        *slot = sum;
+        self.total += u32::from(weight);
+        true
+    }
+
+    /// Adds a weight to a bucket that lies outside of the window, or is full.
+    #[cold]
+    fn make_room(&mut self, code: u16, weight: u8, half_life: i64) {
+        if self.index(code).is_none() {
+            if weight == 0 {
+                return;
+            }
+            let at = self.widen(code);
+            if self.raise(at, weight) {
+                return;
             }
         }
+        // A full bucket: all weights are halved, those still to come too, as the reference moves with them.
+        self.shift(1);
+        self.reference = self.reference.saturating_add(half_life);
+        self.weight /= 2;
+        self.put(code, weight / 2, half_life);
     }
 
     /// The index of a bucket in the window; `None` outside of it.
@@ -244,7 +274,7 @@ impl Histogram {
             *weight = number::weight(sum * scale);
             self.total += u32::from(*weight);
         }
-        self.weight = 0.0;
+        self.weight = 0;
     }
 
     /// Whether nothing that still weighs anything was seen.
@@ -258,47 +288,6 @@ impl Histogram {
     pub fn samples(&self, now: i64, half_life: i64) -> f32 {
         let age = number::seconds(self.reference, now) / half_life.max(1) as f32;
         self.total as f32 / (UNIT * number::exp2(age))
-    }
-
-    /// The values below which the given shares (rising, 0..=1) of the samples lie, interpolated within the bucket;
-    /// 0 where nothing was seen. `by_load` weighs each sample by its value, so that a percentile is one of the load
-    /// served and not of time (Autopilot, section 3.2.2).
-    #[must_use]
-    pub fn quantiles<const N: usize>(&self, shares: [f32; N], by_load: bool) -> [f32; N] {
-        let mut found = [0.0; N];
-        let weigh = |code: u16, weight: u8| f32::from(weight) * if by_load { edge(code) } else { 1.0 };
-        let total = if by_load {
-            (self.first..).zip(&self.weights).map(|(code, &weight)| weigh(code, weight)).sum()
-        } else {
-            self.total as f32
-        };
-        let mut next = 0;
-        let mut below = 0.0;
-        for (code, &weight) in (self.first..).zip(&self.weights) {
-            if weight == 0 {
-                continue;
-            }
-            let here = weigh(code, weight);
-            let (low, high) = (edge(code), edge(code + 1));
-            while let (Some(share), Some(slot)) = (shares.get(next), found.get_mut(next)) {
-                let left = share * total - below;
-                if left > here {
-                    break;
-                }
-                *slot = low + (high - low) * (left / here).clamp(0.0, 1.0);
-                next += 1;
-            }
-            below += here;
-            if next == N {
-                return found;
-            }
-        }
-        // Rounding left a share open: the top of the highest bucket.
-        let top = self.highest();
-        for slot in found.iter_mut().skip(next) {
-            *slot = top;
-        }
-        found
     }
 
     /// The upper edge of the highest bucket that holds anything; 0 where nothing was seen.
@@ -350,6 +339,6 @@ impl Histogram {
             return None;
         }
         let total = weights.iter().map(|&w| u32::from(w)).sum();
-        Some(Self { reference, total, weight: 0.0, first, weights: weights.into() })
+        Some(Self { reference, total, weight: 0, first, weights: weights.into() })
     }
 }

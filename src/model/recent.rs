@@ -68,8 +68,10 @@ impl Recent {
         }
         let long = long_of(slot);
         if long_of(self.newest) - long < HALF_SLOTS {
-            let code = self.code(value);
-            if let Some(half) = self.half.get_mut(number::ring(long, HALF_SLOTS)) {
+            let place = number::ring(long, HALF_SLOTS);
+            let here = self.half.get(place).copied().unwrap_or(0);
+            let code = self.code(value, here > 0);
+            if let Some(half) = self.half.get_mut(place) {
                 *half = (*half).max(code);
             }
         }
@@ -101,23 +103,34 @@ impl Recent {
     }
 
     /// The code of a value; moves the base, and with it all codes, where it lies outside. Values too far below the
-    /// highest become the least that is told apart.
-    fn code(&mut self, value: f32) -> u8 {
+    /// highest become the least that is told apart. `some_known`: one is known to be told apart.
+    fn code(&mut self, value: f32, some_known: bool) -> u8 {
         let step = (value.clamp(LEAST, MOST).to_bits() >> STEP) as u16;
-        let highest = self.half.iter().fold(self.before, |best, code| best.max(*code));
-        if highest == 0 {
+        if !some_known && self.before == 0 && self.half == [0; HALVES] {
             // Nothing is known: in the middle, as what comes may be less or more.
             self.base = step.saturating_sub(CODES / 2);
-        } else if step > self.base + CODES {
-            self.move_base(step - CODES);
-        } else if step < self.base {
-            let top = self.base + u16::from(highest);
-            self.move_base(step.max(top.saturating_sub(CODES)));
+        } else if !(self.base..=self.base + CODES).contains(&step) {
+            self.make_room(step);
         }
         (step.saturating_sub(self.base).min(CODES) + 1) as u8
     }
 
+    /// Moves the base to where a step that lies outside can be told apart.
+    #[cold]
+    fn make_room(&mut self, step: u16) {
+        if step > self.base {
+            self.move_base(step - CODES);
+        } else {
+            let highest = self.half.iter().fold(self.before, |best, code| best.max(*code));
+            let top = self.base + u16::from(highest);
+            self.move_base(step.max(top.saturating_sub(CODES)));
+        }
+    }
+
     fn move_base(&mut self, base: u16) {
+        if base == self.base {
+            return;
+        }
         let (up, down) = (base.saturating_sub(self.base), self.base.saturating_sub(base));
         for code in self.half.iter_mut().chain([&mut self.before]).filter(|code| **code > 0) {
             *code = (u16::from(*code) + down).saturating_sub(up).clamp(1, CODES + 1) as u8;
@@ -135,37 +148,35 @@ impl Recent {
     }
 
     /// The maximum of the newest `slots` of five minutes, at most an hour; 0 if unknown.
+    #[inline]
     pub(crate) fn fives(&self, slots: usize) -> f32 {
         if slots >= FIVES {
             return self.five.iter().fold(Half::default(), |best, five| best.max(*five)).get();
         }
-        let newest = number::ring(self.newest, FIVE_SLOTS);
-        let best = (0..slots).filter_map(|back| self.five.get((newest + FIVES - back) % FIVES)).max();
-        best.copied().unwrap_or_default().get()
+        let after = number::ring(self.newest, FIVE_SLOTS) + 1;
+        let (head, tail) = newest_of(&self.five, after, slots);
+        head.iter().chain(tail).fold(Half::default(), |best, five| best.max(*five)).get()
     }
 
     /// The maximum of the newest `slots` half hours, at most a day; 0 if unknown.
+    #[inline]
     pub(crate) fn halves(&self, slots: usize) -> f32 {
-        let newest = number::ring(long_of(self.newest), HALF_SLOTS);
-        let slots = slots.min(HALVES);
-        // The ring in two runs: up to the newest slot, and from the end for what lies before the ring's start.
-        let (head, tail) = ((newest + 1).saturating_sub(slots), (slots.saturating_sub(newest + 1)));
-        let head = self.half.get(head..=newest).unwrap_or_default();
-        let tail = self.half.get(HALVES - tail..).unwrap_or_default();
-        self.value(head.iter().chain(tail).fold(0, |best, code| best.max(*code)))
+        let after = number::ring(long_of(self.newest), HALF_SLOTS) + 1;
+        let (head, tail) = newest_of(&self.half, after, slots.min(HALVES));
+        let highest = |codes: &[u8]| codes.iter().fold(0, |best: u8, code| best.max(*code));
+        self.value(highest(head).max(highest(tail)))
     }
 
     /// The maximum of this half hour and the next `ahead` ones, as they were a day ago; `None` if one is unknown.
+    #[inline]
     pub(crate) fn yesterday(&self, ahead: usize) -> Option<f32> {
-        let now = number::ring(long_of(self.newest), HALF_SLOTS);
-        let mut best = self.before;
-        for next in (1..=ahead).filter_map(|next| self.half.get((now + next) % HALVES)) {
-            if *next == 0 {
-                return None;
-            }
-            best = best.max(*next);
-        }
-        (self.before > 0).then(|| self.value(best))
+        let after = number::ring(long_of(self.newest), HALF_SLOTS) + ahead + 1;
+        let (head, tail) = newest_of(&self.half, if after > HALVES { after - HALVES } else { after }, ahead);
+        let span = |codes: &[u8], start: (u8, u8)| {
+            codes.iter().fold(start, |(least, most), code| (least.min(*code), most.max(*code)))
+        };
+        let (least, most) = span(tail, span(head, (self.before, self.before)));
+        (least > 0).then(|| self.value(most))
     }
 
     /// The maximum of each half hour of the day (UTC), as last seen; `None` where unknown.
@@ -196,6 +207,19 @@ pub(crate) struct Parts<'a> {
     pub(crate) half: &'a [u8; HALVES],
     pub(crate) before: u8,
     pub(crate) base: u16,
+}
+
+/// The newest `slots` of a ring in two runs: up to the place before `after`, and from the end what lies before the
+/// ring's start.
+#[inline]
+fn newest_of<T>(ring: &[T], after: usize, slots: usize) -> (&[T], &[T]) {
+    if let Some(from) = after.checked_sub(slots) {
+        // Said with its length, which is known where this is asked for.
+        let run = ring.get(from..).and_then(|rest| rest.get(..slots));
+        return (run.unwrap_or_default(), &[]);
+    }
+    let tail = ring.len().saturating_sub(slots - after);
+    (ring.get(..after).unwrap_or_default(), ring.get(tail..).unwrap_or_default())
 }
 
 fn long_of(slot: i64) -> i64 {

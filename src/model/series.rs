@@ -120,19 +120,24 @@ impl Series {
         last: i64,
         half_life: i64,
     ) -> Result<f32, Refused> {
-        let verdict = if !value.is_finite() || value < 0.0 {
-            Err(Refused::NotAnAmount)
-        } else if value > most {
-            Err(Refused::Absurd)
-        } else if last != i64::MIN && last.saturating_sub(at.0) > half_life {
-            Err(Refused::TooOld)
-        } else {
-            Ok(value as f32)
-        };
-        if verdict.is_err() {
-            self.refused = self.refused.saturating_add(1);
+        let in_time = at.0 >= last || last.saturating_sub(at.0) <= half_life;
+        if in_time && (0.0..=most).contains(&value) {
+            return Ok(value as f32);
         }
-        verdict
+        Err(self.refuse(value, most))
+    }
+
+    /// Counts an amount that is not taken in, and says why.
+    #[cold]
+    fn refuse(&mut self, value: f64, most: f64) -> Refused {
+        self.refused = self.refused.saturating_add(1);
+        if !value.is_finite() || value < 0.0 {
+            Refused::NotAnAmount
+        } else if value > most {
+            Refused::Absurd
+        } else {
+            Refused::TooOld
+        }
     }
 
     /// The newest sample; `None` before the first.

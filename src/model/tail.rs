@@ -70,9 +70,11 @@ pub(crate) struct Kills {
 impl Tail {
     /// Takes in a sample.
     pub(crate) fn add(&mut self, value: f32, at: i64, half_life: i64) {
-        let slot = at.div_euclid(SLOT);
-        if slot > self.slot || self.peak <= 0.0 {
-            self.turn(slot, half_life);
+        if self.peak <= 0.0 || !number::is_in_slot(at, self.slot, SLOT) {
+            let slot = at.div_euclid(SLOT);
+            if slot > self.slot || self.peak <= 0.0 {
+                self.turn(slot, half_life);
+            }
         }
         if value > self.open || self.open <= 0.0 {
             self.open = value.max(f32::MIN_POSITIVE);

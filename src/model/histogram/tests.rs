@@ -110,3 +110,25 @@ fn merged_is_as_if_replayed() {
         assert!((merged / replayed - 1.0).abs() < 0.05, "{share}: {merged} {replayed}");
     }
 }
+
+#[test]
+fn quantiles_lie_where_one_bucket_after_the_other_says() {
+    let mut histogram = Histogram::default();
+    for i in 0..5000_i64 {
+        histogram.add(0.01 * (1.0 + (i * i % 997) as f32), i * 60, 86_400);
+    }
+    let shares = [0.0, 0.001, 0.25, 0.5, 0.9, 0.98, 1.0];
+    let total: f32 = histogram.buckets().map(|(_, _, weight)| weight).sum();
+    for (share, quantile) in shares.into_iter().zip(histogram.quantiles(shares, false)) {
+        let mut below = 0.0;
+        let (low, high, left) = histogram
+            .buckets()
+            .find_map(|(low, high, weight)| {
+                let left = (share * total - below) / weight;
+                below += weight;
+                (left <= 1.0).then_some((low, high, left))
+            })
+            .unwrap();
+        assert!((quantile / (low + (high - low) * left) - 1.0).abs() < 1e-5, "{share}: {quantile}");
+    }
+}
