@@ -198,7 +198,8 @@ impl Process {
         prometheus: Option<Prometheus>,
         metrics: &Arc<Metrics>,
     ) -> Unready {
-        let (live, news) = Live::start(&connection, clock::now, &self.stop, &self.loops);
+        let templates = args.roles.contains(&Role::Recommender);
+        let (live, news) = Live::start(&connection, clock::now, templates, &self.stop, &self.loops);
         let identity = identity();
         let ground = Ground {
             events: Arc::new(Events::new(&connection, &identity)),
