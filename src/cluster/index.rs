@@ -180,6 +180,7 @@ impl Index {
             memory_requests: tighter(sum.memory_requests, quota.memory_requests),
             cpu_limits: tighter(sum.cpu_limits, quota.cpu_limits),
             memory_limits: tighter(sum.memory_limits, quota.memory_limits),
+            spares_best_effort: sum.spares_best_effort || quota.spares_best_effort,
         })
     }
 

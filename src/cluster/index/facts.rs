@@ -452,4 +452,6 @@ pub struct Quota {
     pub cpu_limits: Option<(u64, u64)>,
     /// The same of memory limits, in bytes.
     pub memory_limits: Option<(u64, u64)>,
+    /// One of them is for all pods but those of class BestEffort.
+    pub spares_best_effort: bool,
 }

@@ -439,7 +439,17 @@ fn quota(object: &ResourceQuota) -> Quota {
         memory_requests: pair("memory", |q| q.as_bytes().map(|bytes| bytes.0)),
         cpu_limits: pair("limits.cpu", |q| Some(q.as_cores().to_milli())),
         memory_limits: pair("limits.memory", |q| q.as_bytes().map(|bytes| bytes.0)),
+        spares_best_effort: scopes(object).any(|scope| scope == "NotBestEffort"),
     }
+}
+
+/// Which pods a quota is for, in either way of saying so.
+fn scopes(object: &ResourceQuota) -> impl Iterator<Item = &str> {
+    let spec = object.spec.as_ref();
+    let plain = spec.and_then(|spec| spec.scopes.as_ref()).into_iter().flatten().map(String::as_str);
+    let selector = spec.and_then(|spec| spec.scope_selector.as_ref());
+    let expressions = selector.and_then(|selector| selector.match_expressions.as_ref()).into_iter().flatten();
+    plain.chain(expressions.map(|expression| expression.scope_name.as_str()))
 }
 
 /// All tables with a listing of their own, for what waits for them.

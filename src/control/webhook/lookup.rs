@@ -143,6 +143,7 @@ pub fn bounds(index: &Index, namespace: &str) -> Bounds {
             cpu_limits: left(quota.cpu_limits),
             memory_requests: left(quota.memory_requests),
             memory_limits: left(quota.memory_limits),
+            spares_best_effort: quota.spares_best_effort,
         },
     }
 }
