@@ -6,16 +6,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference, Time};
 use kube::Resource;
-use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::pods::LeanSpec;
+use super::templates::Skimmed;
 use crate::api::{
     BoostedCpu, ContainerKind, Given, LimitRules, Mode, PreviousSize, Recommendation, RecommendationSpec,
     RecommendationStatus, ResourceAmounts, Resources, WorkloadReference,
@@ -79,12 +75,6 @@ pub(super) fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta,
     Metadata::deserialize(from).map(ObjectMeta::from)
 }
 
-/// A kind of which little is read.
-pub trait Skimmed {
-    /// What is read of a spec, where the API server sends one.
-    type Spec: Clone + fmt::Debug + Default + DeserializeOwned + Send + Sync;
-}
-
 /// An object of kind `K` of which only the metadata is read, and of some kinds what their template asks for.
 #[derive(Deserialize)]
 #[serde(bound = "K: Skimmed")]
@@ -109,79 +99,6 @@ impl<K: Skimmed> fmt::Debug for Slim<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Slim").field(&self.metadata).field(&self.spec).finish()
     }
-}
-
-/// A spec of which nothing is read, whatever it is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Unread;
-
-impl Unread {
-    /// None that are known.
-    pub(super) fn pods(self) -> Option<&'static LeanSpec> {
-        None
-    }
-}
-
-impl<'de> Deserialize<'de> for Unread {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        IgnoredAny::deserialize(from).map(|_| Self)
-    }
-}
-
-/// A spec of which the pod template is read: its own, or that of the jobs that it makes.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Templated {
-    template: Option<Template>,
-    job_template: Option<JobTemplate>,
-}
-
-impl Templated {
-    /// The pods that come of it; `None` where that was not sent.
-    pub(super) fn pods(&self) -> Option<&LeanSpec> {
-        let own = || self.template.as_ref();
-        let of_jobs = self.job_template.as_ref().map(|jobs| &jobs.spec.template);
-        of_jobs.or_else(own).map(|template| &template.spec)
-    }
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Template {
-    spec: LeanSpec,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct JobTemplate {
-    spec: JobSpec,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct JobSpec {
-    template: Template,
-}
-
-/// What is read of each kind's spec.
-macro_rules! skimmed {
-    ($($kind:ty => $spec:ty),* $(,)?) => {$(
-        impl Skimmed for $kind {
-            type Spec = $spec;
-        }
-    )*};
-}
-
-skimmed! {
-    Namespace => Unread,
-    Recommendation => Unread,
-    // Nobody edits the template of these two: it is their owner's, or never changes.
-    ReplicaSet => Unread,
-    Job => Unread,
-    Deployment => Templated,
-    StatefulSet => Templated,
-    DaemonSet => Templated,
-    CronJob => Templated,
 }
 
 impl<K: Resource<DynamicType = ()> + Skimmed> Resource for Slim<K> {
@@ -394,6 +311,7 @@ impl<'de> Deserialize<'de> for Stampable {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Namespace;
     use serde_json::json;
 
     use super::*;
@@ -411,23 +329,6 @@ mod tests {
         );
         let kept = json!(read.metadata.managed_fields);
         assert_eq!(kept, json!([{"subresource": "resize", "time": "2026-11-23T08:00:00Z"}]));
-    }
-
-    #[test]
-    fn a_template_is_read_where_one_is_sent() {
-        let pod = json!({"containers": [{"name": "app", "image": "x", "resources": {"limits": {"cpu": 1}}}]});
-        let deployment =
-            json!({"metadata": {"name": "d"}, "spec": {"replicas": 2, "template": {"spec": pod}}});
-        let read: Slim<Deployment> = serde_json::from_value(deployment.clone()).unwrap();
-        assert_eq!(read.spec.pods().unwrap().containers[0].name, "app");
-        let cron = json!({"metadata": {"name": "c"}, "spec": {"jobTemplate": {"spec": {"template": {"spec": pod}}}}});
-        let read: Slim<CronJob> = serde_json::from_value(cron).unwrap();
-        assert_eq!(read.spec.pods().unwrap().containers[0].resources.limits["cpu"].0, "1");
-        // Metadata alone, and a kind whose template is nobody's.
-        let read: Slim<Deployment> = serde_json::from_value(json!({"metadata": {"name": "d"}})).unwrap();
-        assert!(read.spec.pods().is_none());
-        let read: Slim<ReplicaSet> = serde_json::from_value(deployment).unwrap();
-        assert!(read.spec.pods().is_none());
     }
 
     #[test]

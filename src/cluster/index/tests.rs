@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::ContainerKind;
 use crate::cluster::pods::LeanPod;
-use crate::cluster::slim::{Skimmed, Slim};
+use crate::cluster::slim::Slim;
+use crate::cluster::templates::Skimmed;
 use crate::units::Bytes;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
