@@ -149,7 +149,13 @@ fn sized<'a>(pod: &'a Pod, advice: &'a Advice<'_>, bounds: &Bounds) -> Result<Ve
     if parts.iter().all(|part| part.want.is_none()) {
         return Err(Reason::NothingWanted);
     }
+    let left = bounds.left.beside(&pod.spec.overhead).ok_or(Reason::BadQuantity)?;
+    let bounds = &Bounds { left, ..*bounds };
     let before = class::class(&parts.iter().map(|part| &part.own));
+    // It would be counted from then on, and what it would have to state for that is not known here.
+    if before == Class::BestEffort && left.spares_best_effort {
+        return Err(Reason::Quota);
+    }
     let rule = if class::removes(&parts) { Class::Burstable } else { before };
     for part in &mut parts {
         if let Some(want) = part.want {

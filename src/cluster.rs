@@ -15,6 +15,7 @@ pub mod pods;
 pub mod resize;
 mod rows;
 pub mod slim;
+pub mod templates;
 pub mod vpa;
 pub mod watch;
 

@@ -5,11 +5,14 @@
 
 use json_patch::Patch;
 use libfuzzer_sys::fuzz_target;
-use plumb::admit::{Advice, Boost, Bounds, Kind, LimitRules, Pod, Verdict, Want, admit};
-use plumb::control::webhook::review;
+use plumb::admit::{
+    Advice, Boost, Bounds, Extent, Kind, Left, LimitRules, Pod, Range, Verdict, Want, admit,
+};
+use plumb::control::webhook::review::{self, Review};
 use plumb::policy::{CpuLimitRule, MemoryLimitRule};
 use plumb::units::{Quantity, Timestamp};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(read) = review::read(data) else { return };
@@ -34,10 +37,25 @@ fuzz_target!(|data: &[u8]| {
             ("app", want(Kind::Container, 180, 300 << 20, LimitRules::default())),
             ("two", want(Kind::Container, 7, 1 << 20, ratio)),
             ("proxy", want(Kind::Sidecar, 30, 50 << 20, LimitRules::default())),
+            ("setup", want(Kind::Init, 90, 20 << 20, ratio)),
         ],
     };
+    for bounds in [Bounds::default(), narrow()] {
+        judge(&read, raw, &pod, &advice, &bounds);
+    }
+});
+
+/// A namespace that leaves little room.
+fn narrow() -> Bounds {
+    let cpu = Range { least: Some(20), most: Some(500), default_limit: None, ratio: Some(2500) };
+    let memory = Range { least: Some(8 << 20), most: Some(1 << 30), default_limit: Some(1 << 28), ratio: None };
+    let left = Left { cpu_requests: Some(300), memory_limits: Some(1 << 30), ..Left::default() };
+    Bounds { container: Extent { cpu, memory }, pod: Extent::default(), left }
+}
+
+fn judge(read: &Review<'_>, raw: &RawValue, pod: &Pod, advice: &Advice<'_>, bounds: &Bounds) {
     let now = Timestamp(1_800_000_000);
-    let Verdict::Stamp { operations, .. } = admit(&pod, &advice, &Bounds::default(), now) else { return };
+    let Verdict::Stamp { operations, .. } = admit(pod, advice, bounds, now) else { return };
     assert!(!review::answer(&read.uid, &operations).is_empty());
     // Half of a surrogate pair is not seen where it stands in what is skipped. The API server writes none.
     let Ok(mut object) = serde_json::from_str::<Value>(raw.get()) else { return };
@@ -45,7 +63,7 @@ fuzz_target!(|data: &[u8]| {
     json_patch::patch(&mut object, &patch).expect("it can be applied");
     let text = object.to_string();
     let again = Pod::read(&text).expect("it still is a pod");
-    assert_eq!(admit(&again, &advice, &Bounds::default(), now), Verdict::Stamped, "{text}");
+    assert_eq!(admit(&again, advice, bounds, now), Verdict::Stamped, "{text}");
     let Some(app) = again.spec.containers.iter().find(|container| container.name == "app") else { return };
     let Some(resources) = &app.resources else { return };
     for (name, request) in &resources.requests {
@@ -55,4 +73,4 @@ fuzz_target!(|data: &[u8]| {
         let sized = name == "cpu" || name == "memory";
         assert!(!sized || limit.0.parse::<Quantity>().is_ok_and(|limit| request <= limit), "{text}");
     }
-});
+}

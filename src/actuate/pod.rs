@@ -91,6 +91,10 @@ impl PodState {
             return self.end_boost(pod, now).unwrap_or(Ok(None));
         }
         if rules.owned_by_vpa {
+            // What was lent is not theirs to take back: to them it is a request that is far too large.
+            if let Some(answer) = self.end_boost(pod, now) {
+                return answer;
+            }
             return if self.would_change(workload, pod, now) { Err(Hold::OwnedByVpa) } else { Ok(None) };
         }
         if let Some(answer) = self.heal(workload, pod, settings, now) {

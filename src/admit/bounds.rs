@@ -2,8 +2,10 @@
 //!
 //! (Kubernetes: plugin/pkg/admission/limitranger and pkg/quota/v1, which judge the pod after us.)
 
-use super::figures::Figures;
-use super::pod::Kind;
+use std::collections::BTreeMap;
+
+use super::figures::{self, Figures};
+use super::pod::{Kind, RawAmount};
 use super::{Part, Reason};
 
 /// What a namespace allows.
@@ -50,6 +52,24 @@ pub struct Left {
     pub memory_requests: Option<u64>,
     /// Of memory limits.
     pub memory_limits: Option<u64>,
+    /// One of them is for all pods but those that ask for nothing.
+    pub spares_best_effort: bool,
+}
+
+impl Left {
+    /// What is left for the containers of a pod that takes so much beside them; `None` where that is no amount.
+    pub(super) fn beside(&self, overhead: &BTreeMap<String, RawAmount>) -> Option<Self> {
+        let cpu = figures::cpu(overhead)?.unwrap_or(0);
+        let memory = figures::memory(overhead)?.unwrap_or(0);
+        let less = |left: Option<u64>, taken: u64| left.map(|left| left.saturating_sub(taken));
+        Some(Self {
+            cpu_requests: less(self.cpu_requests, cpu),
+            cpu_limits: less(self.cpu_limits, cpu),
+            memory_requests: less(self.memory_requests, memory),
+            memory_limits: less(self.memory_limits, memory),
+            ..*self
+        })
+    }
 }
 
 impl Bounds {

@@ -75,6 +75,9 @@ pub struct Spec {
     /// What the pod as a whole asks for.
     #[serde(deserialize_with = "object")]
     pub resources: Resources,
+    /// What its RuntimeClass takes beside its containers; the API server has written it before we are asked.
+    #[serde(deserialize_with = "or_none")]
+    pub overhead: BTreeMap<String, RawAmount>,
 }
 
 /// What kind of container it is.

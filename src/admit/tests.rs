@@ -274,6 +274,32 @@ fn a_stamped_pod_is_stamped_once() {
     assert_eq!(resources(&stamped(&copied, &wants, &Bounds::default()))["requests"]["cpu"], "180m");
 }
 
+/// The scheduler and the quotas count what its RuntimeClass takes beside its containers as the pod's.
+#[test]
+fn what_a_sandbox_takes_beside_the_containers_is_part_of_what_a_quota_has_left() {
+    let wants = [("app", want(180, 300, 400))];
+    let mut object = one(json!({"requests": {"cpu": "100m"}}));
+    let room =
+        |milli| Bounds { left: Left { cpu_requests: Some(milli), ..Left::default() }, ..Bounds::default() };
+    let cpu = |object: &Value, bounds: &Bounds| {
+        resources(&stamped(object, &wants, bounds))["requests"]["cpu"].clone()
+    };
+    assert_eq!(cpu(&object, &room(180)), "180m");
+    object["spec"]["overhead"] = json!({"cpu": "20m", "memory": "10Mi"});
+    assert_eq!((cpu(&object, &room(180)), cpu(&object, &room(200))), (json!("100m"), json!("180m")));
+}
+
+/// As soon as it asks for something, a quota counts it that did not before.
+#[test]
+fn a_pod_that_no_quota_counts_stays_so() {
+    let left = Left { spares_best_effort: true, ..Left::default() };
+    let bounds = Bounds { left, ..Bounds::default() };
+    let wants = advice(&[("app", want(180, 300, 400))]);
+    let verdict = |resources: Value| admit(&pod(one(resources)), &wants, &bounds, NOW);
+    assert_eq!(verdict(json!({})), Verdict::Leave(Reason::Quota));
+    assert!(matches!(verdict(json!({"requests": {"cpu": "1m"}})), Verdict::Stamp { .. }));
+}
+
 #[test]
 fn memory_that_may_not_shrink_does_not() {
     let own = json!({"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}});
@@ -458,6 +484,7 @@ fn bounds() -> impl Strategy<Value = Bounds> {
             cpu_limits,
             memory_requests,
             memory_limits,
+            spares_best_effort: false,
         },
     );
     (extent(), extent(), left).prop_map(|(container, pod, left)| Bounds { container, pod, left })

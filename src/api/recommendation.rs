@@ -293,6 +293,9 @@ pub struct ContainerRecommendation {
     /// What it runs with.
     #[serde(default)]
     pub current: Resources,
+    /// What its workload's template asks for, where its pods run with something else. It is never changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Resources>,
     /// What it should run with.
     #[serde(default)]
     pub target: Resources,

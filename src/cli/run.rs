@@ -198,7 +198,8 @@ impl Process {
         prometheus: Option<Prometheus>,
         metrics: &Arc<Metrics>,
     ) -> Unready {
-        let (live, news) = Live::start(&connection, clock::now, &self.stop, &self.loops);
+        let templates = args.roles.contains(&Role::Recommender);
+        let (live, news) = Live::start(&connection, clock::now, templates, &self.stop, &self.loops);
         let identity = identity();
         let ground = Ground {
             events: Arc::new(Events::new(&connection, &identity)),
@@ -223,12 +224,12 @@ impl Process {
         Box::new(move || live.unsynced())
     }
 
-    /// Begins to stand for the lead in a role.
-    fn stand(&mut self, args: &Args, ground: &Ground, role: Role) -> watch::Receiver<Leadership> {
+    /// Begins to stand for the lead among those that want the Lease of that name.
+    fn stand(&mut self, args: &Args, ground: &Ground, lease: &str) -> watch::Receiver<Leadership> {
         let (tell, leadership) = watch::channel(Leadership::Following(None));
         let candidate = Candidate {
             namespace: args.namespace(&ground.connection).to_owned(),
-            name: role.lease().to_owned(),
+            name: lease.to_owned(),
             identity: ground.identity.clone(),
         };
         let (connection, end) = (ground.connection.clone(), self.end.clone());
@@ -245,7 +246,7 @@ impl Process {
             metrics: Arc::clone(&ground.metrics),
             publisher: Arc::clone(&ground.publisher),
             events: Arc::clone(&ground.events),
-            leadership: self.stand(args, ground, Role::Recommender),
+            leadership: self.stand(args, ground, "plumb-recommender"),
             options: Options {
                 interval: Duration::from_secs(args.interval.seconds),
                 prices: args.prices,
@@ -266,7 +267,7 @@ impl Process {
             live: Arc::clone(&ground.live),
             metrics: Arc::clone(&ground.metrics),
             events: Arc::clone(&ground.events),
-            leadership: self.stand(args, ground, Role::Updater),
+            leadership: self.stand(args, ground, "plumb-updater"),
             clock: clock::now,
             namespace: args.lease_namespace.as_ref().unwrap_or(own).clone(),
             resizes_per_second: f64::from(args.resizes_per_second),

@@ -8,7 +8,7 @@ mod intern;
 mod life;
 mod resolve;
 mod shortages;
-mod stamps;
+mod sizings;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -22,13 +22,13 @@ use kube::core::{Selector, SelectorExt};
 use self::intern::Interner;
 pub use facts::{
     Autoscaler, ContainerShape, ControllerFacts, Labels, Limits, MemoryEvent, MemoryShortage, NodeFacts,
-    ObjectKey, Origin, Owner, Phase, PodFacts, Qos, Quota, Ratio, Shape, Share, Size, Sizes, THRESHOLDS, Uid,
-    VerticalAutoscaler, WorkloadKey, group, stable_hash,
+    ObjectKey, Origin, Owner, Phase, PodFacts, Qos, Quota, Ratio, Shape, Share, Size, Sizes, THRESHOLDS,
+    Template, Uid, VerticalAutoscaler, WorkloadKey, group, stable_hash,
 };
 pub use fold::Fold;
 pub use life::{Boost, ContainerLife, Life, PAUSE, ResizeState, Touched};
 pub use resolve::{CustomOwner, Resolution, WorkloadPods, Workloads};
-pub use stamps::{Aim, Stamp, StampedContainer};
+pub use sizings::{Aim, ContainerSizing, Sizing};
 pub use table::Table;
 pub use written::{
     ADVISED, Acted, Advice, NewPods, Previous, RolledBack, Written, spec_fingerprint, status_fingerprint,
@@ -92,7 +92,7 @@ pub struct Index {
     /// The recommendations, as the API server holds them.
     pub recommendations: Table<ObjectKey, Written>,
     /// What the recommendations say of new pods, where nothing else of them is followed.
-    pub stamps: Table<ObjectKey, Stamp>,
+    pub sizings: Table<ObjectKey, Sizing>,
     /// The share of the time in which pods waited for CPU, and when that was measured, as a source has said last.
     pub stalled: HashMap<Uid, (f32, Timestamp)>,
     departed: HashMap<Uid, ControllerFacts>,
@@ -180,6 +180,7 @@ impl Index {
             memory_requests: tighter(sum.memory_requests, quota.memory_requests),
             cpu_limits: tighter(sum.cpu_limits, quota.cpu_limits),
             memory_limits: tighter(sum.memory_limits, quota.memory_limits),
+            spares_best_effort: sum.spares_best_effort || quota.spares_best_effort,
         })
     }
 

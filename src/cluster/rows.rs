@@ -138,7 +138,7 @@ mod tests {
 
     use super::*;
     use crate::api::{ROLLBACK, Recommendation};
-    use crate::cluster::index::{Fold, Index, ObjectKey, Stamp};
+    use crate::cluster::index::{Fold, Index, ObjectKey, Sizing};
     use crate::cluster::slim::Stampable;
     use crate::units::Timestamp;
 
@@ -193,11 +193,11 @@ mod tests {
         Ok((lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), incomplete))
     }
 
-    fn kept(object: &Value) -> Stamp {
+    fn kept(object: &Value) -> Sizing {
         let mut index = Index::default();
         index.apply(serde_json::from_str::<Stampable>(&object.to_string()).unwrap(), Timestamp(0));
         let name = object["metadata"]["name"].as_str().unwrap();
-        index.stamps.get(&ObjectKey { namespace: "shop".into(), name: name.into() }).unwrap().clone()
+        index.sizings.get(&ObjectKey { namespace: "shop".into(), name: name.into() }).unwrap().clone()
     }
 
     #[test]

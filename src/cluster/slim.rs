@@ -11,6 +11,7 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::templates::Skimmed;
 use crate::api::{
     BoostedCpu, ContainerKind, Given, LimitRules, Mode, PreviousSize, Recommendation, RecommendationSpec,
     RecommendationStatus, ResourceAmounts, Resources, WorkloadReference,
@@ -74,30 +75,33 @@ pub(super) fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta,
     Metadata::deserialize(from).map(ObjectMeta::from)
 }
 
-/// An object of kind `K` of which only the metadata is read.
+/// An object of kind `K` of which only the metadata is read, and of some kinds what their template asks for.
 #[derive(Deserialize)]
-#[serde(bound = "")]
-pub struct Slim<K> {
+#[serde(bound = "K: Skimmed")]
+pub struct Slim<K: Skimmed> {
     /// Name, namespace, labels, owners.
     #[serde(deserialize_with = "metadata")]
     pub metadata: ObjectMeta,
+    /// What is read of its spec.
+    #[serde(default)]
+    pub spec: K::Spec,
     #[serde(skip)]
     kind: PhantomData<fn() -> K>,
 }
 
-impl<K> Clone for Slim<K> {
+impl<K: Skimmed> Clone for Slim<K> {
     fn clone(&self) -> Self {
-        Self { metadata: self.metadata.clone(), kind: PhantomData }
+        Self { metadata: self.metadata.clone(), spec: self.spec.clone(), kind: PhantomData }
     }
 }
 
-impl<K> fmt::Debug for Slim<K> {
+impl<K: Skimmed> fmt::Debug for Slim<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Slim").field(&self.metadata).finish()
+        f.debug_tuple("Slim").field(&self.metadata).field(&self.spec).finish()
     }
 }
 
-impl<K: Resource<DynamicType = ()>> Resource for Slim<K> {
+impl<K: Resource<DynamicType = ()> + Skimmed> Resource for Slim<K> {
     type DynamicType = ();
     type Scope = K::Scope;
 

@@ -27,6 +27,7 @@ use super::feed::{self, Extent};
 use super::index::{Fold, Index, MemoryEvent};
 use super::pods::LeanPod;
 use super::slim::{Guarded, Slim, Stampable};
+use super::templates::Skimmed;
 use super::vpa::LeanVpa;
 use super::{ClusterError, Connection};
 use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
@@ -98,11 +99,13 @@ struct Health {
 pub type News = mpsc::UnboundedReceiver<MemoryEvent>;
 
 impl Live {
-    /// Starts all watches. They end when `stop` is cancelled.
+    /// Starts all watches. They end when `stop` is cancelled. `templates`: whether somebody wants to know what workloads'
+    /// templates ask for.
     #[must_use]
     pub fn start(
         connection: &Connection,
         clock: fn() -> Timestamp,
+        templates: bool,
         stop: &CancellationToken,
         tasks: &TaskTracker,
     ) -> (Arc<Self>, News) {
@@ -113,7 +116,7 @@ impl Live {
         let start = Start { live: &live, connection, stop, tasks, tell: &tell, config: Config::default() };
         start.follow::<LeanPod>("pods");
         start.follow::<Node>("nodes");
-        start.follow_what_stands_above_pods();
+        start.follow_what_stands_above_pods(if templates { Extent::Whole } else { Extent::Metadata });
         start.follow::<Guarded>("recommendations.plumb.dev");
         (live, news)
     }
@@ -162,7 +165,7 @@ impl Live {
         // little older than what another API server has told before; the watch tells the rest.
         let config = Config::default().streaming_lists();
         let start = Start { live: &live, connection, stop, tasks, tell: &tell, config };
-        start.follow_what_stands_above_pods();
+        start.follow_what_stands_above_pods(Extent::Metadata);
         start.follow_extent::<Stampable>("recommendations.plumb.dev", Extent::Sizes);
         live
     }
@@ -238,13 +241,14 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    fn follow_what_stands_above_pods(&self) {
+    /// `templates`: how much is read of what has a template that people write.
+    fn follow_what_stands_above_pods(&self, templates: Extent) {
         self.follow_metadata::<ReplicaSet>("replicasets.apps");
         self.follow_metadata::<Job>("jobs.batch");
-        self.follow_metadata::<Deployment>("deployments.apps");
-        self.follow_metadata::<StatefulSet>("statefulsets.apps");
-        self.follow_metadata::<DaemonSet>("daemonsets.apps");
-        self.follow_metadata::<CronJob>("cronjobs.batch");
+        self.follow_extent::<Slim<Deployment>>("deployments.apps", templates);
+        self.follow_extent::<Slim<StatefulSet>>("statefulsets.apps", templates);
+        self.follow_extent::<Slim<DaemonSet>>("daemonsets.apps", templates);
+        self.follow_extent::<Slim<CronJob>>("cronjobs.batch", templates);
         self.follow_metadata::<Namespace>("namespaces");
         self.follow::<LimitRange>("limitranges");
         self.follow::<ResourceQuota>("resourcequotas");
@@ -257,7 +261,7 @@ impl Start<'_> {
     /// Follows objects of which nothing but the metadata is read, nor sent.
     fn follow_metadata<K>(&self, name: &'static str)
     where
-        K: Resource<DynamicType = ()> + 'static,
+        K: Resource<DynamicType = ()> + Skimmed + 'static,
         Index: Fold<Slim<K>>,
     {
         self.follow_extent::<Slim<K>>(name, Extent::Metadata);

@@ -18,7 +18,7 @@ use crate::api::{
     Resources, Summary, short,
 };
 use crate::cluster::index::{
-    ADVISED, ContainerShape, Limits, NodeFacts, Phase, Quota, Shape, WorkloadKey, WorkloadPods,
+    ADVISED, ContainerShape, Limits, NodeFacts, Phase, Quota, Shape, Sizes, WorkloadKey, WorkloadPods,
 };
 use crate::model::{self, Estimate};
 use crate::policy::{self, Bound, ContainerSize, Explained, Reason};
@@ -86,7 +86,9 @@ pub fn status(
     let mut parts: Vec<_> =
         shape.containers.iter().map(|container| part(key, container, shape, choice, book, around)).collect();
     fit_pod(&mut parts, replicas, around);
-    let mut containers: Vec<_> = parts.iter().map(|part| container(part, shape)).collect();
+    let template = |name: &str| workload.template.as_ref().and_then(|template| template.container(name));
+    let mut containers: Vec<_> =
+        parts.iter().map(|part| container(part, shape, template(&part.shape.name))).collect();
     if common.resizes {
         boost::boost(&mut containers, &parts, around);
     }
@@ -129,13 +131,7 @@ fn part<'a>(
     let limit_rules = rules::limits(&rules.rules);
     let (kept, guaranteed) = policy::keep_class(&rules.rules, rules::class(pod.qos));
     rules.rules = kept;
-    let sizes = &shape.sizes;
-    let current = ContainerSize {
-        cpu_request: sizes.requests.cpu(),
-        cpu_limit: sizes.limits.cpu(),
-        memory_request: sizes.requests.memory,
-        memory_limit: sizes.limits.memory,
-    };
+    let current = size(&shape.sizes);
     let need = need(known.as_ref(), &rules);
     let mut found = Explained::new(&need, &rules.rules, &current);
     found.reasons.extend(guaranteed);
@@ -180,7 +176,7 @@ fn fit_pod(parts: &mut [Part<'_>], replicas: u32, around: &Surroundings) {
     policy::quota(&mut pairs, replicas, &left);
 }
 
-fn container(part: &Part<'_>, pod: &Shape) -> ContainerRecommendation {
+fn container(part: &Part<'_>, pod: &Shape, template: Option<&Sizes>) -> ContainerRecommendation {
     let Part { shape, rules, limit_rules, known, current, need, found } = part;
     // What is not sized stays; what nothing is known of is left out.
     let (cpu, memory) = (need.cpu.is_some() || !rules.cpu, need.limit.is_some() || !rules.memory);
@@ -208,6 +204,7 @@ fn container(part: &Part<'_>, pod: &Shape) -> ContainerRecommendation {
         name: shape.name.to_string(),
         kind: shape.kind,
         current: resources(current),
+        template: template.filter(|asked| **asked != shape.sizes).map(|asked| resources(&size(asked))),
         target: resources(&target),
         limit_rules: *limit_rules,
         startup_boost: None,
@@ -219,6 +216,15 @@ fn container(part: &Part<'_>, pod: &Shape) -> ContainerRecommendation {
         days: known.map_or(0, |known| words::days(known.series.hours())),
         oom_kills: known.map_or(0, |known| known.series.kills()),
         last_oom_kill: last_kill.and_then(|at| jiff::Timestamp::from_second(at.0).ok()).map(Time),
+    }
+}
+
+fn size(sizes: &Sizes) -> ContainerSize {
+    ContainerSize {
+        cpu_request: sizes.requests.cpu(),
+        cpu_limit: sizes.limits.cpu(),
+        memory_request: sizes.requests.memory,
+        memory_limit: sizes.limits.memory,
     }
 }
 

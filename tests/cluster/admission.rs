@@ -1,7 +1,7 @@
 //! New pods are given what is recommended for their workload, and whatever becomes of the webhook, pods are created.
 //!
-//! On a control plane of its own, since a registration is the whole cluster's business; without a node but for the one
-//! trial in which the created pods run.
+//! On control planes of their own, since a registration is the whole cluster's business, and without a node; that the
+//! created pods run is shown in every_kind.rs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,17 +17,19 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
+use crate::every_kind;
 use crate::support::certificates::Authority;
 use crate::support::cluster::{Account, Cluster};
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::process::free_port;
-use crate::support::recommended::{REGISTRATION, auto_policy, container, recommend, resources, stamp};
-use crate::support::{Context, Load, Need, Suite, pods, wait_for};
+use crate::support::recommended::{auto_policy, container, recommend, resources, stamp};
+use crate::support::{Context, Load, Need, Suite, wait_for};
 
 const SOON: Duration = Duration::from_secs(30);
+/// Creations that are under way at the same time, at most.
+const AT_ONCE: usize = 50;
 
 pub fn trials(suite: &Suite) -> Vec<Trial> {
-    let node = &[Need::Node, Need::Crds];
     vec![
         suite.trial("new_pods_are_stamped_whatever_their_workload", &[] as &[Need], stamping),
         suite.trial(
@@ -35,7 +37,6 @@ pub fn trials(suite: &Suite) -> Vec<Trial> {
             &[] as &[Need],
             certificates,
         ),
-        suite.trial("stamped_pods_run", node, run),
     ]
 }
 
@@ -90,25 +91,16 @@ pub async fn wait_stamped(context: &Context) -> Result<()> {
 
 async fn stamping(context: Context) -> Result<()> {
     let (context, account) = place(&context, "admit").await?;
-    let everybody = [
-        ("deployment-deploy", ("apps/v1", "Deployment", "deploy")),
-        ("statefulset-state", ("apps/v1", "StatefulSet", "state")),
-        ("daemonset-daemon", ("apps/v1", "DaemonSet", "daemon")),
-        ("job-once", ("batch/v1", "Job", "once")),
-        ("cronjob-often", ("batch/v1", "CronJob", "often")),
-        ("pod-web", ("v1", "Pod", "web")),
-        ("rollout-roll", ("example.dev/v1", "Rollout", "roll")),
-    ];
-    for (name, workload) in everybody {
-        recommend(&context, name, workload, "Auto", json!([container("load", "180m", "300Mi", "400Mi")]))
-            .await?;
-    }
+    every_kind::recommend_each(&context, &container("load", "180m", "300Mi", "400Mi")).await?;
     let plumb = start(&context, &account.kubeconfig, &[]).await?;
     wait_stamped(&context).await?;
     let steps = async {
         the_registration_is_narrow(&context).await?;
-        make_everybody(&context).await?;
-        for label in ["deploy", "state", "daemon", "once", "often", "web", "roll"] {
+        // A DaemonSet's pods are made for a node; nobody need be at home there.
+        context.apply(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "empty"}})).await?;
+        let load = |name: &str| Load::named(name).requests("500m", "1Gi").limits("1", "2Gi");
+        every_kind::make(&context, load).await?;
+        for (_, (.., label)) in every_kind::WORKLOADS {
             is_stamped(&context, label).await?;
         }
         only_advised_and_unknown_pods_stay(&context).await?;
@@ -135,56 +127,6 @@ async fn the_registration_is_narrow(context: &Context) -> Result<()> {
     let selector = &webhook["namespaceSelector"]["matchExpressions"][0];
     ensure!(selector["operator"] == "In" && selector["values"] == json!([context.namespace]), "{selector}");
     Ok(())
-}
-
-async fn make_everybody(context: &Context) -> Result<()> {
-    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    context
-        .apply(&json!({
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": "rollouts.example.dev"},
-            "spec": {"group": "example.dev", "scope": "Namespaced", "names": {"kind": "Rollout", "plural": "rollouts"},
-                     "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema},
-                                   "subresources": {"scale": {"specReplicasPath": ".spec.replicas",
-                                                              "statusReplicasPath": ".status.replicas"}}}]},
-        }))
-        .await?;
-    wait_for("the new kind", SOON, || async {
-        context
-            .apply(&json!({"apiVersion": "example.dev/v1", "kind": "Rollout", "metadata": {"name": "roll"}}))
-            .await
-    })
-    .await?;
-    // A DaemonSet's pods are made for a node; nobody need be at home there.
-    context.apply(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "empty"}})).await?;
-    let load = |name: &str| Load::named(name).requests("500m", "1Gi").limits("1", "2Gi");
-    context.apply(&load("deploy").deployment(1)).await?;
-    let selected =
-        |name: &str| json!({"selector": {"matchLabels": {"app": name}}, "template": load(name).template()});
-    let mut set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "state"}, "spec": selected("state")});
-    set["spec"]["serviceName"] = json!("state");
-    context.apply(&set).await?;
-    context
-        .apply(&json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "daemon"}, "spec": selected("daemon")}))
-        .await?;
-    let job = |name: &str| {
-        let mut template = load(name).template();
-        template["spec"]["restartPolicy"] = json!("Never");
-        template["spec"]["containers"][0].as_object_mut().map(|container| container.remove("readinessProbe"));
-        json!({"template": template})
-    };
-    context
-        .apply(&json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": job("once")}))
-        .await?;
-    let cron = json!({"schedule": "* * * * *", "jobTemplate": {"spec": job("often")}});
-    context
-        .apply(&json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "often"}, "spec": cron}))
-        .await?;
-    context.apply(&load("web").json()).await?;
-    let uid = context.kubectl(&["get", "rollout", "roll", "-o", "jsonpath={.metadata.uid}"]).await?.ok()?;
-    let mut pod = load("roll").json();
-    pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "example.dev/v1", "kind": "Rollout", "name": "roll", "uid": uid, "controller": true}]);
-    context.apply(&pod).await
 }
 
 async fn is_stamped(context: &Context, label: &str) -> Result<()> {
@@ -396,10 +338,14 @@ impl Creations {
             let (context, stop, made) = (context.clone(), stop.clone(), made.clone());
             tokio::spawn(async move {
                 let mut tasks = tokio::task::JoinSet::new();
+                // What a busy machine has missed is made up for.
                 let mut ticks = tokio::time::interval(Duration::from_micros(1_000_000 / rate));
-                ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 while !stop.load(Ordering::Relaxed) {
                     ticks.tick().await;
+                    // More at once would be refused by the API server for being too many.
+                    while tasks.len() >= AT_ONCE {
+                        tasks.join_next().await.context("none is left")???;
+                    }
                     let (context, made) = (context.clone(), made.clone());
                     tasks.spawn(async move {
                         let pod = dry_run(&context).await?;
@@ -544,36 +490,6 @@ async fn certificates_of_ones_own(context: &Context, kubeconfig: &Path) -> Resul
     .await?;
     write(&right, false)?;
     wait_stamped(context).await?;
-    plumb.stop()?;
-    Ok(())
-}
-
-/// On a real node: what the webhook writes is what the kubelet runs.
-async fn run(context: Context) -> Result<()> {
-    let _alone = REGISTRATION.lock().await;
-    let account = account_with(&context, "plumb", &["webhook"], None).await?;
-    auto_policy(&context, "all").await?;
-    let containers = json!([container("load", "60m", "80Mi", "120Mi")]);
-    recommend(&context, "deployment-web", ("apps/v1", "Deployment", "web"), "Auto", containers.clone())
-        .await?;
-    recommend(&context, "pod-web", ("v1", "Pod", "web"), "Auto", containers).await?;
-    let plumb = start(&context, &account.kubeconfig, &[]).await?;
-    wait_stamped(&context).await?;
-    context.apply(&Load::named("web").requests("300m", "256Mi").memory_limit("512Mi").deployment(2)).await?;
-    let found = wait_for("two pods", SOON, || async {
-        let found = context.api::<Pod>().list(&ListParams::default().labels("app=web")).await?.items;
-        ensure!(found.len() == 2, "{} pods", found.len());
-        Ok(found)
-    })
-    .await?;
-    for pod in &found {
-        let name = pod.metadata.name.as_deref().unwrap_or_default();
-        let pod = pods::wait_ready(&context.api(), name).await?;
-        let status = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-        let given = json!(status.and_then(|list| list.first()).and_then(|status| status.resources.as_ref()));
-        let expected = json!({"requests": {"cpu": "60m", "memory": "80Mi"}, "limits": {"memory": "120Mi"}});
-        ensure!(given == expected && stamp(&pod).is_some(), "the kubelet has given {given}");
-    }
     plumb.stop()?;
     Ok(())
 }

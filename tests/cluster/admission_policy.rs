@@ -8,9 +8,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, MutatingWebhookConfiguration,
 };
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
+use kube::{Api, ResourceExt};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
@@ -18,7 +20,7 @@ use crate::admission::{dry_run, start, wait_stamped};
 use crate::support::cluster::Cluster;
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::recommended::{auto_policy, container, new_pods, recommend, stamp};
-use crate::support::{Context, Need, Suite, wait_for};
+use crate::support::{Context, Load, Need, Suite, wait_for};
 
 pub fn trials(suite: &Suite) -> Vec<Trial> {
     vec![suite.trial("an_admission_policy_stamps_as_the_webhook_does", &[] as &[Need], policy)]
@@ -30,7 +32,8 @@ async fn policy(context: Context) -> Result<()> {
     let context = Context::new(cluster.clone(), "means").await?;
     let account = account_with(&context, "plumb", &["webhook"], None).await?;
     auto_policy(&context, "all").await?;
-    let pods = many_pods(&context).await?;
+    let mut pods = many_pods(&context).await?;
+    pods.extend(pods_of_controllers(&context).await?);
     let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
     recommend(&context, "pod-web", ("v1", "Pod", "web"), "Auto", containers).await?;
     let webhook = start(&context, &account.kubeconfig, &[]).await?;
@@ -61,6 +64,9 @@ async fn policy(context: Context) -> Result<()> {
         of("back").count() == 7 && of("back").all(|made| requests(made) == "222m"),
         "not what was before"
     );
+    for (app, count) in [("dep", 1), ("nightly", 1), ("whole", 2)] {
+        ensure!(of(app).filter(|made| requests(made) == "180m").count() == count, "{app} is not stamped");
+    }
     ensure!(of("others").count() == 7 && of("others").all(|made| made["stamped"] == false), "sized by two");
     ensure!(boosted * 5 > pods.len(), "only {boosted} have more to start with");
     ensure!(
@@ -120,7 +126,10 @@ async fn many_pods(context: &Context) -> Result<Vec<Value>> {
                     app["startupBoost"] = json!({"cpu": "700m", "duration": "60s"});
                     side["startupBoost"] = json!({"cpu": "2", "duration": "untilReady"});
                 }
-                let containers = json!([app, side, unsized_cpu]);
+                let mut setup = container("setup", "70m", "60Mi", "90Mi");
+                setup["limitRules"] = side["limitRules"].clone();
+                setup["kind"] = json!("Init");
+                let containers = json!([app, side, unsized_cpu, setup]);
                 recommend(context, &format!("pod-{name}"), ("v1", "Pod", &name), "Auto", containers).await?;
                 for (index, form) in forms.iter().enumerate() {
                     let other = &forms[(index + number) % forms.len()];
@@ -133,6 +142,7 @@ async fn many_pods(context: &Context) -> Result<Vec<Value>> {
                     if index % 2 == 0 {
                         spec["initContainers"] = json!([
                             {"name": "side", "image": "x", "restartPolicy": "Always", "resources": other},
+                            {"name": "setup", "image": "x", "resources": forms[(2 * index + number) % forms.len()]},
                             {"name": "app2", "image": "x", "resources": {"requests": {"cpu": "1m"}}}]);
                         let half = json!({"name": "half", "image": "x", "resources": other});
                         spec["containers"].as_array_mut().context("a list")?.push(half);
@@ -171,8 +181,56 @@ async fn many_pods(context: &Context) -> Result<Vec<Value>> {
     }
     let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
     let old = ("v1", "ReplicationController", "old");
-    recommend(context, "replicationcontroller-old", old, "Auto", containers).await?;
+    recommend(context, "replicationcontroller-old", old, "Auto", containers.clone()).await?;
+    // What the pod as a whole asks for is left alone; nothing is not.
+    for resources in [json!({"requests": {"cpu": "2"}}), json!({}), Value::Null] {
+        pods.push(json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"generateName": "p-", "labels": {"app": "whole"}},
+            "spec": {"resources": resources, "containers": [{"name": "load", "image": "x"}]}}));
+    }
+    recommend(context, "pod-whole", ("v1", "Pod", "whole"), "Auto", containers).await?;
     Ok(pods)
+}
+
+/// Pods of a Deployment and of a CronJob, which something stands between.
+async fn pods_of_controllers(context: &Context) -> Result<Vec<Value>> {
+    let target = json!([container("load", "180m", "300Mi", "400Mi")]);
+    context.apply(&Load::named("dep").deployment(0)).await?;
+    let of = ("apps/v1", "Deployment", "dep");
+    recommend(context, "deployment-dep", of, "Auto", target.clone()).await?;
+    let sets = context.api::<ReplicaSet>();
+    let set = wait_for("a ReplicaSet", Duration::from_secs(30), || async {
+        sets.list(&ListParams::default().labels("app=dep")).await?.items.pop().context("there is none")
+    })
+    .await?;
+    let mut template = Load::named("nightly").template();
+    template["spec"]["restartPolicy"] = json!("Never");
+    let jobs = json!({"spec": {"suspend": true, "template": template}});
+    context
+        .apply(&json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly"},
+            "spec": {"schedule": "0 0 1 1 *", "suspend": true, "jobTemplate": jobs}}))
+        .await?;
+    let of = ("batch/v1", "CronJob", "nightly");
+    recommend(context, "cronjob-nightly", of, "Auto", target).await?;
+    let cron = context.api::<CronJob>().get("nightly").await?;
+    let owned = |kind: &str, name: &str, uid: Option<&String>| {
+        let group = if kind == "ReplicaSet" { "apps/v1" } else { "batch/v1" };
+        json!([{"apiVersion": group, "kind": kind, "name": name, "uid": uid, "controller": true}])
+    };
+    let metadata = json!({"name": "nightly-29000000", "ownerReferences": owned("CronJob", "nightly", cron.uid().as_ref())});
+    context
+        .apply(&json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": jobs["spec"]}))
+        .await?;
+    let job = context.api::<Job>().get("nightly-29000000").await?;
+    let pod = |labels: Value, owners: Value| {
+        json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"generateName": "p-", "labels": labels, "ownerReferences": owners},
+            "spec": {"containers": [{"name": "load", "image": "x", "resources": {"limits": {"memory": "1Gi"}}}]}})
+    };
+    Ok(vec![
+        pod(json!(set.labels()), owned("ReplicaSet", &set.name_any(), set.uid().as_ref())),
+        pod(json!({"app": "nightly"}), owned("Job", &job.name_any(), job.uid().as_ref())),
+    ])
 }
 
 /// What each of the pods becomes: its resources, and whether there is a note.

@@ -8,6 +8,8 @@
 #![allow(missing_docs, unreachable_pub, clippy::missing_errors_doc, reason = "nobody uses it from outside")]
 
 mod admission;
+mod admission_killed;
+mod admission_never_refuses;
 mod admission_policy;
 mod admission_replicas;
 mod admission_speed;
@@ -17,6 +19,7 @@ mod crash_loop;
 mod crds;
 mod dashboard;
 mod ending;
+mod every_kind;
 mod fleet;
 mod history;
 mod import;
@@ -73,6 +76,8 @@ fn test() -> ExitCode {
     let suite = Suite::new().expect("a runtime");
     let trials = [
         admission::trials(&suite),
+        admission_killed::trials(&suite),
+        admission_never_refuses::trials(&suite),
         admission_policy::trials(&suite),
         admission_replicas::trials(&suite),
         admission_speed::trials(&suite),
@@ -82,6 +87,7 @@ fn test() -> ExitCode {
         crds::trials(&suite),
         dashboard::trials(&suite),
         ending::trials(&suite),
+        every_kind::trials(&suite),
         fleet::trials(&suite),
         history::trials(&suite),
         import::trials(&suite),

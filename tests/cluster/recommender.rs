@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use libtest_mimic::Trial;
@@ -37,6 +38,7 @@ async fn follow(context: Context) -> Result<()> {
             .apply(&Load::named("web").requests("500m", "64Mi").memory_limit("128Mi").deployment(2))
             .await?;
         policies_become_recommendations(&context).await?;
+        a_template_that_differs_is_told(&context).await?;
         an_oom_kill_is_told_at_once(&context, "container-1", 1).await?;
         bad_policies_disturb_no_other(&context).await?;
         cluster.plane.restart_api_server(Duration::from_secs(2)).await?;
@@ -98,6 +100,27 @@ async fn policies_become_recommendations(context: &Context) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// Somebody writes another size into the template, and its pods stay: what it asks for is said until both are the same.
+async fn a_template_that_differs_is_told(context: &Context) -> Result<()> {
+    let deployments = context.api::<Deployment>();
+    for (paused, cpu, said) in [
+        (true, "300m", json!({"requests": {"cpu": "300m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}})),
+        (false, "500m", Value::Null),
+    ] {
+        let container = json!({"name": "load", "resources": {"requests": {"cpu": cpu}}});
+        let patch = json!({"spec": {"paused": paused, "template": {"spec": {"containers": [container]}}}});
+        deployments.patch("web", &PatchParams::default(), &Patch::Strategic(patch)).await?;
+        wait_for(&format!("a template of {cpu} to be told"), SOON, || async {
+            let found = recommendation(context, "deployment-web").await?;
+            let load = &found["status"]["containers"][0];
+            ensure!(load["template"] == said && load["current"]["requests"]["cpu"] == "500m", "{load}");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 /// Says of a pod of web what its kubelet would.

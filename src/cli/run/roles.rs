@@ -17,15 +17,6 @@ impl Role {
     /// What a process does that is told nothing else: everything.
     pub(super) const ALL: [Self; 3] = [Self::Recommender, Self::Updater, Self::Webhook];
 
-    /// The name of the Lease by which one of several processes has this role, where only one may.
-    pub(super) fn lease(self) -> &'static str {
-        match self {
-            Self::Recommender => "plumb-recommender",
-            Self::Updater => "plumb-updater",
-            Self::Webhook => "plumb-webhook",
-        }
-    }
-
     /// Roles in words, for the log.
     pub(super) fn names(roles: &[Self]) -> String {
         let names = roles.iter().filter_map(ValueEnum::to_possible_value);

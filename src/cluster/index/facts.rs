@@ -169,6 +169,18 @@ impl Sizes {
         Self { requests: either(status.requests, spec.requests), limits: either(status.limits, spec.limits) }
     }
 
+    /// As a pod states it that is made from this template: Kubernetes sets a request that is left out to the limit.
+    #[must_use]
+    pub fn of_template(resources: &LeanResources) -> Self {
+        let stated = Self::of(resources);
+        let (requests, limits) = (stated.requests, stated.limits);
+        let requests = Size {
+            milli_cpu: requests.milli_cpu.or(limits.milli_cpu),
+            memory: requests.memory.or(limits.memory),
+        };
+        Self { requests, limits }
+    }
+
     /// True where nothing is stated.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -319,6 +331,18 @@ pub enum MemoryShortage {
     },
 }
 
+/// What the template of a workload's pods asks for, of each container by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Template(pub Box<[(Arc<str>, Sizes)]>);
+
+impl Template {
+    /// What it asks for of that container; `None` where it has none of that name.
+    #[must_use]
+    pub fn container(&self, name: &str) -> Option<&Sizes> {
+        self.0.iter().find(|(known, _)| **known == *name).map(|(_, sizes)| sizes)
+    }
+}
+
 /// What is kept of a workload, or of what stands between it and its pods.
 #[derive(Clone, Debug, Default)]
 pub struct ControllerFacts {
@@ -328,6 +352,8 @@ pub struct ControllerFacts {
     pub owner: Option<Arc<Owner>>,
     /// Its labels; none are kept of what is never a selector's business.
     pub labels: Arc<Labels>,
+    /// What its template asks for, where it has one that people write.
+    pub template: Option<Arc<Template>>,
     /// Since when it is gone: its pods, and news of them, may come after.
     pub gone: Option<Timestamp>,
 }
@@ -426,4 +452,6 @@ pub struct Quota {
     pub cpu_limits: Option<(u64, u64)>,
     /// The same of memory limits, in bytes.
     pub memory_limits: Option<(u64, u64)>,
+    /// One of them is for all pods but those of class BestEffort.
+    pub spares_best_effort: bool,
 }

@@ -13,14 +13,14 @@ use kube::{Resource, ResourceExt};
 
 use super::facts::{
     Autoscaler, ContainerShape, ControllerFacts, Labels, Limits, MemoryEvent, NodeFacts, ObjectKey, Origin,
-    Owner, Phase, PodFacts, Qos, Quota, Ratio, Shape, Share, Size, Sizes, THRESHOLDS, Uid,
+    Owner, Phase, PodFacts, Qos, Quota, Ratio, Shape, Share, Size, Sizes, THRESHOLDS, Template, Uid,
     VerticalAutoscaler, stable_hash,
 };
 use super::life::{PAUSE, doubt, note_raises};
 use super::shortages::{shortages, timestamp};
-use super::{Index, Readable, Stamp, Table, Unreadable, Written};
+use super::{Index, Readable, Sizing, Table, Unreadable, Written};
 use crate::api::{ClusterVerticalScalingPolicy, ContainerKind, VerticalScalingPolicy};
-use crate::cluster::pods::{self, LeanContainer, LeanContainerStatus, LeanPod};
+use crate::cluster::pods::{self, LeanContainer, LeanContainerStatus, LeanPod, LeanSpec};
 use crate::cluster::slim::{Guarded, Slim, Stampable};
 use crate::cluster::vpa::LeanVpa;
 use crate::units::Timestamp;
@@ -185,7 +185,13 @@ impl Index {
         let labels = if self.without_labels { Labels::new() } else { labels_and_pause(metadata) };
         let labels = self.labels.value(labels);
         let key = Some(self.object_key(metadata));
-        ControllerFacts { key, owner, labels, gone: None }
+        ControllerFacts { key, owner, labels, template: None, gone: None }
+    }
+
+    fn template(&mut self, pods: &LeanSpec) -> Template {
+        let containers = pods.containers.iter().chain(&pods.init_containers);
+        let sizes = |container: &LeanContainer| Sizes::of_template(&container.resources);
+        Template(containers.map(|container| (self.names.text(&container.name), sizes(container))).collect())
     }
 
     fn depart(&mut self, uid: Uid, facts: Option<ControllerFacts>, now: Timestamp) {
@@ -200,7 +206,7 @@ impl Index {
     }
 }
 
-/// Kinds that stand above pods: their metadata only.
+/// Kinds that stand above pods.
 macro_rules! controllers {
     ($($kind:ty => $table:ident),* $(,)?) => {$(
         impl Fold<Slim<$kind>> for Index {
@@ -209,7 +215,8 @@ macro_rules! controllers {
             }
 
             fn apply(&mut self, object: Slim<$kind>, _: Timestamp) -> Vec<MemoryEvent> {
-                let facts = self.controller_facts(&object.metadata);
+                let template = object.spec.pods().map(|pods| Arc::new(self.template(pods)));
+                let facts = ControllerFacts { template, ..self.controller_facts(&object.metadata) };
                 self.$table.put(Uid::from(object.metadata.uid.as_deref().unwrap_or_default()), facts);
                 Vec::new()
             }
@@ -301,8 +308,8 @@ objects! {
         },
     Guarded => recommendations: |index, object|
         index.object_key(object.meta()) => object.whole.as_ref().map(|object| Written::of(object, &mut index.names)).unwrap_or_default(),
-    Stampable => stamps: |index, object|
-        index.object_key(object.meta()) => object.whole.as_ref().map(|whole| Stamp::of(whole, &object.metadata, &mut index.names)).unwrap_or_default(),
+    Stampable => sizings: |index, object|
+        index.object_key(object.meta()) => object.whole.as_ref().map(|whole| Sizing::of(whole, &object.metadata, &mut index.names)).unwrap_or_default(),
 }
 
 /// The labels, and the annotation that pauses, as if it were one of them: so nothing else of annotations is kept.
@@ -432,7 +439,17 @@ fn quota(object: &ResourceQuota) -> Quota {
         memory_requests: pair("memory", |q| q.as_bytes().map(|bytes| bytes.0)),
         cpu_limits: pair("limits.cpu", |q| Some(q.as_cores().to_milli())),
         memory_limits: pair("limits.memory", |q| q.as_bytes().map(|bytes| bytes.0)),
+        spares_best_effort: scopes(object).any(|scope| scope == "NotBestEffort"),
     }
+}
+
+/// Which pods a quota is for, in either way of saying so.
+fn scopes(object: &ResourceQuota) -> impl Iterator<Item = &str> {
+    let spec = object.spec.as_ref();
+    let plain = spec.and_then(|spec| spec.scopes.as_ref()).into_iter().flatten().map(String::as_str);
+    let selector = spec.and_then(|spec| spec.scope_selector.as_ref());
+    let expressions = selector.and_then(|selector| selector.match_expressions.as_ref()).into_iter().flatten();
+    plain.chain(expressions.map(|expression| expression.scope_name.as_str()))
 }
 
 /// All tables with a listing of their own, for what waits for them.

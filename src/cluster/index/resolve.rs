@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::facts::{ControllerFacts, Labels, Origin, Owner, Phase, PodFacts, WorkloadKey, group};
+use super::facts::{ControllerFacts, Labels, Origin, Owner, Phase, PodFacts, Template, WorkloadKey, group};
 use super::{Index, ObjectKey, Uid};
 use crate::units::Timestamp;
 
@@ -43,6 +43,8 @@ pub struct CustomOwner {
 pub struct WorkloadPods<'a> {
     /// Its labels.
     pub labels: Arc<Labels>,
+    /// What its template asks for, where that is known.
+    pub template: Option<Arc<Template>>,
     /// Its pods that have not ended, in the order of their names.
     pub pods: Vec<(&'a ObjectKey, &'a PodFacts)>,
 }
@@ -57,6 +59,9 @@ pub struct Workloads<'a> {
     /// Namespaces with a pod whose workload is not known yet: what is missing there may only be unknown.
     pub unresolved: HashSet<Arc<str>>,
 }
+
+/// A workload, with what is known of it.
+type Known<'a> = (&'a Arc<Owner>, Option<&'a ControllerFacts>);
 
 /// Where in the climb an owner stands.
 enum Step<'a> {
@@ -76,27 +81,41 @@ impl Index {
             Origin::Owner(owner) => owner,
             Origin::Labels(labels) => return self.by_labels(pod, labels),
         };
-        let mut found: Option<(&Arc<Owner>, Arc<Labels>)> = None;
+        match self.climb(owner) {
+            Ok(Some((top, facts))) => {
+                let labels = facts.map(|facts| Arc::clone(&facts.labels)).unwrap_or_default();
+                Resolution::Workload(key(pod, top), labels)
+            }
+            // Made by something that does not scale, such as a workflow: many short-lived owners, one template.
+            Ok(None) => Resolution::Workload(key(pod, owner), Arc::default()),
+            Err(unknown) => unknown,
+        }
+    }
+
+    /// The top one of an owner and its own owners that scales, and what is known of it.
+    fn climb<'a>(&'a self, owner: &'a Arc<Owner>) -> Result<Option<Known<'a>>, Resolution> {
+        let mut found = None;
         let mut current = Some(owner);
         for _ in 0..HIGHEST {
             let Some(owner) = current else { break };
             let facts = match self.step(owner) {
                 Step::Workload(facts) => {
-                    let labels = facts.map(|facts| Arc::clone(&facts.labels)).unwrap_or_default();
-                    found = Some((owner, labels));
+                    found = Some((owner, facts));
                     facts
                 }
                 Step::Between(facts) => Some(facts),
-                Step::Pending => return Resolution::Pending,
-                Step::Unknown => return Resolution::Unknown(Arc::clone(owner)),
+                Step::Pending => return Err(Resolution::Pending),
+                Step::Unknown => return Err(Resolution::Unknown(Arc::clone(owner))),
             };
             current = facts.and_then(|facts| facts.owner.as_ref());
         }
-        match found {
-            Some((top, labels)) => Resolution::Workload(key(pod, top), labels),
-            // Made by something that does not scale, such as a workflow: many short-lived owners, one template.
-            None => Resolution::Workload(key(pod, owner), Arc::default()),
-        }
+        Ok(found)
+    }
+
+    /// What the template asks for that a pod of that origin was made from.
+    fn template_of(&self, origin: &Origin) -> Option<Arc<Template>> {
+        let Ok(Some((_, facts))) = self.climb(origin.owner()?) else { return None };
+        facts?.template.clone()
     }
 
     /// The labels of a workload of a built-in kind, where it exists, with pods or without.
@@ -167,10 +186,10 @@ impl Index {
             }
             match self.resolve(name, &pod.origin) {
                 Resolution::Workload(key, labels) => {
-                    let workload = found
-                        .workloads
-                        .entry(key)
-                        .or_insert_with(|| WorkloadPods { labels, pods: Vec::new() });
+                    let workload = found.workloads.entry(key).or_insert_with(|| {
+                        let template = self.template_of(&pod.origin);
+                        WorkloadPods { labels, template, pods: Vec::new() }
+                    });
                     workload.pods.push((name, pod));
                 }
                 Resolution::Unknown(owner) => {

@@ -8,6 +8,7 @@ use super::*;
 use crate::api::ContainerKind;
 use crate::cluster::pods::LeanPod;
 use crate::cluster::slim::Slim;
+use crate::cluster::templates::Skimmed;
 use crate::units::Bytes;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -36,7 +37,7 @@ fn status(restarts: i32, state: Value, last: Value) -> Value {
          "resources": {"limits": {"memory": "96Mi"}}}]})
 }
 
-fn metadata<K>(name: &str, uid: &str, owner: Option<(&str, &str, &str)>) -> Slim<K> {
+fn metadata<K: Skimmed>(name: &str, uid: &str, owner: Option<(&str, &str, &str)>) -> Slim<K> {
     let owners: Vec<_> = owner
         .into_iter()
         .map(|(kind, name, uid)| {

@@ -1,5 +1,6 @@
 #![allow(clippy::needless_pass_by_value, reason = "a json! that is made for the call")]
 
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{LimitRange, Node};
 use kube::core::DeserializeGuard;
@@ -294,6 +295,38 @@ fn a_workload_at_rest_keeps_its_row_and_one_that_is_gone_does_not() {
     other.metadata.owner_references.as_mut().unwrap()[0].uid = "unknown".to_owned();
     place.index.apply(other, NOW);
     assert!(place.plan().removals.is_empty());
+}
+
+/// Stamped or resized pods run with what is recommended; only the template tells what a release would bring back.
+#[test]
+fn what_a_template_asks_for_is_said_where_pods_run_with_something_else() {
+    let mut place = Place::new();
+    place.policy(json!({}));
+    let owned = |uid: &str, kind: &str, name: &str| {
+        json!({"namespace": "shop", "name": uid, "uid": uid, "ownerReferences": [
+            {"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": name, "controller": true}]})
+    };
+    let deployment = |resources: Value| {
+        json!({"metadata": {"namespace": "shop", "name": "web", "uid": "web"}, "spec": {"template": {"spec":
+            {"containers": [{"name": "app", "resources": resources}]}}}})
+    };
+    place.add::<Slim<ReplicaSet>>(json!({"metadata": owned("web-7f", "Deployment", "web")}));
+    place.add::<LeanPod>(json!({"metadata": owned("web-7f-1", "ReplicaSet", "web-7f"),
+        "spec": {"containers": [{"name": "app", "resources": {
+            "requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"memory": "256Mi"}}}]},
+        "status": {"phase": "Running"}}));
+    for (asked, said) in [
+        (json!({"requests": {"cpu": 2}}), json!({"requests": {"cpu": "2"}, "limits": {}})),
+        (json!({}), json!({"requests": {}, "limits": {}})),
+        // A request that is left out is the limit.
+        (json!({"requests": {"cpu": "0.5"}, "limits": {"memory": "256Mi"}}), Value::Null),
+    ] {
+        place.add::<Slim<Deployment>>(deployment(asked.clone()));
+        let plan = place.plan();
+        let container = &only(&plan).status.containers[0];
+        assert_eq!(json!(container.template), said, "{asked}");
+        assert_eq!(json!(container.current.requests), json!({"cpu": "500m", "memory": "256Mi"}));
+    }
 }
 
 #[test]

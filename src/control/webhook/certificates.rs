@@ -18,7 +18,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use crate::units::Timestamp;
 
 /// Clocks of other machines may be behind ours by so much.
-const SKEW_SECONDS: i64 = 300;
+pub(super) const SKEW_SECONDS: i64 = 3600;
 
 /// A certificate and its key, as PEM.
 #[derive(Clone, PartialEq, Eq)]

@@ -114,8 +114,8 @@ pub enum Judgement {
 #[must_use]
 pub fn judge(index: &Index, namespace: &str, pod: &admit::Pod, now: Timestamp) -> Judgement {
     match lookup::find(index, namespace, pod, now) {
-        Found::Recommendation(name, stamp) => {
-            let advice = lookup::advice(&name, stamp, now);
+        Found::Recommendation(name, sizing) => {
+            let advice = lookup::advice(&name, sizing, now);
             Judgement::Verdict(admit::admit(pod, &advice, &lookup::bounds(index, namespace), now))
         }
         Found::Soon => Judgement::Soon,

@@ -30,6 +30,8 @@ const ROTATE: &str = "plumb.dev/rotate";
 const SINCE: &str = "plumb.dev/since";
 /// What is read again each so often, where nothing calls for it sooner.
 const POLL: Duration = Duration::from_secs(10);
+/// Steps in a row in which others may be faster, before that is left to the next turn.
+const CONFLICTS: usize = 5;
 /// Policies that change at once are answered at once.
 const GATHER: Duration = Duration::from_millis(200);
 
@@ -190,11 +192,20 @@ impl Keeper {
                 self.register(authority.as_deref()).await?;
                 Ok(())
             }
-            Source::Own { namespace, name, life } => self.turn_own(namespace, name, *life).await,
+            Source::Own { namespace, name, life } => {
+                // What another replica has made is wanted now: without it this one shows nothing, or what nobody trusts.
+                for _ in 0..CONFLICTS {
+                    if self.turn_own(namespace, name, *life).await? {
+                        break;
+                    }
+                }
+                Ok(())
+            }
         }
     }
 
-    async fn turn_own(&self, namespace: &str, name: &str, life: Lifetimes) -> Result<(), Failure> {
+    /// Answers false where another replica was faster.
+    async fn turn_own(&self, namespace: &str, name: &str, life: Lifetimes) -> Result<bool, Failure> {
         let secrets: Api<Secret> = Api::namespaced(self.connection.client.clone(), namespace);
         let asked = |verb| Request { verb, resource: "secrets", namespace: Some(namespace.to_owned()) };
         let secret = self.connection.ask(asked("get"), secrets.get_opt(name)).await?;
@@ -212,7 +223,8 @@ impl Keeper {
             now: (self.clock)(),
         };
         let Some(new) = rotation::turn(kept.as_ref(), &turn)? else {
-            return kept.map_or(Ok(()), |kept| self.take(&kept));
+            kept.map_or(Ok(()), |kept| self.take(&kept))?;
+            return Ok(true);
         };
         let begun = kept.as_ref().is_none_or(|kept| kept.next.is_none()) && new.next.is_some();
         let object = written(secret.clone(), name, &new, begun);
@@ -225,10 +237,10 @@ impl Keeper {
             Ok(_) => {
                 tracing::info!(secret = format!("{namespace}/{name}"), "renewed the webhook's certificates");
                 self.register(Some(&new.trusted())).await?;
-                self.take(&new)
+                self.take(&new)?;
+                Ok(true)
             }
-            // Another replica has made the step; it is read next turn.
-            Err(ClusterError::Status { code: 409, .. }) => kept.map_or(Ok(()), |kept| self.take(&kept)),
+            Err(ClusterError::Status { code: 409, .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

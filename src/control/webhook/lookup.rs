@@ -8,7 +8,7 @@ use crate::admit::{self, Advice, Boost, Bounds, Extent, Left, LimitRules, Pod, R
 use crate::api::{BoostDuration, ContainerKind, Given, Mode};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    ObjectKey, Origin, Owner, Ratio, Resolution, Size, Stamp, Uid, WorkloadKey, group,
+    ObjectKey, Origin, Owner, Ratio, Resolution, Size, Sizing, Uid, WorkloadKey, group,
 };
 use crate::control::{naming, rules};
 use crate::units::Timestamp;
@@ -17,7 +17,7 @@ use crate::units::Timestamp;
 #[derive(Debug)]
 pub enum Found<'a> {
     /// A recommendation, by its name.
-    Recommendation(Box<str>, &'a Stamp),
+    Recommendation(Box<str>, &'a Sizing),
     /// The pod's owner is so young that the index does not know it yet.
     Soon,
     /// The owner is of a kind that has to be asked for first.
@@ -73,7 +73,7 @@ fn written<'a>(index: &'a Index, workload: &WorkloadKey, now: Timestamp) -> Foun
     }
     for name in naming::candidates(workload) {
         let key = ObjectKey { namespace: Arc::clone(&workload.namespace), name: name.into_boxed_str() };
-        let Some(known) = index.stamps.get(&key) else { continue };
+        let Some(known) = index.sizings.get(&key) else { continue };
         if known.is_about(workload) {
             return match known.mode {
                 Mode::Recommend => Found::Nothing("mode_recommend"),
@@ -87,9 +87,9 @@ fn written<'a>(index: &'a Index, workload: &WorkloadKey, now: Timestamp) -> Foun
 
 /// What a recommendation says, as pods are admitted by it; what was before, while somebody wants that back.
 #[must_use]
-pub fn advice<'a>(name: &'a str, stamp: &'a Stamp, now: Timestamp) -> Advice<'a> {
-    let wants = stamp.containers.iter().map(|advice| {
-        let back = stamp.given_back(&advice.name, now);
+pub fn advice<'a>(name: &'a str, sizing: &'a Sizing, now: Timestamp) -> Advice<'a> {
+    let wants = sizing.containers.iter().map(|advice| {
+        let back = sizing.given_back(&advice.name, now);
         let (given_back, target) = (back.is_some(), back.unwrap_or(&advice.target));
         let cpu = target.cpu.filter(|_| advice.sizes_cpu);
         let memory = target.memory.filter(|_| advice.sizes_memory);
@@ -143,6 +143,7 @@ pub fn bounds(index: &Index, namespace: &str) -> Bounds {
             cpu_limits: left(quota.cpu_limits),
             memory_requests: left(quota.memory_requests),
             memory_limits: left(quota.memory_limits),
+            spares_best_effort: quota.spares_best_effort,
         },
     }
 }

@@ -67,7 +67,11 @@ fn spec() -> MutatingAdmissionPolicySpec {
         }
     }
     conditions.extend(NOT_ASKED_ABOUT.map(|(name, expression)| condition(name, expression)));
-    conditions.push(condition("no-resources-of-the-pod", "!has(object.spec.resources)"));
+    conditions.push(condition(
+        "no-resources-of-the-pod",
+        "!has(object.spec.resources) \
+         || (!has(object.spec.resources.requests) && !has(object.spec.resources.limits))",
+    ));
     MutatingAdmissionPolicySpec {
         failure_policy: Some("Ignore".to_owned()),
         match_conditions: Some(conditions),

@@ -181,6 +181,17 @@ fn limit_ranges_and_quotas_of_the_index_bind() {
     index.apply(quota, NOW);
     // Everything shrinks, for which there is always room.
     assert_eq!(resources(&index)["limits"]["memory"], "350Mi");
+    for spec in [
+        json!({"scopes": ["NotBestEffort"]}),
+        json!({"scopeSelector": {"matchExpressions": [{"scopeName": "NotBestEffort", "operator": "Exists"}]}}),
+    ] {
+        let quota = json!({"metadata": {"name": "q", "namespace": "shop"}, "spec": spec});
+        index.apply(serde_json::from_value::<ResourceQuota>(quota).unwrap(), NOW);
+        let mut nothing = a_review();
+        nothing["request"]["object"]["spec"]["initContainers"] = json!([]);
+        nothing["request"]["object"]["spec"]["containers"][0]["resources"] = json!({});
+        assert_eq!(reason(&index, &nothing), "quota", "{spec}");
+    }
 }
 
 /// Every place of a document, as the way to it.

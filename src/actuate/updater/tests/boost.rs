@@ -47,6 +47,19 @@ fn what_is_for_the_start_is_taken_back_where_no_policy_acts_any_more_and_nothing
 }
 
 #[test]
+fn what_is_for_the_start_is_taken_back_where_another_autoscaler_sizes_the_pod_meanwhile() {
+    let mut world = World::new();
+    let mut web = boosted(true);
+    web.rules.owned_by_vpa = true;
+    let plan = world.turn(&mut web);
+    assert!(matches!(plan.actions[..], [Action { deed: Deed::EndBoost(_), .. }]), "{plan:?}");
+    web.pods[0].containers[0].boost = None;
+    web.advice = workload(advice(400, 400, 600), Vec::new()).advice;
+    let plan = world.turn(&mut web);
+    assert!(plan.actions.is_empty() && plan.workloads[&web.key].held.contains_key(&Hold::OwnedByVpa));
+}
+
+#[test]
 fn an_oom_kill_at_the_start_is_answered_and_leaves_the_cpu() {
     let mut world = World::new();
     let mut web = boosted(false);

@@ -17,13 +17,13 @@ use crate::units::{Bytes, Cores, Timestamp};
 
 /// What a Recommendation says of new pods.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stamp {
+pub struct Sizing {
     /// The workload that it is about; `None` where it cannot be read.
     about: Option<About>,
     /// The mode of its policy; Recommend where it cannot be read.
     pub mode: Mode,
     /// What each container should have; empty where it says nothing yet.
-    pub containers: Box<[StampedContainer]>,
+    pub containers: Box<[ContainerSizing]>,
     /// What new pods are given, as the updater says.
     given: Given,
     /// What was before, where new pods are given that or may be.
@@ -46,7 +46,7 @@ struct Back {
 
 /// What it says of one container.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StampedContainer {
+pub struct ContainerSizing {
     /// The container's name.
     pub name: Arc<str>,
     /// What it should run with.
@@ -74,7 +74,7 @@ pub struct Aim {
     pub memory_limit: Option<Bytes>,
 }
 
-impl Stamp {
+impl Sizing {
     pub(super) fn of(object: &ToStamp, metadata: &ObjectMeta, names: &mut Interner<str>) -> Self {
         let reference = &object.spec.workload_ref;
         let asked = metadata.annotations.as_ref().and_then(|annotations| annotations.get(ROLLBACK));
@@ -85,7 +85,7 @@ impl Stamp {
         let mut had = || previous.iter().map(|had| (names.text(&had.name), aim(&had.resources))).collect();
         let wanted = asked_until.is_some() || given == Given::Previous;
         let back = wanted.then(|| Box::new(Back { asked_until, had: had() }));
-        let containers = object.status.containers.iter().map(|container| stamped(container, names));
+        let containers = object.status.containers.iter().map(|container| of_container(container, names));
         Self {
             containers: containers.collect(),
             about: Some(About {
@@ -127,9 +127,9 @@ impl Stamp {
     }
 }
 
-fn stamped(container: &ContainerToStamp, names: &mut Interner<str>) -> StampedContainer {
+fn of_container(container: &ContainerToStamp, names: &mut Interner<str>) -> ContainerSizing {
     let boost = container.startup_boost.as_ref();
-    StampedContainer {
+    ContainerSizing {
         name: names.text(&container.name),
         target: aim(&container.target),
         limit_rules: container.limit_rules,
@@ -163,7 +163,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_800_000_000);
 
-    fn kept(annotations: &Value) -> Stamp {
+    fn kept(annotations: &Value) -> Sizing {
         let size = |cpu: &str, memory: &str| json!({"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": "96Mi"}});
         let object = json!({"metadata": {"name": "r", "namespace": "shop", "annotations": annotations},
             "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
@@ -175,21 +175,21 @@ mod tests {
                     "startupBoost": {"cpu": "540m", "duration": "60s"}}]}});
         let mut index = Index::default();
         index.apply(serde_json::from_value::<Stampable>(object).unwrap(), NOW);
-        index.stamps.get(&ObjectKey { namespace: "shop".into(), name: "r".into() }).unwrap().clone()
+        index.sizings.get(&ObjectKey { namespace: "shop".into(), name: "r".into() }).unwrap().clone()
     }
 
     #[test]
     fn of_a_recommendation_is_kept_what_new_pods_are_given() {
-        let stamp = kept(&json!({}));
+        let sizing = kept(&json!({}));
         let workload = |api_version: &str, name: &str| WorkloadKey {
             namespace: "shop".into(),
             kind: "Deployment".into(),
             name: name.into(),
             api_version: api_version.into(),
         };
-        assert!(stamp.is_about(&workload("apps/v2", "web")) && stamp.mode == Mode::Auto);
-        assert!(!stamp.is_about(&workload("apps/v1", "webs")) && !stamp.is_about(&workload("x/v1", "web")));
-        let [app] = &*stamp.containers else { panic!("{stamp:?}") };
+        assert!(sizing.is_about(&workload("apps/v2", "web")) && sizing.mode == Mode::Auto);
+        assert!(!sizing.is_about(&workload("apps/v1", "webs")) && !sizing.is_about(&workload("x/v1", "web")));
+        let [app] = &*sizing.containers else { panic!("{sizing:?}") };
         assert_eq!(
             (&*app.name, app.kind, app.sizes_cpu, app.sizes_memory),
             ("app", ContainerKind::Sidecar, false, true)
@@ -199,18 +199,18 @@ mod tests {
         assert_eq!(app.target, target);
         assert_eq!(app.limit_rules.cpu, crate::api::CpuLimitRule::Remove);
         assert!(matches!(app.boost.as_deref(), Some((540, BoostDuration::For(span))) if span.seconds == 60));
-        assert_eq!(stamp.given_back("app", NOW), None);
+        assert_eq!(sizing.given_back("app", NOW), None);
     }
 
     #[test]
     fn what_was_before_is_given_back_for_as_long_as_somebody_wants_it() {
         let asked =
             json!({"at": "2027-01-15T07:00:00Z", "until": "2027-01-15T09:00:00Z", "times": 1}).to_string();
-        let stamp = kept(&json!({ROLLBACK: asked}));
-        let had = stamp.given_back("app", NOW).unwrap();
+        let sizing = kept(&json!({ROLLBACK: asked}));
+        let had = sizing.given_back("app", NOW).unwrap();
         assert_eq!((had.cpu, had.memory), (Some(2000), Some(Bytes(1 << 30))));
-        assert_eq!(stamp.given_back("other", NOW), None);
-        assert_eq!(stamp.given_back("app", NOW.plus(7200)), None);
+        assert_eq!(sizing.given_back("other", NOW), None);
+        assert_eq!(sizing.given_back("app", NOW.plus(7200)), None);
         assert_eq!(kept(&json!({ROLLBACK: "nonsense"})).given_back("app", NOW), None);
     }
 }

@@ -1,0 +1,117 @@
+//! What is read of an object's spec where little is: of some kinds the template that people write, and of it what its
+//! containers ask for.
+
+use std::fmt;
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::Namespace;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
+
+use super::pods::LeanSpec;
+use crate::api::Recommendation;
+
+/// A kind of which little is read.
+pub trait Skimmed {
+    /// What is read of a spec, where the API server sends one.
+    type Spec: Clone + fmt::Debug + Default + DeserializeOwned + Send + Sync;
+}
+
+/// A spec of which nothing is read, whatever it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unread;
+
+impl Unread {
+    /// None that are known.
+    pub(super) fn pods(self) -> Option<&'static LeanSpec> {
+        None
+    }
+}
+
+impl<'de> Deserialize<'de> for Unread {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(from).map(|_| Self)
+    }
+}
+
+/// A spec of which the pod template is read: its own, or that of the jobs that it makes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Templated {
+    template: Option<Template>,
+    job_template: Option<JobTemplate>,
+}
+
+impl Templated {
+    /// The pods that come of it; `None` where that was not sent.
+    pub(super) fn pods(&self) -> Option<&LeanSpec> {
+        let own = || self.template.as_ref();
+        let of_jobs = self.job_template.as_ref().map(|jobs| &jobs.spec.template);
+        of_jobs.or_else(own).map(|template| &template.spec)
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Template {
+    spec: LeanSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct JobTemplate {
+    spec: JobSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct JobSpec {
+    template: Template,
+}
+
+/// What is read of each kind's spec.
+macro_rules! skimmed {
+    ($($kind:ty => $spec:ty),* $(,)?) => {$(
+        impl Skimmed for $kind {
+            type Spec = $spec;
+        }
+    )*};
+}
+
+skimmed! {
+    Namespace => Unread,
+    Recommendation => Unread,
+    // Nobody edits the template of these two: it is their owner's, or never changes.
+    ReplicaSet => Unread,
+    Job => Unread,
+    Deployment => Templated,
+    StatefulSet => Templated,
+    DaemonSet => Templated,
+    CronJob => Templated,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::slim::Slim;
+
+    #[test]
+    fn a_template_is_read_where_one_is_sent() {
+        let pod = json!({"containers": [{"name": "app", "image": "x", "resources": {"limits": {"cpu": 1}}}]});
+        let deployment =
+            json!({"metadata": {"name": "d"}, "spec": {"replicas": 2, "template": {"spec": pod}}});
+        let read: Slim<Deployment> = serde_json::from_value(deployment.clone()).unwrap();
+        assert_eq!(read.spec.pods().unwrap().containers[0].name, "app");
+        let cron = json!({"metadata": {"name": "c"}, "spec": {"jobTemplate": {"spec": {"template": {"spec": pod}}}}});
+        let read: Slim<CronJob> = serde_json::from_value(cron).unwrap();
+        assert_eq!(read.spec.pods().unwrap().containers[0].resources.limits["cpu"].0, "1");
+        // Metadata alone, and a kind whose template is nobody's.
+        let read: Slim<Deployment> = serde_json::from_value(json!({"metadata": {"name": "d"}})).unwrap();
+        assert!(read.spec.pods().is_none());
+        let read: Slim<ReplicaSet> = serde_json::from_value(deployment).unwrap();
+        assert!(read.spec.pods().is_none());
+    }
+}

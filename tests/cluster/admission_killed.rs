@@ -1,0 +1,78 @@
+//! The webhook dies: pods are created all the same, unstamped, and the updater knows that admission does not answer, so
+//! that it evicts nobody whose replacement would come up as large as before; until it answers again.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use libtest_mimic::Trial;
+use plumb::api::Recommendation;
+use serde_json::json;
+
+use crate::admission::{place, start};
+use crate::support::plumb::{Plumb, account_with};
+use crate::support::recommended::{container, recommend, stamp};
+use crate::support::{Context, Load, Need, Suite, wait_for};
+
+const SOON: Duration = Duration::from_secs(60);
+
+pub fn trials(suite: &Suite) -> Vec<Trial> {
+    vec![suite.trial("the_updater_knows_whether_admission_answers", &[] as &[Need], killed)]
+}
+
+async fn killed(context: Context) -> Result<()> {
+    let (context, account) = place(&context, "killed").await?;
+    let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
+    recommend(&context, "deployment-web", ("apps/v1", "Deployment", "web"), "Auto", containers).await?;
+    let updater = account_with(&context, "updater", &["updater"], None).await?;
+    let flags = ["--roles", "updater"];
+    let updater = Plumb::start(&context.cluster.plane, &updater.kubeconfig, &context.namespace, &flags)?;
+    let steps = async {
+        updater.wait_ready().await?;
+        context.apply(&Load::named("web").deployment(0)).await?;
+        context.apply(&Load::named("web").deployment(1)).await?;
+        wait_for("the updater to say what new pods are given", SOON, || async {
+            let found = context.api::<Recommendation>().get("deployment-web").await?;
+            ensure!(found.status.is_some_and(|status| status.new_pods.is_some()), "it says nothing");
+            Ok(())
+        })
+        .await?;
+        let webhook = start(&context, &account.kubeconfig, &[]).await?;
+        answers(&context, &updater, 2, true).await?;
+        webhook.kill()?;
+        answers(&context, &updater, 3, false).await?;
+        let webhook = start(&context, &account.kubeconfig, &[]).await?;
+        answers(&context, &updater, 4, true).await?;
+        webhook.stop()?;
+        Ok(())
+    };
+    let steps: Result<()> = steps.await;
+    steps.with_context(|| updater.log())?;
+    updater.stop()?;
+    Ok(())
+}
+
+/// Has one more pod made, and waits until the updater knows what became of it.
+async fn answers(context: &Context, updater: &Plumb<'_>, replicas: u32, stamped: bool) -> Result<()> {
+    // Times are in whole seconds: the new pod is to be younger than all before.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    context.apply(&Load::named("web").deployment(replicas)).await?;
+    wait_for("another pod", SOON, || async {
+        let label = ListParams::default().labels("app=web");
+        let found = context.api::<Pod>().list(&label).await?.items;
+        ensure!(found.len() == replicas as usize, "{} pods", found.len());
+        let newest = found.iter().max_by_key(|pod| pod.metadata.creation_timestamp.clone());
+        let newest = newest.context("there is none")?;
+        ensure!(stamp(newest).is_some() == stamped, "stamped should be {stamped}: {newest:?}");
+        Ok(())
+    })
+    .await?;
+    let expected = if stamped { 1.0 } else { 0.0 };
+    wait_for(&format!("the updater to find that admission answers: {stamped}"), SOON, || async {
+        let found = updater.metric("plumb_admission_answers ").await?;
+        ensure!((found - expected).abs() < 0.1, "{found}");
+        Ok(())
+    })
+    .await
+}
