@@ -63,3 +63,20 @@ fn what_waits_for_room_is_moved_only_when_pods_may_be_changed() {
     let plan = world.turn(&mut web);
     assert!(matches!(&plan.actions[..], [Action { pod: 1, deed: Deed::Evict, .. }]), "{plan:?}");
 }
+
+#[test]
+fn what_is_held_is_held_however_often_it_is_looked_at() {
+    for wants in [advice(100, 512, 700), advice(1000, 100, 700)] {
+        let mut web = workload(wants, fleet(3, size(1000, 512, 700)));
+        web.rules.open = false;
+        let mut world = World::new();
+        world.plan(std::slice::from_ref(&web));
+        world.now += 5;
+        // Several rounds within a second: else each would say another thing, and write that down.
+        for _ in 0..3 {
+            assert_eq!(world.held(&web), [Hold::WindowClosed]);
+        }
+        world.now += 1;
+        assert_eq!(world.held(&web), [Hold::WindowClosed]);
+    }
+}
