@@ -112,8 +112,6 @@ struct Candidate {
     node: Option<Arc<str>>,
     shrinks: bool,
     benefit: f64,
-    /// How many pods of its workload may be on their way at once.
-    at_once: f64,
 }
 
 impl Candidate {
@@ -180,7 +178,7 @@ impl Updater {
             let said = plan.workloads.entry(Arc::clone(&candidate.action.workload)).or_default();
             if settings.paused {
                 *said.held.entry(Hold::AllPaused).or_default() += 1;
-            } else if self.is_in_time(&candidate, now) {
+            } else if self.is_in_time(&candidate) {
                 said.acting += 1;
                 plan.actions.push(candidate.action);
             } else {
@@ -190,22 +188,26 @@ impl Updater {
         plan
     }
 
-    /// The cluster's rate allows it, and the workload's own: as many pods a minute as may be changed at once. What burns
-    /// waits for the cluster's only.
-    fn is_in_time(&mut self, candidate: &Candidate, now: Timestamp) -> bool {
+    /// The cluster's rate allows it, and the workload's own. What burns waits for the cluster's only.
+    fn is_in_time(&mut self, candidate: &Candidate) -> bool {
         let bucket = match candidate.action.deed {
             Deed::Evict => &mut self.evictions,
             Deed::Resize(_) | Deed::PutBack(_) | Deed::EndBoost(_) => &mut self.resizes,
         };
-        if candidate.action.urgent {
-            return bucket.take();
+        let own = self.paces.get_mut(&candidate.action.workload).filter(|_| !candidate.action.urgent);
+        match own {
+            Some(own) => own.holds() && bucket.take() && own.take(),
+            None => bucket.take(),
         }
-        let (rate, most) = (candidate.at_once / 60.0, candidate.at_once);
-        let own = self.paces.entry(Arc::clone(&candidate.action.workload));
-        let own = own.or_insert_with(|| Bucket::new(rate, most));
-        own.adjust(rate, most);
+    }
+
+    /// As many pods of a workload a minute as may be changed at once.
+    fn keep_pace(&mut self, workload: &Workload, now: Timestamp) {
+        let most = at_once(workload) as f64;
+        let own = self.paces.entry(Arc::clone(&workload.key));
+        let own = own.or_insert_with(|| Bucket::new(most / 60.0, most));
+        own.adjust(most / 60.0, most);
         own.fill(now);
-        own.holds() && bucket.take() && own.take()
     }
 
     fn consider(
@@ -247,7 +249,12 @@ impl Updater {
                 (false, false) => turn.may_go(candidate.step()),
             };
             match hold {
-                Ok(()) => candidates.push(candidate),
+                Ok(()) => {
+                    if !candidate.action.urgent {
+                        self.keep_pace(workload, now);
+                    }
+                    candidates.push(candidate);
+                }
                 Err(hold) => *said.held.entry(hold).or_default() += 1,
             }
         }
@@ -396,7 +403,6 @@ fn candidate(workload: &Workload, pod: &Pod, wish: Wish) -> Candidate {
         node: pod.node.clone(),
         shrinks,
         benefit,
-        at_once: at_once(workload) as f64,
     }
 }
 
