@@ -55,6 +55,7 @@ fn pod(id: u128) -> Pod {
         resize: Resize::None,
         resized: None,
         class: Class::Burstable,
+        sized_as_whole: false,
         stalled: None,
         containers: vec![container("app"), container("proxy")],
     }
@@ -89,6 +90,7 @@ fn fleet(milli: u64, open: bool) -> Vec<Workload> {
         given_since: Some(Timestamp(START - 3600)),
         rules,
         before: None,
+        remembered: Default::default(),
         rollback: None,
         scalers: Vec::new(),
         bound_to_nodes: false,

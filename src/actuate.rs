@@ -12,9 +12,10 @@ mod pod;
 pub mod reason;
 pub mod rescale;
 pub mod step;
+mod turn;
 mod updater;
 
 pub use change::{Change, NewSize};
 pub use given::Given;
-pub use guard::{Degraded, pause_after};
+pub use guard::{Degraded, How, Remembered, Watched, pause_after};
 pub use updater::{Action, Deed, Plan, Settings, Updater, WorkloadPlan};

@@ -7,6 +7,7 @@
 mod actuation;
 mod amount;
 mod boost;
+mod canary;
 #[expect(
     unreachable_pub,
     clippy::duplicated_attributes,
@@ -35,6 +36,7 @@ use kube::CustomResourceExt;
 pub use actuation::{Actuation, Guard, HpaRule, MaxStepPercent, Method, Window};
 pub use amount::{Amount, ResourceAmounts};
 pub use boost::BoostDuration;
+pub use canary::{Canary, ChangedBy, Harm, WatchedPod};
 pub use policy::{
     ClusterVerticalScalingPolicy, ClusterVerticalScalingPolicySpec, History, Mode, Objective, PolicyStatus,
     PolicyTarget, VerticalScalingPolicy, VerticalScalingPolicySpec, WorkloadReference,

@@ -22,4 +22,5 @@ pub mod rules;
 pub mod select;
 pub mod updater;
 pub mod webhook;
+mod window;
 pub mod writer;

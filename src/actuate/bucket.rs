@@ -25,9 +25,20 @@ impl Bucket {
         self.at = Some(now);
     }
 
+    /// Another rate and size from now on.
+    pub fn adjust(&mut self, per_second: f64, most: f64) {
+        (self.per_second, self.most, self.tokens) = (per_second, most, self.tokens.min(most));
+    }
+
+    /// Whether there is one to be taken.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.tokens >= 1.0
+    }
+
     /// Takes one; false where there is none.
     pub fn take(&mut self) -> bool {
-        let there = self.tokens >= 1.0;
+        let there = self.holds();
         if there {
             self.tokens -= 1.0;
         }

@@ -25,6 +25,31 @@ pub struct NewSize {
     pub to: ContainerSize,
 }
 
+impl NewSize {
+    /// `None` where it is what the container asks for.
+    fn of(container: &Container, to: ContainerSize) -> Option<Self> {
+        (to != container.asked).then(|| Self {
+            container: Arc::clone(&container.name),
+            sidecar: container.sidecar,
+            from: container.asked,
+            to,
+        })
+    }
+
+    /// With what grows of it only; `None` where nothing does.
+    fn without_loss(self) -> Option<Self> {
+        let (from, to) = (&self.from, &self.to);
+        let more = |from: Option<Cores>, to: Option<Cores>| if from > to { from } else { to };
+        let to = ContainerSize {
+            cpu_request: more(from.cpu_request, to.cpu_request),
+            cpu_limit: more(from.cpu_limit, to.cpu_limit),
+            memory_request: from.memory_request.max(to.memory_request),
+            memory_limit: from.memory_limit.max(to.memory_limit),
+        };
+        (to != self.from).then_some(Self { to, ..self })
+    }
+}
+
 /// New sizes of a pod's containers, for all at once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
@@ -34,8 +59,8 @@ pub struct Change {
     pub grows: bool,
     /// Something shrinks.
     pub shrinks: bool,
-    /// A container would be restarted by it.
-    pub restarts: bool,
+    /// How many containers are restarted by it.
+    pub restarts: u32,
     /// It answers an OOM kill.
     pub after_oom: bool,
     /// How much it is worth: cores given or freed, memory counted in.
@@ -49,22 +74,42 @@ pub(super) struct Proposal {
     pub(super) steppers: Vec<Stepper>,
 }
 
+/// What of a pod's past bears on what it should change to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Past {
+    /// OOM kills up to then are too old to be answered, or were answered by nobody knows whom.
+    pub(super) since: Option<Timestamp>,
+    /// By container, the newest OOM kill that was answered.
+    pub(super) answered: Vec<(Arc<str>, Option<Timestamp>)>,
+    /// The kubelet could not lower its memory a short time ago.
+    pub(super) keeps_memory: bool,
+}
+
+impl Past {
+    /// A container was killed for its memory, and that has still to be answered.
+    fn leaves_killed(&self, container: &Container) -> bool {
+        let answered = self.answered.iter().find(|(name, _)| *name == container.name);
+        let answered = answered.and_then(|(_, kill)| *kill);
+        container.oom_killed.is_some() && container.oom_killed > self.since.max(answered)
+    }
+}
+
 /// What to change, if anything. The steppers learn of the time that has passed.
 pub(super) fn propose(
     workload: &Workload,
     pod: &Pod,
     steppers: &mut Vec<Stepper>,
-    last: Option<Timestamp>,
+    past: &Past,
     now: Timestamp,
 ) -> Result<Option<Proposal>, Hold> {
     if steppers.len() != pod.containers.len() {
         *steppers = pod.containers.iter().map(|container| Stepper::new(container.asked)).collect();
     }
     let mut next = steppers.clone();
-    let (mut sizes, mut scaled, mut after_oom) = (Vec::new(), false, false);
+    let (mut sizes, mut held, mut after_oom) = (Vec::new(), None, false);
     for ((container, kept), stepper) in pod.containers.iter().zip(steppers).zip(&mut next) {
         let Some(advice) = workload.advice(&container.name) else { continue };
-        let killed = container.oom_killed.is_some_and(|at| last.is_none_or(|last| at > last));
+        let killed = past.leaves_killed(container);
         stepper.observe(container.asked);
         let before = *stepper;
         let wanted = stepper.step(advice, now, killed, &workload.rules.pace);
@@ -72,21 +117,22 @@ pub(super) fn propose(
         *kept = *stepper;
         kept.undo(&before);
         let Some(wanted) = wanted else { continue };
-        let (to, held) = fit(container, wanted, pod.class, workload);
-        scaled |= held;
+        let (to, why_not) = fit(container, wanted, pod.class, (workload, past.keeps_memory));
+        held = held.or(why_not);
         stepper.observe(to);
-        if to != container.asked {
-            after_oom |= killed && to.memory_limit > container.asked.memory_limit;
-            sizes.push(NewSize {
-                container: Arc::clone(&container.name),
-                sidecar: container.sidecar,
-                from: container.asked,
-                to,
-            });
+        after_oom |= killed && to.memory_limit > container.asked.memory_limit;
+        sizes.extend(NewSize::of(container, to));
+    }
+    if after_oom {
+        // It goes out of turn and unwatched: nothing is taken away by it.
+        sizes = sizes.into_iter().filter_map(NewSize::without_loss).collect();
+        for (container, stepper) in pod.containers.iter().zip(&mut next) {
+            let new = sizes.iter().find(|size| size.container == container.name);
+            stepper.observe(new.map_or(container.asked, |size| size.to));
         }
     }
     if sizes.is_empty() {
-        return if scaled { Err(Hold::HorizontalPodAutoscaler) } else { Ok(None) };
+        return held.map_or(Ok(None), Err);
     }
     if pod.class == Class::BestEffort {
         return Err(Hold::BestEffort);
@@ -99,17 +145,8 @@ pub(super) fn propose(
 
 /// A resize back to what the kubelet has given, where it cannot give what was asked.
 pub(super) fn back_to_given(pod: &Pod) -> Option<Change> {
-    let sizes: Vec<NewSize> = pod
-        .containers
-        .iter()
-        .filter(|container| container.asked != container.given)
-        .map(|container| NewSize {
-            container: Arc::clone(&container.name),
-            sidecar: container.sidecar,
-            from: container.asked,
-            to: container.given,
-        })
-        .collect();
+    let sizes: Vec<NewSize> =
+        pod.containers.iter().filter_map(|container| NewSize::of(container, container.given)).collect();
     (!sizes.is_empty()).then(|| change(pod, sizes, false))
 }
 
@@ -122,12 +159,7 @@ pub(super) fn after_start(pod: &Pod) -> Option<Change> {
             cpu_limit: boost.cpu_limit.or(container.asked.cpu_limit),
             ..container.asked
         };
-        (to != container.asked).then(|| NewSize {
-            container: Arc::clone(&container.name),
-            sidecar: container.sidecar,
-            from: container.asked,
-            to,
-        })
+        NewSize::of(container, to)
     });
     let sizes: Vec<NewSize> = over.collect();
     (!sizes.is_empty()).then(|| change(pod, sizes, false))
@@ -147,19 +179,14 @@ pub(super) fn back_to(pod: &Pod, before: &SizesByName) -> Option<Change> {
                 memory_request: had.memory_request.or(container.asked.memory_request),
                 memory_limit: had.memory_limit.or(container.asked.memory_limit),
             };
-            (to != container.asked).then(|| NewSize {
-                container: Arc::clone(&container.name),
-                sidecar: container.sidecar,
-                from: container.asked,
-                to,
-            })
+            NewSize::of(container, to)
         })
         .collect();
     (!sizes.is_empty()).then(|| change(pod, sizes, false))
 }
 
 fn change(pod: &Pod, sizes: Vec<NewSize>, after_oom: bool) -> Change {
-    let mut change = Change { sizes, grows: false, shrinks: false, restarts: false, after_oom, benefit: 0.0 };
+    let mut change = Change { sizes, grows: false, shrinks: false, restarts: 0, after_oom, benefit: 0.0 };
     for size in &change.sizes {
         let (from, to) = (&size.from, &size.to);
         let cores = |of: Option<Cores>| of.map_or(0.0, |cores| cores.0);
@@ -176,22 +203,22 @@ fn change(pod: &Pod, sizes: Vec<NewSize>, after_oom: bool) -> Change {
         let differs = |place: [usize; 2]| {
             place.iter().any(|place| pairs.get(*place).is_some_and(|(from, to)| (from - to).abs() > 0.0))
         };
-        change.restarts |= container.is_some_and(|container| {
+        change.restarts += u32::from(container.is_some_and(|container| {
             container.cpu_restarts && differs([0, 2]) || container.memory_restarts && differs([1, 3])
-        });
+        }));
         change.benefit += (pairs[0].0 - pairs[0].1).abs();
         change.benefit += (pairs[1].0 - pairs[1].1).abs() / GIB as f64 / GIB_PER_CORE;
     }
     change
 }
 
-/// What is wanted, as one resize can give it; and whether an autoscaler kept something of it back.
+/// What is wanted, as one resize can give it; and why something of it is kept back.
 fn fit(
     container: &Container,
     wanted: ContainerSize,
     class: Class,
-    workload: &Workload,
-) -> (ContainerSize, bool) {
+    (workload, keeps_memory): (&Workload, bool),
+) -> (ContainerSize, Option<Hold>) {
     let asked = &container.asked;
     let milli = |cores: Option<Cores>| cores.map(|cores| Cores::from_milli(cores.to_milli()));
     let mut to = ContainerSize {
@@ -201,17 +228,21 @@ fn fit(
         memory_request: wanted.memory_request,
         memory_limit: wanted.memory_limit.or(asked.memory_limit),
     };
-    let mut held = false;
+    let mut held = None;
+    if keeps_memory && (to.memory_request < asked.memory_request || to.memory_limit < asked.memory_limit) {
+        held = Some(Hold::BelowUsage);
+        (to.memory_request, to.memory_limit) = (asked.memory_request, asked.memory_limit);
+    }
     if container.boost.is_some() {
         // What it is given to start up with ends by itself, and says nothing of what it needs.
         (to.cpu_request, to.cpu_limit) = (asked.cpu_request, asked.cpu_limit);
     }
     if workload.rules.cpu_scaled {
-        held |= to.cpu_request != asked.cpu_request;
+        held = held.or((to.cpu_request != asked.cpu_request).then_some(Hold::HorizontalPodAutoscaler));
         (to.cpu_request, to.cpu_limit) = (asked.cpu_request, asked.cpu_limit);
     }
     if workload.rules.memory_scaled {
-        held |= to.memory_request != asked.memory_request;
+        held = held.or((to.memory_request != asked.memory_request).then_some(Hold::HorizontalPodAutoscaler));
         (to.memory_request, to.memory_limit) = (asked.memory_request, asked.memory_limit);
     }
     if class == Class::Guaranteed {

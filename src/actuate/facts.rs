@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::guard::Remembered;
 use super::rescale::Scaler;
 use super::step::Pace;
 use crate::policy::{Class, ContainerSize, Recommendation};
@@ -50,6 +51,8 @@ pub struct Workload {
     pub bound_to_nodes: bool,
     /// What its pods had before, as is known from before the start of the process.
     pub before: Option<Before>,
+    /// What of its first pod is known from before the start of the process.
+    pub remembered: Remembered,
     /// Somebody wants that back.
     pub rollback: Option<Rollback>,
     /// Its pods.
@@ -141,7 +144,7 @@ pub struct Pod {
     pub id: PodId,
     /// Where it runs.
     pub node: Option<Arc<str>>,
-    /// It has a node and has not ended.
+    /// Its containers run, or did so before.
     pub running: bool,
     /// It counts as ready.
     pub ready: bool,
@@ -165,8 +168,10 @@ pub struct Pod {
     pub resized: Option<Timestamp>,
     /// Its quality of service class.
     pub class: Class,
-    /// The share of the time in which it would have used CPU and got none, 0 to 1; `None` where nobody measures it.
-    pub stalled: Option<f32>,
+    /// It states resources as a whole, beside those of its containers.
+    pub sized_as_whole: bool,
+    /// How it waits for CPU; `None` where nobody measures it.
+    pub stalled: Option<Stalled>,
     /// Its containers that keep running.
     pub containers: Vec<Container>,
 }
@@ -194,6 +199,15 @@ pub struct Container {
     pub down: bool,
     /// When the kernel killed it last for its memory.
     pub oom_killed: Option<Timestamp>,
+}
+
+/// The share of the time in which a pod would have used CPU and got none, 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stalled {
+    /// Before it was changed.
+    pub before: f32,
+    /// Now.
+    pub now: f32,
 }
 
 /// More CPU of a container that starts up.
@@ -225,6 +239,13 @@ impl Pod {
     pub fn is_restarting(&self) -> bool {
         let restarts = |container: &Container| container.cpu_restarts || container.memory_restarts;
         self.resize == Resize::UnderWay && self.containers.iter().any(restarts)
+    }
+
+    /// It has not come to run: a container that has to run first was killed for its memory and is down.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        let killed = |container: &Container| container.down && container.oom_killed.is_some();
+        !self.running && self.node.is_some() && self.containers.iter().any(killed)
     }
 
     /// It serves: it is ready and stays.

@@ -1,9 +1,11 @@
 //! The first pod of a workload that is changed is watched before the others follow; harm is put back.
+//!
+//! What is being watched and what harm was seen is told ([`Remembered`]), so that the next process goes on from there.
 
 use std::sync::Arc;
 
 use super::change::back_to;
-use super::facts::{Pod, PodId, Rollback, SizesByName, Workload};
+use super::facts::{Pod, PodId, Rollback, SizesByName, Stalled, Workload};
 use crate::policy::ContainerSize;
 use crate::units::{Bytes, Cores, Timestamp};
 
@@ -13,6 +15,10 @@ const FIRST_PAUSE: i64 = 3600;
 const LONGEST_PAUSE: i64 = 7 * 86_400;
 /// Not ready for so long after a change is harm, in seconds: a probe may fail once for no reason.
 const UNREADY: i64 = 10;
+/// What was started again by its change has so long to become ready, in seconds, as a Deployment's rollout has.
+const START_UP: i64 = 600;
+/// The API server's clock may be behind ours by that, in seconds.
+const SKEW: i64 = 10;
 /// Waiting for CPU in that much more of the time than before a change is harm, as a share of it; and for so long, in
 /// seconds: two readings, so that one that still covers the time before does not count.
 const STALLED: f32 = 0.2;
@@ -23,25 +29,54 @@ const SAME: f64 = 0.25;
 /// What is known of the first pod.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Guard {
-    watched: Option<Watched>,
+    kept: Remembered,
     /// The targets that did well, by container.
     passed: Option<SizesByName>,
-    harm: Option<Degraded>,
     /// What has still to be put back.
     put_back: Option<(PodId, SizesByName)>,
+    /// The watched pod has been ready since its change.
+    was_back: bool,
     unready_since: Option<Timestamp>,
     stalled_since: Option<Timestamp>,
 }
 
-#[derive(Clone, Debug)]
-struct Watched {
-    pod: PodId,
-    since: Timestamp,
-    before: SizesByName,
-    targets: SizesByName,
-    restarts: u32,
-    was_ready: bool,
-    stalled: f32,
+/// What outlives the process.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Remembered {
+    /// The pod that is being watched.
+    pub watched: Option<Watched>,
+    /// The harm that a change did last, until one has gone well.
+    pub harm: Option<Degraded>,
+}
+
+/// A pod that was changed first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watched {
+    /// Which.
+    pub pod: PodId,
+    /// Since when it is watched.
+    pub since: Timestamp,
+    /// By what means it was changed.
+    pub how: How,
+    /// What it had before.
+    pub before: SizesByName,
+    /// What was recommended then.
+    pub targets: SizesByName,
+    /// Restarts of its containers by then, and by the change itself.
+    pub restarts: u32,
+    /// It was ready.
+    pub was_ready: bool,
+}
+
+/// By what means a pod was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It runs on.
+    InPlace,
+    /// Containers of it are restarted.
+    Restart,
+    /// Another one comes in its place.
+    Replace,
 }
 
 /// A change did harm.
@@ -124,26 +159,48 @@ fn was_killed(pod: &Pod, watched: &Watched) -> bool {
     pod.oom_killed().is_some_and(|at| at > watched.since)
 }
 
+impl Watched {
+    /// That one may have come in its place.
+    fn may_be_followed_by(&self, pod: &Pod) -> bool {
+        pod.id != self.pod && pod.created >= Some(self.since.plus(-SKEW))
+    }
+}
+
 impl Guard {
-    /// A pod is changed: it is watched from now on, if none is, and if the like was not tried before.
-    pub(super) fn begin(&mut self, workload: &Workload, pod: &Pod, now: Timestamp) {
+    /// From where another process has left it.
+    pub(super) fn resumed(kept: &Remembered) -> Self {
+        Self { kept: kept.clone(), ..Self::default() }
+    }
+
+    /// What is to outlive the process.
+    pub(super) fn remembered(&self) -> &Remembered {
+        &self.kept
+    }
+
+    /// A pod is changed, with so many restarts if in place: it is watched from now on, if none is, and if the like was
+    /// not tried before.
+    pub(super) fn begin(&mut self, workload: &Workload, pod: &Pod, in_place: Option<u32>, now: Timestamp) {
         let targets = targets(workload);
-        if self.watched.is_some()
+        if self.kept.watched.is_some()
             || self.passed.as_ref().is_some_and(|passed| similar(passed, &targets, false))
         {
             return;
         }
         let before = pod.containers.iter().map(|container| (Arc::clone(&container.name), container.asked));
-        self.watched = Some(Watched {
+        self.kept.watched = Some(Watched {
             pod: pod.id,
             since: now,
+            how: match in_place {
+                Some(0) => How::InPlace,
+                Some(_) => How::Restart,
+                None => How::Replace,
+            },
             before: before.collect(),
             targets,
-            restarts: pod.restarts(),
+            restarts: pod.restarts().saturating_add(in_place.unwrap_or(0)),
             was_ready: pod.ready,
-            stalled: pod.stalled.unwrap_or(0.0),
         });
-        (self.unready_since, self.stalled_since) = (None, None);
+        (self.was_back, self.unready_since, self.stalled_since) = (false, None, None);
     }
 
     /// How the watched pod fares. Of a pod that is gone, the one that came in its place is watched.
@@ -154,19 +211,19 @@ impl Guard {
             self.put_back = Some((pod, before.clone()));
             return Verdict::PutBack(pod, before);
         }
-        if let Some(harm) = &self.harm
+        if let Some(harm) = &self.kept.harm
             && now < harm.until
         {
             return Verdict::Closed;
         }
-        let Some(watched) = self.watched.clone() else {
+        let Some(watched) = self.kept.watched.clone() else {
             let passed =
                 self.passed.as_ref().is_some_and(|passed| similar(passed, &targets(workload), false));
             return if passed { Verdict::Open } else { Verdict::TryOne };
         };
         let same = workload.staying().find(|pod| pod.id == watched.pod);
-        let pod = same.or_else(|| workload.newest().filter(|pod| pod.created >= Some(watched.since)));
-        if let Some(evidence) = pod.and_then(|pod| self.harm_to(pod, same.is_some(), &watched, now)) {
+        let pod = same.or_else(|| workload.newest().filter(|pod| watched.may_be_followed_by(pod)));
+        if let Some(evidence) = self.harm_to(pod, same.is_some(), &watched, now) {
             let killed = pod.is_some_and(|pod| was_killed(pod, &watched));
             self.note_harm(evidence, killed, now);
             // The pod that came in its place never had what was before: nothing can be put back there.
@@ -177,16 +234,33 @@ impl Guard {
         if now.seconds_since(watched.since) < workload.rules.observe {
             return Verdict::Watching;
         }
-        // Nothing there to be judged by, or it has never become ready again: not yet.
-        if pod.is_none_or(|pod| watched.was_ready && !pod.ready) {
-            return Verdict::Watching;
+        match pod {
+            // It has not become ready yet.
+            Some(pod) if watched.was_ready && !pod.ready => Verdict::Watching,
+            Some(_) => {
+                self.passed = Some(watched.targets);
+                self.kept = Remembered::default();
+                Verdict::Open
+            }
+            // The one that was to come is not there.
+            None if watched.how == How::Replace => Verdict::Watching,
+            // It went, as pods do, and has shown nothing.
+            None => {
+                self.kept.watched = None;
+                Verdict::TryOne
+            }
         }
-        (self.watched, self.passed, self.harm) = (None, Some(watched.targets), None);
-        Verdict::Open
     }
 
     /// What harm is seen, if any.
-    fn harm_to(&mut self, pod: &Pod, same: bool, watched: &Watched, now: Timestamp) -> Option<String> {
+    fn harm_to(
+        &mut self,
+        pod: Option<&Pod>,
+        same: bool,
+        watched: &Watched,
+        now: Timestamp,
+    ) -> Option<String> {
+        let pod = pod?;
         if was_killed(pod, watched) {
             return Some("a container was OOM killed after its pod was changed".to_owned());
         }
@@ -197,9 +271,17 @@ impl Guard {
         if let Some(evidence) = self.stalls(pod, watched, now) {
             return Some(evidence);
         }
-        if pod.ready || !watched.was_ready || !same {
+        // What is started again by the change itself is not ready for a while.
+        let runs_on = same && (watched.how == How::InPlace || pod.restarts() >= watched.restarts);
+        self.was_back &= same;
+        self.was_back |= runs_on && (pod.ready || watched.how == How::InPlace);
+        if pod.ready || !watched.was_ready {
             self.unready_since = None;
             return None;
+        }
+        if !self.was_back {
+            return (now.seconds_since(watched.since) >= START_UP)
+                .then(|| format!("the pod has not become ready within {START_UP} s of its change"));
         }
         let since = *self.unready_since.get_or_insert(now);
         (now.seconds_since(since) >= UNREADY)
@@ -216,32 +298,34 @@ impl Guard {
                     || lower(had.cpu_limit, container.asked.cpu_limit)
             })
         });
-        let stalled = pod.stalled.filter(|stalled| less && *stalled >= watched.stalled + STALLED);
-        let Some(stalled) = stalled else {
+        let stalled = pod.stalled.filter(|stalled| less && stalled.now >= stalled.before + STALLED);
+        let Some(Stalled { before, now: share }) = stalled else {
             self.stalled_since = None;
             return None;
         };
         let since = *self.stalled_since.get_or_insert(now);
-        let (before, now_in) = (watched.stalled * 100.0, stalled * 100.0);
+        let (before, now_in) = (before * 100.0, share * 100.0);
         (now.seconds_since(since) >= STALLED_FOR).then(|| {
             format!("the pod waits for CPU in {now_in:.0} % of the time, and did so in {before:.0} % before it was changed")
         })
     }
 
     fn note_harm(&mut self, evidence: String, killed: bool, now: Timestamp) {
-        let times = self.harm.as_ref().map_or(0, |harm| harm.times).saturating_add(1);
+        let times = self.kept.harm.as_ref().map_or(0, |harm| harm.times).saturating_add(1);
         let until = now.plus(pause_after(times));
-        self.harm = Some(Degraded { evidence, at: now, until, times, asked: false, killed });
-        (self.watched, self.passed, self.unready_since) = (None, None, None);
+        let harm = Degraded { evidence, at: now, until, times, asked: false, killed };
+        self.kept = Remembered { watched: None, harm: Some(harm) };
+        (self.passed, self.unready_since) = (None, None);
     }
 
     /// Somebody has put back everything: what was being watched is no more, and the next change is a first one.
     pub(super) fn forget(&mut self) {
-        (self.watched, self.passed, self.put_back, self.unready_since) = (None, None, None, None);
+        self.kept.watched = None;
+        (self.passed, self.put_back, self.unready_since) = (None, None, None);
     }
 
     /// The harm that was done last, until something has gone well.
     pub(super) fn degraded(&self) -> Option<&Degraded> {
-        self.harm.as_ref()
+        self.kept.harm.as_ref()
     }
 }

@@ -1,6 +1,10 @@
 //! One pod: what is to be done about it now, by what is seen of it.
 
-use super::change::{Change, Proposal, after_start, back_to, back_to_given, propose};
+mod evict;
+
+use std::sync::Arc;
+
+use super::change::{Change, NewSize, Past, Proposal, after_start, back_to, back_to_given, propose};
 use super::facts::{Method, Pod, Resize, SizesByName, Workload};
 use super::reason::Hold;
 use super::step::Stepper;
@@ -26,11 +30,17 @@ pub(super) struct PodState {
     steppers: Vec<Stepper>,
     proposed: Option<Vec<Stepper>>,
     /// When the API server last accepted a change of it.
-    pub(super) changed: Option<Timestamp>,
+    changed: Option<Timestamp>,
+    /// When it was last resized before this process knew it: what was changed then, nobody knows.
+    inherited: Option<Timestamp>,
+    /// Containers whose memory limit was raised in place.
+    raised: Vec<Raise>,
     /// Its resize has been in a state that should pass since then.
     stuck: Option<(Resize, Timestamp)>,
     /// Something refused it, until when that is believed.
     refused: Option<(Hold, Timestamp)>,
+    /// Its memory could not be lowered; until when that is believed.
+    below_usage: Option<Timestamp>,
     /// It was told to restart containers then, after so many restarts.
     restarting: Option<(Timestamp, u32)>,
     /// It has been killed for its memory, with no more that it could be given, since then.
@@ -39,6 +49,15 @@ pub(super) struct PodState {
     pub(super) evicted: Option<Timestamp>,
     /// It was seen at this round.
     pub(super) seen: bool,
+}
+
+/// A container's memory limit was raised in place.
+#[derive(Clone, Debug)]
+pub(super) struct Raise {
+    container: Arc<str>,
+    at: Timestamp,
+    /// The OOM kill that was known of it by then: the node's clock is another one than ours.
+    known: Option<Timestamp>,
 }
 
 /// What is to be done about a pod.
@@ -60,11 +79,19 @@ impl Wish {
     /// The pod serves nobody for a while.
     pub(super) fn disrupts(&self) -> bool {
         match self {
+            Self::Evict { .. } => true,
+            _ => self.change().is_some_and(|change| change.restarts > 0),
+        }
+    }
+
+    /// The resize that is wished; `None` where it is another thing.
+    pub(super) fn change(&self) -> Option<&Change> {
+        match self {
             Self::Resize(change)
             | Self::TakeBack(change)
             | Self::PutBack(change)
-            | Self::EndBoost(change) => change.restarts,
-            Self::Evict { .. } => true,
+            | Self::EndBoost(change) => Some(change),
+            Self::Evict { .. } => None,
         }
     }
 }
@@ -97,16 +124,34 @@ impl PodState {
             }
             return if self.would_change(workload, pod, now) { Err(Hold::OwnedByVpa) } else { Ok(None) };
         }
+        if pod.sized_as_whole {
+            // Nor would a new one be given sizes.
+            return if self.would_change(workload, pod, now) { Err(Hold::PodResources) } else { Ok(None) };
+        }
         if let Some(answer) = self.heal(workload, pod, settings, now) {
             return answer;
         }
-        if let Some(answer) = self.resize_under_way(workload, pod, disruptable, settings, now) {
-            return answer;
+        if !pod.running {
+            return Ok(None);
         }
+        let under_way = self.resize_under_way(workload, pod, disruptable, settings, now);
+        let waits = matches!(pod.resize, Resize::Deferred | Resize::Infeasible);
+        let waiting = match under_way {
+            Some(answer) if !waits => return answer,
+            other => other,
+        };
         if let Some(answer) = self.end_boost(pod, now) {
             return answer;
         }
-        let proposal = match propose(workload, pod, &mut self.steppers, self.changed, now) {
+        let past = self.past(now);
+        let proposal = propose(workload, pod, &mut self.steppers, &past, now);
+        // What waits for room waits for no more than is wanted by now.
+        if let Some(answer) = waiting
+            && !matches!(&proposal, Ok(Some(proposal)) if !proposal.change.grows)
+        {
+            return answer;
+        }
+        let proposal = match proposal {
             // Only a new pod can be given a request where there was none.
             Err(Hold::BestEffort) if rules.method != Method::InPlace => {
                 self.calm(workload, pod, settings, now)?;
@@ -139,7 +184,7 @@ impl PodState {
                 self.evict(workload, pod, disruptable, settings, Hold::ResizeUnsupported).map(Some)
             }
             _ => {
-                if change.restarts && !change.after_oom {
+                if change.restarts > 0 && !change.after_oom {
                     disruptable?;
                 }
                 self.proposed = Some(steppers);
@@ -172,8 +217,11 @@ impl PodState {
         if let Some((hold, _)) = self.refused {
             return Err(hold);
         }
+        if self.past(now).keeps_memory {
+            return Err(Hold::BelowUsage);
+        }
         if let Some(change) = back_to(pod, had) {
-            if change.restarts {
+            if change.restarts > 0 {
                 disruptable?;
             }
             return Ok(Some(Wish::PutBack(change)));
@@ -193,21 +241,40 @@ impl PodState {
     }
 
     fn would_change(&mut self, workload: &Workload, pod: &Pod, now: Timestamp) -> bool {
+        let past = self.past(now);
         after_start(pod).is_some()
-            || !matches!(propose(workload, pod, &mut self.steppers, self.changed, now), Ok(None))
+            || !matches!(propose(workload, pod, &mut self.steppers, &past, now), Ok(None))
+    }
+
+    fn past(&self, now: Timestamp) -> Past {
+        let answered = |raise: &Raise| (Arc::clone(&raise.container), raise.known);
+        Past {
+            since: self.inherited.max(Some(now.plus(-EMERGENCY))),
+            answered: self.raised.iter().map(answered).collect(),
+            keeps_memory: self.below_usage.is_some_and(|until| now < until),
+        }
+    }
+
+    /// It is there. What the API server knows of it may be from the process before this one.
+    pub(super) fn meet(&mut self, pod: &Pod, now: Timestamp) {
+        if self.changed.is_none() {
+            self.inherited = pod.resized;
+        }
+        self.changed = self.changed.max(pod.resized);
+        self.seen = true;
+        if self.refused.is_some_and(|(_, until)| now >= until) {
+            self.refused = None;
+        }
+    }
+
+    /// Something refused what was asked for it last, and that is still believed.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.is_some()
     }
 
     /// What only waits for a better time, where nothing burns.
     fn calm(&self, workload: &Workload, pod: &Pod, settings: &Settings, now: Timestamp) -> Result<(), Hold> {
-        if settings.warming_up {
-            return Err(Hold::WarmUp);
-        }
-        if !workload.rules.open {
-            return Err(Hold::WindowClosed);
-        }
-        if workload.is_rolling_out() {
-            return Err(Hold::Rollout);
-        }
+        timely(workload, settings)?;
         let cooldown = workload.rules.pace.cooldown;
         // A pod that has just been made has not been seen at work yet, but for what replaced others of its kind.
         let changed = self.changed.max(pod.created.filter(|_| !pod.ready));
@@ -215,51 +282,6 @@ impl PodState {
             return Err(Hold::Cooldown);
         }
         Ok(())
-    }
-
-    /// The OOM loop (kubernetes#138760): a container that is down stays under its pod's old limit whatever is asked of
-    /// the kubelet, up to 1.36; and up to five minutes in later versions. Only a new pod helps, and nobody is served
-    /// by the old one. The same where it was killed again after a rise in place.
-    fn heal(
-        &self,
-        workload: &Workload,
-        pod: &Pod,
-        settings: &Settings,
-        now: Timestamp,
-    ) -> Option<Result<Option<Wish>, Hold>> {
-        let needs_more = pod.containers.iter().any(|container| {
-            let recent = container.oom_killed.is_some_and(|at| now.seconds_since(at) < EMERGENCY);
-            let again = self.changed.is_some_and(|changed| container.oom_killed > Some(changed));
-            let wanted = workload.advice(&container.name).and_then(|advice| advice.target.memory_limit);
-            // What was asked for in place and is not in force counts as not given.
-            let more = wanted > container.given.memory_limit || container.asked != container.given || again;
-            recent && more && (container.down || again)
-        });
-        if !needs_more {
-            return None;
-        }
-        let rules = &workload.rules;
-        if rules.memory_scaled {
-            return Some(Err(Hold::HorizontalPodAutoscaler));
-        }
-        Some(match rules.method {
-            Method::OnCreate => Err(Hold::OnCreateOnly),
-            Method::InPlace => Err(Hold::InPlaceOnly),
-            Method::InPlaceOrEvict | Method::Evict => movable(workload, pod, settings)
-                .and_then(|()| self.believed_refusal(now))
-                .map(|()| Some(Wish::Evict { urgent: true })),
-        })
-    }
-
-    fn believed_refusal(&self, now: Timestamp) -> Result<(), Hold> {
-        match self.refused {
-            Some((hold @ (Hold::DisruptionBudget | Hold::ApiServer | Hold::Forbidden), until))
-                if now < until =>
-            {
-                Err(hold)
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Seconds for which its resize has been in that state.
@@ -294,9 +316,10 @@ impl PodState {
             },
             Resize::Failing => Err(Hold::BelowUsage),
             Resize::Deferred if waited < DEFERRED => Err(Hold::NodeFull),
-            Resize::Deferred => self.evict(workload, pod, disruptable, settings, Hold::NodeFull).map(Some),
-            Resize::Infeasible => {
-                self.evict(workload, pod, disruptable, settings, Hold::NodeTooSmall).map(Some)
+            Resize::Deferred | Resize::Infeasible => {
+                let hold = if pod.resize == Resize::Deferred { Hold::NodeFull } else { Hold::NodeTooSmall };
+                let evict = self.evict(workload, pod, disruptable, settings, hold);
+                evict.and_then(|wish| timely(workload, settings).map(|()| Some(wish)))
             }
         })
     }
@@ -315,36 +338,6 @@ impl PodState {
         self.killed_at_most.is_some_and(|since| now.seconds_since(since) >= LESSON)
     }
 
-    /// To be evicted, or why not; `otherwise` where the policy does not allow it at all.
-    fn evict(
-        &self,
-        workload: &Workload,
-        pod: &Pod,
-        disruptable: Result<(), Hold>,
-        settings: &Settings,
-        otherwise: Hold,
-    ) -> Result<Wish, Hold> {
-        match workload.rules.method {
-            Method::InPlace
-                if matches!(otherwise, Hold::NodeFull | Hold::NodeTooSmall | Hold::ResizeUnsupported) =>
-            {
-                return Err(otherwise);
-            }
-            Method::InPlace => return Err(Hold::InPlaceOnly),
-            Method::OnCreate => return Err(Hold::OnCreateOnly),
-            Method::InPlaceOrEvict | Method::Evict => {}
-        }
-        movable(workload, pod, settings)?;
-        if let Some((hold @ (Hold::DisruptionBudget | Hold::ApiServer | Hold::Forbidden), _)) = self.refused {
-            return Err(hold);
-        }
-        if workload.staying().count() < workload.rules.min_replicas {
-            return Err(Hold::MinReplicas);
-        }
-        disruptable?;
-        Ok(Wish::Evict { urgent: false })
-    }
-
     /// It was told to go, or to restart containers, and that is not seen yet: neither the watch nor the kubelet is as
     /// fast as the next round.
     pub(super) fn is_about_to_go(&self, pod: &Pod, now: Timestamp) -> bool {
@@ -354,10 +347,14 @@ impl PodState {
         self.evicted.is_some() || restarting
     }
 
-    /// The API server has accepted what was wished of it after so many restarts.
-    pub(super) fn accepted(&mut self, wish: &Wish, restarts: u32, now: Timestamp) {
+    /// The API server has accepted what was wished of the pod as it was then.
+    pub(super) fn accepted(&mut self, wish: &Wish, pod: &Pod, now: Timestamp) {
         self.refused = None;
-        self.restarting = wish.disrupts().then_some((now, restarts));
+        self.restarting = wish.disrupts().then_some((now, pod.restarts()));
+        // What is taken back was never in force.
+        if let Some(change) = wish.change().filter(|_| !matches!(wish, Wish::TakeBack(_))) {
+            self.note_raises(change, pod, now);
+        }
         match wish {
             Wish::Resize(_) => {
                 if let Some(steppers) = self.proposed.take() {
@@ -368,7 +365,7 @@ impl PodState {
             Wish::TakeBack(_) => {
                 self.changed = Some(now);
                 self.stuck = None;
-                self.refused = Some((Hold::BelowUsage, now.plus(BELOW_USAGE)));
+                self.below_usage = Some(now.plus(BELOW_USAGE));
             }
             Wish::PutBack(_) | Wish::EndBoost(_) => self.changed = Some(now),
             Wish::Evict { .. } => self.evicted = Some(now),
@@ -381,37 +378,27 @@ impl PodState {
         self.refused = Some((hold, until));
     }
 
-    /// What was believed of a refusal ends.
-    pub(super) fn forget_refusal(&mut self, now: Timestamp) {
-        if self.refused.is_some_and(|(_, until)| now >= until) {
-            self.refused = None;
+    fn note_raises(&mut self, change: &Change, pod: &Pod, now: Timestamp) {
+        let raises = |size: &&NewSize| size.to.memory_limit > size.from.memory_limit;
+        for NewSize { container, .. } in change.sizes.iter().filter(raises) {
+            let known = pod.containers.iter().find(|other| other.name == *container);
+            let known = known.and_then(|known| known.oom_killed);
+            self.raised.retain(|raise| raise.container != *container);
+            self.raised.push(Raise { container: Arc::clone(container), at: now, known });
         }
     }
 }
 
-/// Whether a new pod would come in its place, with its sizes.
-fn movable(workload: &Workload, pod: &Pod, settings: &Settings) -> Result<(), Hold> {
-    if !pod.managed {
-        return Err(Hold::Unmanaged);
+/// Whether this is a time at which pods of it are changed.
+fn timely(workload: &Workload, settings: &Settings) -> Result<(), Hold> {
+    if settings.warming_up {
+        return Err(Hold::WarmUp);
     }
-    if workload.bound_to_nodes {
-        return Err(Hold::BoundToNode);
+    if !workload.rules.open {
+        return Err(Hold::WindowClosed);
     }
-    if pod.may_not_be_evicted {
-        return Err(Hold::SafeToEvictFalse);
-    }
-    if !admission_works(workload, settings) {
-        return Err(Hold::AdmissionSilent);
+    if workload.is_rolling_out() {
+        return Err(Hold::Rollout);
     }
     Ok(())
-}
-
-/// The last pod that came up since new ones are given what is recommended has it; of a workload that has none such, what
-/// is known of all workloads counts.
-fn admission_works(workload: &Workload, settings: &Settings) -> bool {
-    let since = workload.given_since;
-    match workload.newest().filter(|pod| since.is_some() && pod.created > since) {
-        Some(newest) => newest.stamped,
-        None => settings.admission_answers,
-    }
 }

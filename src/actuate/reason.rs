@@ -35,8 +35,12 @@ pub enum Hold {
     Leaking,
     /// Its quality of service class would change.
     QosClass,
+    /// The API server takes no such sizes.
+    Invalid,
     /// It states nothing, and a request would change its quality of service class.
     BestEffort,
+    /// It states resources as a whole, beside those of its containers.
+    PodResources,
     /// The policy lets it change only when it is created.
     OnCreateOnly,
     /// It cannot be resized in place, and the policy allows nothing else.
@@ -75,7 +79,7 @@ pub enum Hold {
 
 impl Hold {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::AllPaused,
         Self::Paused,
         Self::WarmUp,
@@ -91,7 +95,9 @@ impl Hold {
         Self::BelowUsage,
         Self::Leaking,
         Self::QosClass,
+        Self::Invalid,
         Self::BestEffort,
+        Self::PodResources,
         Self::OnCreateOnly,
         Self::InPlaceOnly,
         Self::OwnedByVpa,
@@ -156,8 +162,12 @@ impl Hold {
                 "it is killed at the most memory that it may have: it leaks, or maxAllowed or its node is too small",
             ),
             Self::QosClass => ("QosClass", "the pod's quality of service class would change"),
+            Self::Invalid => ("Invalid", "the API server does not take these sizes for it: see plumb's log"),
             Self::BestEffort => {
                 ("BestEffort", "the pod states no resources; only a new pod can be given some")
+            }
+            Self::PodResources => {
+                ("PodResources", "the pod states resources as a whole, which plumb does not size")
             }
             Self::OnCreateOnly => ("OnCreateOnly", "the policy's method is OnCreate: new pods get it"),
             Self::InPlaceOnly => ("InPlaceOnly", "only a new pod could get it, and the method is InPlace"),

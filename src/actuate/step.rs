@@ -62,6 +62,8 @@ pub struct Stepper {
     changed: [Option<Timestamp>; 3],
     /// Whether the last change of the CPU request and of the memory request was a shrink.
     shrunk: [bool; 2],
+    /// What weighing the CPU request and the memory request had come to before they were changed last.
+    weighed: [Hold; 2],
     asked: Option<Timestamp>,
 }
 
@@ -86,11 +88,12 @@ impl Stepper {
     /// What was stepped to is not done, or not yet: it is as it was `before`, but for the time that has passed and what
     /// waiting has cost.
     pub fn undo(&mut self, before: &Self) {
+        // Else what is held back would be wanted again only after some time, and not whenever it is looked at.
         if self.changed[0] != before.changed[0] {
-            self.cpu = before.cpu;
+            self.cpu = self.weighed[0];
         }
         if self.changed[1] != before.changed[1] {
-            self.memory = before.memory;
+            self.memory = self.weighed[1];
         }
         (self.in_force, self.changed, self.shrunk) = (before.in_force, before.changed, before.shrunk);
     }
@@ -135,6 +138,7 @@ impl Stepper {
         if let Some(level) = decide(&mut self.cpu, &bounds, elapsed, &rule, cool, pace) {
             self.shrunk[0] = level < f64::from(self.cpu.held);
             self.in_force.cpu_request = Some(Cores(level));
+            self.weighed[0] = self.cpu;
             self.cpu.set(level as f32);
             self.changed[0] = Some(now);
         }
@@ -161,6 +165,7 @@ impl Stepper {
         if let Some(level) = decide(&mut self.memory, &bounds, elapsed, &rule, cool && !killed, pace) {
             self.shrunk[1] = level < f64::from(self.memory.held);
             self.in_force.memory_request = Some(Bytes::from_f64(level));
+            self.weighed[1] = self.memory;
             self.memory.set(level as f32);
             self.changed[1] = Some(now);
         }

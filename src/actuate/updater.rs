@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use super::bucket::Bucket;
 use super::change::{Change, back_to};
-use super::facts::{Before, Pod, PodId, Resize, Rollback, Workload};
+use super::facts::{Before, Pod, PodId, Resize, Rollback, SizesByName, Workload};
 use super::given::Given;
-use super::guard::{Degraded, Guard, Verdict, similar, targets};
+use super::guard::{Degraded, Guard, Remembered, Verdict, similar, targets};
 use super::pod::{PodState, Wish};
 use super::reason::Hold;
 use super::rescale::{self, Rescale};
+use super::turn::{Budget, Step, Turn, at_once};
 use crate::units::Timestamp;
 
 /// Seconds after the start in which nothing is changed that does not burn: what runs has to be seen first.
@@ -100,6 +101,8 @@ pub struct Updater {
     before: HashMap<Arc<str>, Before>,
     resizes: Bucket,
     evictions: Bucket,
+    /// What each workload may still have changed of its pods; full where it is not there.
+    paces: HashMap<Arc<str>, Bucket>,
     started: Option<Timestamp>,
 }
 
@@ -111,17 +114,10 @@ struct Candidate {
     benefit: f64,
 }
 
-/// How many pods of a workload may be unavailable, and which are.
-struct Budget {
-    allowed: usize,
-    missing: HashSet<PodId>,
-}
-
-impl Budget {
-    fn may_disrupt(&self, pod: &Pod) -> Result<(), Hold> {
-        // A pod that is not available itself is disrupted no further.
-        let others = self.missing.len() - usize::from(self.missing.contains(&pod.id));
-        if others < self.allowed { Ok(()) } else { Err(Hold::MaxUnavailable) }
+impl Candidate {
+    fn step(&self) -> Step {
+        let evicts = self.action.deed == Deed::Evict;
+        Step { pod: self.action.pod, evicts, disrupts: self.action.wish.disrupts() }
     }
 }
 
@@ -135,6 +131,7 @@ impl Updater {
             before: HashMap::new(),
             resizes: Bucket::new(resizes_per_second, (resizes_per_second * 2.0).max(1.0)),
             evictions: Bucket::new(evictions_per_second, (evictions_per_second * 5.0).max(1.0)),
+            paces: HashMap::new(),
             started: None,
         }
     }
@@ -172,19 +169,16 @@ impl Updater {
         let known: HashSet<&Arc<str>> = workloads.iter().map(|workload| &workload.key).collect();
         self.guards.retain(|key, _| known.contains(key));
         self.before.retain(|key, _| known.contains(key));
+        self.paces.retain(|key, _| known.contains(key));
         sort(&mut candidates, &waiting_nodes);
         if settings.paused {
             plan.rescales.clear();
         }
         for candidate in candidates {
             let said = plan.workloads.entry(Arc::clone(&candidate.action.workload)).or_default();
-            let bucket = match candidate.action.deed {
-                Deed::Evict => &mut self.evictions,
-                Deed::Resize(_) | Deed::PutBack(_) | Deed::EndBoost(_) => &mut self.resizes,
-            };
             if settings.paused {
                 *said.held.entry(Hold::AllPaused).or_default() += 1;
-            } else if bucket.take() {
+            } else if self.is_in_time(&candidate) {
                 said.acting += 1;
                 plan.actions.push(candidate.action);
             } else {
@@ -192,6 +186,28 @@ impl Updater {
             }
         }
         plan
+    }
+
+    /// The cluster's rate allows it, and the workload's own. What burns waits for the cluster's only.
+    fn is_in_time(&mut self, candidate: &Candidate) -> bool {
+        let bucket = match candidate.action.deed {
+            Deed::Evict => &mut self.evictions,
+            Deed::Resize(_) | Deed::PutBack(_) | Deed::EndBoost(_) => &mut self.resizes,
+        };
+        let own = self.paces.get_mut(&candidate.action.workload).filter(|_| !candidate.action.urgent);
+        match own {
+            Some(own) => own.holds() && bucket.take() && own.take(),
+            None => bucket.take(),
+        }
+    }
+
+    /// As many pods of a workload a minute as may be changed at once.
+    fn keep_pace(&mut self, workload: &Workload, now: Timestamp) {
+        let most = at_once(workload) as f64;
+        let own = self.paces.entry(Arc::clone(&workload.key));
+        let own = own.or_insert_with(|| Bucket::new(most / 60.0, most));
+        own.adjust(most / 60.0, most);
+        own.fill(now);
     }
 
     fn consider(
@@ -204,64 +220,71 @@ impl Updater {
     ) -> WorkloadPlan {
         let mut said = WorkloadPlan { pods: workload.staying().count(), ..WorkloadPlan::default() };
         let budget = self.budget(workload, now);
-        let under_way = workload.staying().filter(|pod| pod.resize == Resize::UnderWay).count();
-        // One at least: a resize in place disrupts nobody.
-        let mut places = budget.allowed.max(1).saturating_sub(under_way);
         let mut own = Vec::new();
-        for pod in workload.staying().filter(|pod| pod.running) {
+        for pod in workload.staying().filter(|pod| pod.running || pod.is_stuck()) {
             let state = self.meet(pod, now);
-            match state.judge(workload, pod, budget.may_disrupt(pod), settings, now) {
-                Ok(None) => said.steady += 1,
+            match state.judge(workload, pod, budget.may_disrupt(pod.id), settings, now) {
+                Ok(None) => said.steady += usize::from(pod.running),
                 Ok(Some(wish)) => own.push(candidate(workload, pod, wish)),
                 Err(hold) => *said.held.entry(hold).or_default() += 1,
             }
         }
-        let guard = self.guards.entry(Arc::clone(&workload.key)).or_default();
+        let guard = self.guard(workload);
         let verdict = guard.judge(workload, now);
         said.degraded = guard.degraded().cloned();
         if let Verdict::PutBack(pod, before) = &verdict {
             // What was killed and is down, or needs more than it had, is healed and not put back.
             if !own.iter().any(|candidate| candidate.action.pod == *pod && candidate.action.urgent) {
                 own.retain(|candidate| candidate.action.pod != *pod);
-                let pod = workload.pods.iter().find(|other| other.id == *pod);
-                let back = pod.and_then(|pod| Some((pod, back_to(pod, before)?)));
-                candidates.extend(back.map(|(pod, change)| candidate(workload, pod, Wish::PutBack(change))));
+                candidates.extend(self.put_back(workload, *pod, before));
             }
         }
         sort(&mut own, &HashSet::new());
-        let mut disrupted = false;
+        let mut turn = Turn::new(workload, verdict, budget);
         for candidate in own {
             // Never both at once: each has to be seen by the other before it moves.
-            let hold = match rescaling && !candidate.action.urgent {
-                true => Err(Hold::Rescaling),
-                false => self.may_go(&verdict, &candidate, &mut places, &mut disrupted),
+            let hold = match (candidate.action.urgent, rescaling) {
+                (true, _) => Ok(()),
+                (false, true) => Err(Hold::Rescaling),
+                (false, false) => turn.may_go(candidate.step()),
             };
             match hold {
-                Ok(()) => candidates.push(candidate),
+                Ok(()) => {
+                    if !candidate.action.urgent {
+                        self.keep_pace(workload, now);
+                    }
+                    candidates.push(candidate);
+                }
                 Err(hold) => *said.held.entry(hold).or_default() += 1,
             }
         }
         said
     }
 
+    /// What puts back the harm that was done to a pod, unless somebody has said to keep off it.
+    fn put_back(&self, workload: &Workload, pod: PodId, before: &SizesByName) -> Option<Candidate> {
+        let pod = workload.pods.iter().find(|other| other.id == pod)?;
+        let keeps_off = pod.paused || workload.rules.paused || workload.rules.owned_by_vpa;
+        let refused = self.pods.get(&pod.id).is_some_and(PodState::is_refused);
+        let change = back_to(pod, before).filter(|_| !keeps_off && !refused)?;
+        Some(candidate(workload, pod, Wish::PutBack(change)))
+    }
+
+    fn guard(&mut self, workload: &Workload) -> &mut Guard {
+        let guard = self.guards.entry(Arc::clone(&workload.key));
+        guard.or_insert_with(|| Guard::resumed(&workload.remembered))
+    }
+
     /// What is known of a pod that is there.
     fn meet(&mut self, pod: &Pod, now: Timestamp) -> &mut PodState {
         let state = self.pods.entry(pod.id).or_default();
-        state.seen = true;
-        // Also by the process before this one.
-        state.changed = state.changed.max(pod.resized);
-        state.forget_refusal(now);
+        state.meet(pod, now);
         state
     }
 
     /// What serves nobody, and what will not for a while but does not show it yet.
     fn budget(&self, workload: &Workload, now: Timestamp) -> Budget {
-        let told = |pod: &Pod| self.pods.get(&pod.id).is_some_and(|state| state.is_about_to_go(pod, now));
-        let goes = |pod: &&Pod| !pod.is_available() || pod.is_restarting() || told(pod);
-        Budget {
-            allowed: workload.rules.max_unavailable.of(workload.staying().count()),
-            missing: workload.pods.iter().filter(goes).map(|pod| pod.id).collect(),
-        }
+        Budget::of(workload, |pod| self.pods.get(&pod.id).is_some_and(|state| state.is_about_to_go(pod, now)))
     }
 
     /// A person has asked for what was before: all of the pods get that, and nothing else is done.
@@ -281,57 +304,34 @@ impl Updater {
         let mut budget = self.budget(workload, now);
         for pod in workload.staying().filter(|pod| pod.running) {
             let state = self.meet(pod, now);
-            match state.give_back(workload, pod, &had, budget.may_disrupt(pod), now) {
+            match state.give_back(workload, pod, &had, budget.may_disrupt(pod.id), now) {
                 Ok(None) => said.steady += 1,
                 Ok(Some(wish)) => {
                     // All go in one round: what one restarts, the next one may not.
-                    budget.missing.extend(wish.disrupts().then_some(pod.id));
+                    if wish.disrupts() {
+                        budget.disrupt(pod.id);
+                    }
                     candidates.push(candidate(workload, pod, wish));
                 }
                 Err(hold) => *said.held.entry(hold).or_default() += 1,
             }
         }
-        self.guards.entry(Arc::clone(&workload.key)).or_default().forget();
+        self.guard(workload).forget();
         said
-    }
-
-    /// What the guard and the workload's pace let through. Of evictions one at a time, as each may use up the budget.
-    fn may_go(
-        &self,
-        verdict: &Verdict,
-        candidate: &Candidate,
-        places: &mut usize,
-        disrupted: &mut bool,
-    ) -> Result<(), Hold> {
-        if candidate.action.urgent {
-            return Ok(());
-        }
-        match verdict {
-            Verdict::Open => {}
-            Verdict::TryOne => *places = (*places).min(1),
-            Verdict::Watching => return Err(Hold::Canary),
-            Verdict::PutBack(..) | Verdict::Closed => return Err(Hold::RolledBack),
-        }
-        if *places == 0 || candidate.action.deed == Deed::Evict && *disrupted {
-            let waits = if *verdict == Verdict::TryOne { Hold::Canary } else { Hold::TooManyAtOnce };
-            return Err(waits);
-        }
-        *places -= 1;
-        *disrupted |= candidate.action.deed == Deed::Evict;
-        Ok(())
     }
 
     /// The API server has accepted an action.
     pub fn accepted(&mut self, action: &Action, workload: &Workload, now: Timestamp) {
-        let pod = workload.pods.iter().find(|pod| pod.id == action.pod);
+        let Some(pod) = workload.pods.iter().find(|pod| pod.id == action.pod) else { return };
         if let Some(state) = self.pods.get_mut(&action.pod) {
-            state.accepted(&action.wish, pod.map_or(0, Pod::restarts), now);
+            state.accepted(&action.wish, pod, now);
         }
-        if let (Some(pod), false) = (pod, matches!(action.deed, Deed::PutBack(_) | Deed::EndBoost(_))) {
+        if !matches!(action.deed, Deed::PutBack(_) | Deed::EndBoost(_)) {
             self.note_before(workload, pod);
         }
-        if let (false, Some(pod), Some(guard)) = (action.urgent, pod, self.guards.get_mut(&workload.key)) {
-            guard.begin(workload, pod, now);
+        if !action.urgent {
+            let in_place = action.wish.change().map(|change| change.restarts);
+            self.guard(workload).begin(workload, pod, in_place, now);
         }
     }
 
@@ -352,6 +352,7 @@ impl Updater {
             Hold::NodeTooSmall
                 | Hold::ResizeUnsupported
                 | Hold::QosClass
+                | Hold::Invalid
                 | Hold::Forbidden
                 | Hold::AdmissionRefuses
         );
@@ -370,6 +371,12 @@ impl Updater {
     #[must_use]
     pub fn before(&self, workload: &str) -> Option<&Before> {
         self.before.get(workload)
+    }
+
+    /// What of a workload's first pod is to be known to the next process.
+    #[must_use]
+    pub fn remembered(&self, workload: &str) -> Option<&Remembered> {
+        self.guards.get(workload).map(Guard::remembered)
     }
 
     /// What is remembered of pods; for the budget of memory.

@@ -127,7 +127,10 @@ impl Default for MaxStepPercent {
 pub struct Window {
     /// When it begins, as five cron fields: minute, hour, day of month, month, day of week.
     #[schemars(length(max = 128))]
-    #[x_kube(validation = Rule::new("self.matches('^[^ ]+( [^ ]+){4}$')").message("windows.schedule must have five fields: minute, hour, day of month, month, day of week"))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[^ ]+( [^ ]+){4}$')").message("windows.schedule must have five fields: minute, hour, day of month, month, day of week"),
+        validation = Rule::new(schedule_rule()).message("windows.schedule must be cron fields such as 30 2 * * 1-5")
+    )]
     pub schedule: String,
     /// How long it lasts.
     #[x_kube(validation = Rule::new("self.matches('[1-9]')").message("windows.duration must be longer than 0"))]
@@ -135,7 +138,26 @@ pub struct Window {
     /// A time zone of the IANA database, such as Europe/Berlin.
     #[serde(default = "utc")]
     #[schemars(length(min = 1, max = 64))]
+    #[x_kube(
+        validation = Rule::new("self != 'Local' && self.matches('^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$') && timestamp('2026-01-01T00:00:00Z').getHours(self) >= 0").message("windows.timeZone must be a time zone of the IANA database")
+    )]
     pub time_zone: String,
+}
+
+/// Each field within its bounds, as far as a pattern can say so; fields that are too few are another rule's.
+fn schedule_rule() -> String {
+    let field = |value: &str| {
+        let one = format!("([*]|[?]|{value}(-{value})?)(/[0-9]{{1,2}})?");
+        format!("{one}(,{one})*")
+    };
+    let fields = [
+        field("[0-5]?[0-9]"),
+        field("([01]?[0-9]|2[0-3])"),
+        field("(L|LW|(0?[1-9]|[12][0-9]|3[01])W?)"),
+        field("(0?[1-9]|1[0-2]|[A-Za-z]{3})"),
+        field("(L|([0-7]|[A-Za-z]{3})(L|#[1-5])?)"),
+    ];
+    format!("!self.matches('^[^ ]+( [^ ]+){{4}}$') || self.matches('^{}$')", fields.join(" "))
 }
 
 fn utc() -> String {

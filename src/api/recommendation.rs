@@ -5,7 +5,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Amount, BoostDuration, CpuLimitRule, MemoryLimitRule, Mode, ResourceAmounts, WorkloadReference};
+use super::{
+    Amount, BoostDuration, Canary, CpuLimitRule, MemoryLimitRule, Mode, ResourceAmounts, WorkloadReference,
+};
 
 /// What a Recommendation is about.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,6 +147,10 @@ pub struct RecommendationStatus {
     /// What new pods are given, as the updater says; without a word of it, the targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_pods: Option<NewPods>,
+    /// What the updater has seen of the first pod that it changed, for the process after this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
+    pub canary: Option<Canary>,
     /// HistoryReady, Limited, Applied, Blocked, Degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -269,6 +269,7 @@ impl Process {
             events: Arc::clone(&ground.events),
             leadership: self.stand(args, ground, "plumb-updater"),
             clock: clock::now,
+            prometheus: ground.prometheus.clone(),
             namespace: args.lease_namespace.as_ref().unwrap_or(own).clone(),
             resizes_per_second: f64::from(args.resizes_per_second),
             evictions_per_second: f64::from(args.evictions_per_minute) / 60.0,

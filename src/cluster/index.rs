@@ -31,7 +31,8 @@ pub use resolve::{CustomOwner, Resolution, WorkloadPods, Workloads};
 pub use sizings::{Aim, ContainerSizing, Sizing};
 pub use table::Table;
 pub use written::{
-    ADVISED, Acted, Advice, NewPods, Previous, RolledBack, Written, spec_fingerprint, status_fingerprint,
+    ADVISED, Acted, Advice, NewPods, Previous, RolledBack, Written, sizes_of, spec_fingerprint,
+    status_fingerprint,
 };
 
 use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
@@ -93,8 +94,6 @@ pub struct Index {
     pub recommendations: Table<ObjectKey, Written>,
     /// What the recommendations say of new pods, where nothing else of them is followed.
     pub sizings: Table<ObjectKey, Sizing>,
-    /// The share of the time in which pods waited for CPU, and when that was measured, as a source has said last.
-    pub stalled: HashMap<Uid, (f32, Timestamp)>,
     departed: HashMap<Uid, ControllerFacts>,
     names: Interner<str>,
     owners: Interner<Owner>,

@@ -115,6 +115,7 @@ pub fn status(
         // The updater's.
         previous: Vec::new(),
         new_pods: None,
+        canary: None,
     }
 }
 

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Events {
     recommender: Recorder,
     updater: Recorder,
-    said: Mutex<HashMap<(ObjectKey, &'static str), Instant>>,
+    said: Mutex<HashMap<(String, String), Instant>>,
 }
 
 impl Events {
@@ -38,7 +38,7 @@ impl Events {
 
     /// A container was OOM killed: on the workload's recommendation.
     pub async fn oom_killed(&self, recommendation: &ObjectKey, note: String) {
-        if !self.is_news(recommendation, "OOMObserved") {
+        if !self.is_news(&format!("{}/{}", recommendation.namespace, recommendation.name), "OOMObserved") {
             return;
         }
         let regarding = ObjectReference {
@@ -58,8 +58,15 @@ impl Events {
         publish(&self.recommender, &event, &regarding).await;
     }
 
+    /// Something keeps a workload's pods as they are: on the workload.
+    pub async fn held(&self, workload: &WorkloadKey, reason: &str, note: &str) {
+        if self.is_news(&workload.to_string(), reason) {
+            self.acted(workload, reason, false, note.to_owned()).await;
+        }
+    }
+
     /// Something was done to a workload's pod: on the workload.
-    pub async fn acted(&self, workload: &WorkloadKey, reason: &'static str, warning: bool, note: String) {
+    pub async fn acted(&self, workload: &WorkloadKey, reason: &str, warning: bool, note: String) {
         let regarding = ObjectReference {
             api_version: Some(workload.api_version.to_string()),
             kind: Some(workload.kind.to_string()),
@@ -74,10 +81,10 @@ impl Events {
         publish(&self.updater, &event, &regarding).await;
     }
 
-    fn is_news(&self, key: &ObjectKey, reason: &'static str) -> bool {
+    fn is_news(&self, of: &str, reason: &str) -> bool {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.retain(|_, at| at.elapsed() < QUIET);
-        said.insert((key.clone(), reason), Instant::now()).is_none()
+        said.insert((of.to_owned(), reason.to_owned()), Instant::now()).is_none()
     }
 }
 

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::core::{Selector, SelectorExt};
 
+use super::window;
 use crate::api::{
-    Band, ContainerPolicy, History, Mode, Objective, PolicyReference, PolicyTarget, WorkloadReference,
+    Actuation, Band, ContainerPolicy, History, Mode, Objective, PolicyReference, PolicyTarget,
+    WorkloadReference,
 };
 use crate::cluster::Index;
 use crate::cluster::index::{Labels, ObjectKey, Unreadable, WorkloadKey, group};
@@ -151,7 +153,8 @@ impl Policies {
                 let common = (spec.mode, spec.objective, &spec.containers, &spec.band, &spec.history);
                 (&policy.metadata, common, spec.target.as_ref(), None)
             });
-            policies.add(key, read);
+            policies.add(key.clone(), read);
+            policies.note_windows(&key, policy.as_ref().map(|policy| &policy.spec.actuation).ok());
         }
         for (object, policy) in index.cluster_policies.iter() {
             let key = PolicyKey { of_cluster: true, object: object.clone() };
@@ -160,7 +163,8 @@ impl Policies {
                 let common = (spec.mode, spec.objective, &spec.containers, &spec.band, &spec.history);
                 (&policy.metadata, common, spec.target.as_ref(), spec.namespace_selector.as_ref())
             });
-            policies.add(key, read);
+            policies.add(key.clone(), read);
+            policies.note_windows(&key, policy.as_ref().map(|policy| &policy.spec.actuation).ok());
         }
         let age = |policy: &Arc<Policy>| (policy.created, policy.key.clone());
         policies.ranked.sort_by_key(|policy| (Reverse(policy.rank), age(policy)));
@@ -187,6 +191,14 @@ impl Policies {
             }
         }
         self.outcomes.insert(key, outcome);
+    }
+
+    /// Windows that cannot be read keep pods as they are, and nothing else: what it recommends stands.
+    fn note_windows(&mut self, key: &PolicyKey, actuation: Option<&Actuation>) {
+        let problem = actuation.and_then(|actuation| window::check(&actuation.windows).err());
+        if let (Some(problem), Some(outcome)) = (problem, self.outcomes.get_mut(key)) {
+            outcome.invalid.get_or_insert(problem);
+        }
     }
 
     /// The policy that speaks for a workload, noted with each policy that selects it.
@@ -360,6 +372,17 @@ mod tests {
         let invalid: Vec<_> = policies.outcomes.values().filter_map(|o| o.invalid.clone()).collect();
         assert_eq!(invalid.len(), 2);
         assert!(invalid.iter().any(|text| text.contains("spec.target.selector")), "{invalid:?}");
+    }
+
+    #[test]
+    fn windows_that_cannot_be_read_are_named_and_recommendations_stand() {
+        let mut index = Index::default();
+        let windows = json!([{"schedule": "0 2 * * *", "duration": "1h", "timeZone": "Mars/Base"}]);
+        policy(&mut index, "odd", 1, json!({"actuation": {"windows": windows}}));
+        let (name, policies) = chosen(&index);
+        assert_eq!(name.unwrap(), "odd");
+        let invalid = policies.outcomes.values().find_map(|outcome| outcome.invalid.clone()).unwrap();
+        assert!(invalid.contains("spec.actuation.windows") && invalid.contains("Mars/Base"), "{invalid}");
     }
 
     #[test]

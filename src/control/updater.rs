@@ -5,10 +5,12 @@
 
 mod act;
 mod fault;
+mod kept;
+mod pressure;
 mod scaler;
 mod status;
 mod view;
-mod window;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use self::act::Outcome;
+use self::pressure::{Observed, Pressure};
 use self::status::Known;
 use self::view::Seen;
 use super::events::Events;
@@ -33,8 +36,9 @@ use crate::actuate::reason::Hold;
 use crate::actuate::{Action, Deed, Plan, Settings, Updater as Core};
 use crate::api::{GROUP, Mode, Recommendation};
 use crate::cluster::error::Request;
-use crate::cluster::index::{Acted, ObjectKey, Uid};
+use crate::cluster::index::{Acted, ObjectKey, Uid, WorkloadKey};
 use crate::cluster::{Connection, Live};
+use crate::sources::prometheus::Prometheus;
 use crate::units::Timestamp;
 
 /// The field manager of what the updater says.
@@ -64,6 +68,8 @@ pub struct Updater {
     pub leadership: watch::Receiver<Leadership>,
     /// The time.
     pub clock: fn() -> Timestamp,
+    /// Where it is asked whether watched pods wait for CPU.
+    pub prometheus: Option<Prometheus>,
     /// Namespace of the kill switch.
     pub namespace: String,
     /// Resizes a second, over time.
@@ -81,6 +87,7 @@ struct State {
     /// What was said last of each recommendation, and when, until the watch tells of it.
     said: HashMap<ObjectKey, (Acted, Instant)>,
     paused: bool,
+    pressure: Arc<Pressure>,
 }
 
 impl Updater {
@@ -93,7 +100,20 @@ impl Updater {
             resize_served: true,
             said: HashMap::new(),
             paused: false,
+            pressure: Arc::default(),
         };
+        let pressure = Arc::clone(&state.pressure);
+        let reading = self.prometheus.clone().map(|prometheus| {
+            let (metrics, stop) = (Arc::clone(&self.metrics), stop.child_token());
+            tokio::spawn(pressure.run(prometheus, metrics, self.clock, stop))
+        });
+        self.rounds(&mut state, &stop).await;
+        if let Some(reading) = reading {
+            drop(reading.await);
+        }
+    }
+
+    async fn rounds(&self, state: &mut State, stop: &CancellationToken) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -112,7 +132,7 @@ impl Updater {
             (state.version, state.last) = (version, Some(Instant::now()));
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.round(&mut state) => {}
+                () = self.round(state) => {}
             }
         }
     }
@@ -120,7 +140,7 @@ impl Updater {
     async fn round(&self, state: &mut State) {
         let now = (self.clock)();
         let begin = Instant::now();
-        let (seen, answers) = view::see(&self.live.index(), now);
+        let (seen, answers) = view::see(&self.live.index(), &state.pressure.known(now), now);
         let workloads: Vec<_> = seen.iter().map(|seen| seen.workload.clone()).collect();
         let settings = Settings {
             paused: state.paused,
@@ -146,6 +166,7 @@ impl Updater {
         self.rescale(&seen, &plan).await;
         self.act(&seen, &mut plan, state).await;
         self.count(&plan);
+        state.pressure.observe(watched(&seen, &state.core));
         self.say(&seen, &plan, state, now).await;
     }
 
@@ -183,14 +204,14 @@ impl Updater {
         let mut outcomes = stream::iter(jobs).buffer_unordered(AT_ONCE);
         while let Some((action, seen, pod, outcome)) = outcomes.next().await {
             let now = (self.clock)();
-            let verb = verb(&action.deed);
+            let verb = words::verb(&action.deed);
             let labels =
                 |outcome: &str| ActionLabels { action: verb.to_owned(), outcome: outcome.to_owned() };
             match outcome {
                 Outcome::Accepted => {
                     state.core.accepted(&action, &seen.workload, now);
                     self.metrics.actions.get_or_create(&labels("accepted")).inc();
-                    let what = words(&action);
+                    let what = words::words(&action);
                     tracing::info!(
                         workload = seen.key.to_string(),
                         pod = &*pod.name,
@@ -280,20 +301,22 @@ impl Updater {
 
     /// Writes what is said of each workload, where that is another thing than stands there.
     async fn say(&self, seen: &[Seen], plan: &Plan, state: &mut State, now: Timestamp) {
-        let mut due = Vec::new();
+        let mut due: Vec<(ObjectKey, Acted, Option<WorkloadKey>)> = Vec::new();
         {
             let index = self.live.index();
             for one in seen {
                 let Some(said) = plan.workloads.get(&one.workload.key) else { continue };
                 let Some(written) = index.recommendations.get(&one.recommendation) else { continue };
                 let known = Known {
-                    kept: state.core.before(&one.workload.key),
+                    previous: state.core.before(&one.workload.key),
+                    remembered: state.core.remembered(&one.workload.key),
                     problem: one.problem.as_deref(),
                     scaler: one.workload.scalers.first().map(|scaler| &*scaler.name),
                 };
                 let acted = status::say(said, &known, &written.acted, now);
                 if acted != written.acted {
-                    due.push((one.recommendation.clone(), acted));
+                    let news = status::is_held_anew(&acted, &written.acted).then(|| one.key.clone());
+                    due.push((one.recommendation.clone(), acted, news));
                 }
             }
             // What is not acted on any more keeps no word of ours.
@@ -301,12 +324,15 @@ impl Updater {
                 .recommendations
                 .iter()
                 .filter(|(_, written)| written.mode == Mode::Recommend && written.acted != Acted::default());
-            due.extend(left.map(|(name, _)| (name.clone(), Acted::default())));
+            due.extend(left.map(|(name, _)| (name.clone(), Acted::default(), None)));
         }
         state.said.retain(|_, (_, at)| at.elapsed() < ECHO);
-        due.retain(|(name, acted)| state.said.get(name).is_none_or(|(known, _)| known != acted));
-        let jobs = due.into_iter().map(|(name, acted)| async move {
+        due.retain(|(name, acted, _)| state.said.get(name).is_none_or(|(known, _)| known != acted));
+        let jobs = due.into_iter().map(|(name, acted, news)| async move {
             let done = self.write(&name, &acted).await;
+            if let (Some(workload), Some(held), Ok(())) = (&news, status::blocked(&acted), &done) {
+                self.events.held(workload, &held.reason, &held.message).await;
+            }
             (name, acted, done)
         });
         let mut done = stream::iter(jobs).buffer_unordered(AT_ONCE);
@@ -325,7 +351,7 @@ impl Updater {
         let status = match acted.state {
             Some(_) => json!({"summary": summary, "conditions": acted.conditions,
                               "previous": status::written(&acted.previous),
-                              "newPods": acted.new_pods.map(status::told)}),
+                              "newPods": acted.new_pods.map(status::told), "canary": acted.canary}),
             None => json!({}),
         };
         let object = json!({
@@ -347,6 +373,16 @@ impl Updater {
     }
 }
 
+/// The pods that are being watched, of those that are there.
+fn watched(seen: &[Seen], core: &Core) -> Vec<Observed> {
+    let of = |seen: &Seen| {
+        let watched = core.remembered(&seen.workload.key)?.watched.as_ref()?;
+        let name = seen.pods.get(&watched.pod)?.clone();
+        Some(Observed { uid: Uid::from_number(watched.pod), name, since: watched.since })
+    };
+    seen.iter().filter_map(of).collect()
+}
+
 /// Our part of a summary; what is not ours is not sent.
 #[derive(serde::Serialize)]
 struct Summary {
@@ -354,45 +390,4 @@ struct Summary {
     state: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
-}
-
-fn verb(deed: &Deed) -> &'static str {
-    match deed {
-        Deed::Resize(_) => "resize",
-        Deed::PutBack(_) => "roll_back",
-        Deed::EndBoost(_) => "end_boost",
-        Deed::Evict => "evict",
-    }
-}
-
-/// What was done, container by container: `app: cpu 500m → 180m, memory limit 64Mi → 120Mi`.
-fn words(action: &Action) -> String {
-    let (Deed::Resize(change) | Deed::PutBack(change) | Deed::EndBoost(change)) = &action.deed else {
-        let why = if action.urgent { "it serves nobody as it is" } else { "it cannot be resized in place" };
-        return format!("evicted to come up again with its new size: {why}");
-    };
-    let changed = |name: &str, from: Option<String>, to: Option<String>| {
-        let none = || "none".to_owned();
-        (from != to).then(|| format!("{name} {} → {}", from.unwrap_or_else(none), to.unwrap_or_else(none)))
-    };
-    let containers = change.sizes.iter().map(|size| {
-        let (from, to) = (&size.from, &size.to);
-        let parts = [
-            changed("cpu", from.cpu_request.map(|c| c.to_string()), to.cpu_request.map(|c| c.to_string())),
-            changed(
-                "memory",
-                from.memory_request.map(|m| m.to_string()),
-                to.memory_request.map(|m| m.to_string()),
-            ),
-            changed("cpu limit", from.cpu_limit.map(|c| c.to_string()), to.cpu_limit.map(|c| c.to_string())),
-            changed(
-                "memory limit",
-                from.memory_limit.map(|m| m.to_string()),
-                to.memory_limit.map(|m| m.to_string()),
-            ),
-        ];
-        let parts: Vec<_> = parts.into_iter().flatten().collect();
-        format!("{}: {}", size.container, parts.join(", "))
-    });
-    containers.collect::<Vec<_>>().join("; ")
 }

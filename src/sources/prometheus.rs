@@ -11,6 +11,7 @@ pub mod history;
 pub mod now;
 mod options;
 pub mod owners;
+pub mod pressure;
 mod queries;
 #[cfg(test)]
 mod tests;
@@ -159,6 +160,13 @@ impl Prometheus {
     #[must_use]
     pub fn queries(&self, namespace: Option<&str>) -> Queries {
         Queries::new(&self.labels, self.exported, self.matcher.as_deref(), namespace)
+    }
+
+    /// The same about these pods, each by namespace and name.
+    fn queries_of(&self, pods: &[pressure::PodName]) -> Queries {
+        let only = queries::matching(&self.labels, pods);
+        let matcher = [self.matcher.clone(), Some(only)].into_iter().flatten().collect::<Vec<_>>().join(",");
+        Queries::new(&self.labels, self.exported, Some(&matcher), None)
     }
 
     /// What the answers since the last call warned of: parts that are missing, functions that do not fit.

@@ -186,9 +186,9 @@ fn pod(number: u64) -> Value {
         "containers": [{"name": "app", "image": "x", "resources": dice.resources()}]});
     if dice.roll(2) == 0 {
         let resources = dice.resources();
-        spec["containers"]
-            .as_array_mut()
-            .map(|all| all.push(json!({"name": "other", "image": "x", "resources": resources})));
+        if let Some(all) = spec["containers"].as_array_mut() {
+            all.push(json!({"name": "other", "image": "x", "resources": resources}));
+        }
     }
     let mut init = Vec::new();
     if dice.roll(2) == 0 {

@@ -121,6 +121,23 @@ fn wrong() -> Vec<(Value, &'static str)> {
             "windows.schedule must have five fields",
         ),
         (
+            json!({"actuation": {"windows": [{"schedule": "61 2 * * *", "duration": "3h"}]}}),
+            "windows.schedule must be cron fields",
+        ),
+        (
+            json!({"actuation": {"windows": [{"schedule": "0 2 32 * *", "duration": "3h"}]}}),
+            "windows.schedule must be cron fields",
+        ),
+        (
+            json!({"actuation": {"windows": [
+                {"schedule": "0 2 * * *", "duration": "3h", "timeZone": "Mars/Base"}]}}),
+            "unknown time zone Mars/Base",
+        ),
+        (
+            json!({"actuation": {"windows": [{"schedule": "0 2 * * *", "duration": "3h", "timeZone": "+02:00"}]}}),
+            "windows.timeZone must be a time zone",
+        ),
+        (
             json!({"actuation": {"windows": [{"schedule": "0 2 * * *", "duration": "0s"}]}}),
             "windows.duration must be longer than 0",
         ),
@@ -186,7 +203,9 @@ async fn right_policies_are_taken(context: Context) -> Result<()> {
             {"name": "*", "resources": []}],
         "band": {"minChangePercent": 10, "minChange": {"cpu": "10m", "memory": "16Mi"}},
         "actuation": {"method": "InPlace", "minReplicas": 2, "maxUnavailable": 3, "maxStepPercent": {"shrink": 30}, "cooldown": "1h30m",
-            "windows": [{"schedule": "0 2 * * *", "duration": "3h", "timeZone": "Europe/Berlin"}], "guard": {"observe": "5m"}},
+            "windows": [{"schedule": "0 2 * * *", "duration": "3h", "timeZone": "Europe/Berlin"},
+                        {"schedule": "*/30 22-23,0-4 1,15 JAN-mar mon-FRI", "duration": "30m",
+                         "timeZone": "America/Argentina/Ushuaia"}], "guard": {"observe": "5m"}},
         "history": {"window": "14d"}
     });
     let made: VerticalScalingPolicy = serde_json::from_value(policy("VerticalScalingPolicy", &full))?;

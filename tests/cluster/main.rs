@@ -41,6 +41,7 @@ mod support;
 mod taking_back;
 mod updater;
 mod updater_crashes;
+mod updater_guard;
 mod updater_scale;
 mod webhook;
 
@@ -107,6 +108,7 @@ fn test() -> ExitCode {
         taking_back::trials(&suite),
         updater::trials(&suite),
         updater_crashes::trials(&suite),
+        updater_guard::trials(&suite),
         updater_scale::trials(&suite),
         webhook::trials(&suite),
     ];

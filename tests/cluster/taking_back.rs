@@ -185,7 +185,7 @@ async fn rescale(context: Context) -> Result<()> {
                      "metrics": [{"type": "Resource", "resource": {"name": "cpu",
                                   "target": {"type": "Utilization", "averageUtilization": 80}}}]}})
     };
-    let quick = json!({"guard": {"observe": "3s"}, "cooldown": "1s"});
+    let quick = json!({"guard": {"observe": "3s"}, "cooldown": "1s", "maxUnavailable": 2});
     let mut moves = quick.clone();
     moves["hpa"] = json!("Rescale");
     for (name, actuation) in [("moves", moves), ("holds", quick)] {

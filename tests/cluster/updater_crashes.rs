@@ -53,8 +53,8 @@ async fn crashes(context: Context, steps: &'static [&'static str], evicts: bool)
     let name = |step: &str| format!("at-{step}");
     for step in steps {
         let method = if evicts { "Evict" } else { "InPlace" };
-        let actuation =
-            json!({"method": method, "minReplicas": 1, "maxUnavailable": 1, "guard": {"observe": "1s"}});
+        let at_once = if evicts { 1 } else { 2 };
+        let actuation = json!({"method": method, "minReplicas": 1, "maxUnavailable": at_once, "guard": {"observe": "1s"}});
         policy(&context, &name(step), "Deployment", actuation).await?;
         let load = Load::named(&name(step)).requests("10m", "24Mi").memory_limit("64Mi");
         context.apply(&load.deployment(2)).await?;
@@ -144,7 +144,7 @@ async fn too_many_missing(context: &Context, name: &str, evicts: bool) -> Result
 /// Both see the same; by the lease one of them acts, and when it dies the other goes on.
 async fn two(context: Context) -> Result<()> {
     let load = |name: &str| Load::named(name).requests("10m", "24Mi").memory_limit("64Mi").deployment(2);
-    let quick = json!({"method": "InPlace", "guard": {"observe": "1s"}});
+    let quick = json!({"method": "InPlace", "guard": {"observe": "1s"}, "maxUnavailable": 2});
     for name in ["first", "second"] {
         policy(&context, name, "Deployment", quick.clone()).await?;
         context.apply(&load(name)).await?;

@@ -45,6 +45,7 @@ fn pod(id: PodId, cores: f64) -> Pod {
         resize: Resize::None,
         resized: None,
         class: Class::Burstable,
+        sized_as_whole: false,
         stalled: None,
         containers: vec![container],
     }
@@ -88,6 +89,7 @@ impl World {
             given_since: None,
             rules,
             before: None,
+            remembered: Default::default(),
             rollback: None,
             scalers: vec![scaler],
             bound_to_nodes: false,

@@ -117,14 +117,11 @@ fn growth_that_is_priced_waits_until_it_is_worth_it_but_not_after_a_kill() {
 #[test]
 fn a_limit_that_rises_slowly_is_raised_seldom() {
     let mut stepper = running();
-    let raised = (1..=50)
-        .filter(|i| {
-            stepper
-                .step(&advice(1.0, 1000, 1600 + 16 * i), at(*i as i64 * 300), false, &Pace::default())
-                .is_some()
-        })
-        .count();
-    assert_eq!(raised, 2, "by half in all, by a quarter each time");
+    let needs = (1..=50).map(|i| 1600 + 16 * i);
+    let raised = needs.zip(1..).filter(|&(need, i)| {
+        stepper.step(&advice(1.0, 1000, need), at(i * 300), false, &Pace::default()).is_some()
+    });
+    assert_eq!(raised.count(), 2, "by half in all, by a quarter each time");
 }
 
 #[test]

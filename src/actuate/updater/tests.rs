@@ -1,7 +1,10 @@
 mod boost;
+mod canary;
+mod kills;
+mod pace;
 
 use super::*;
-use crate::actuate::facts::{Container, MaxUnavailable, Method, Rules};
+use crate::actuate::facts::{Container, MaxUnavailable, Method, Rules, Stalled};
 use crate::actuate::step::Pace;
 use crate::model::Confidence;
 use crate::policy::{Class, ContainerSize, Recommendation};
@@ -53,6 +56,7 @@ fn pod(id: PodId, has: ContainerSize) -> Pod {
         resize: Resize::None,
         resized: None,
         class: Class::Burstable,
+        sized_as_whole: false,
         stalled: None,
         containers: vec![Container {
             name: "app".into(),
@@ -88,6 +92,7 @@ fn workload(wants: Recommendation, pods: Vec<Pod>) -> Workload {
             memory_scaled: false,
         },
         before: None,
+        remembered: Remembered::default(),
         rollback: None,
         scalers: Vec::new(),
         bound_to_nodes: false,
@@ -153,8 +158,8 @@ fn one_pod_goes_first_and_the_others_follow_when_it_does_well() {
     assert_eq!(world.held(&web), [Hold::Canary]);
     world.now += 300;
     assert_eq!(world.turn(&mut web).actions.len(), 2, "a quarter of eight at once");
-    for _ in 0..3 {
-        world.now += 1;
+    for _ in 0..5 {
+        world.now += 30;
         world.turn(&mut web);
     }
     let plan = world.plan(std::slice::from_ref(&web));
@@ -256,9 +261,7 @@ fn a_container_that_is_down_after_a_kill_gets_a_new_pod_at_once() {
             web.given_since = Some(Timestamp(START - 3600));
         }),
         (Hold::SafeToEvictFalse, |web| web.pods[0].may_not_be_evicted = true),
-        (Hold::InPlaceOnly, |web| web.rules.method = Method::InPlace),
         (Hold::OnCreateOnly, |web| web.rules.method = Method::OnCreate),
-        (Hold::BoundToNode, |web| web.bound_to_nodes = true),
     ] {
         let mut world = World::new();
         let mut web = workload(advice(50, 128, 160), vec![small.clone()]);
@@ -304,8 +307,9 @@ fn a_container_that_runs_again_after_a_kill_grows_in_place_without_waiting() {
 #[test]
 fn each_reason_to_leave_a_pod_alone_is_named() {
     type Change = fn(&mut Workload);
-    let cases: [(Hold, Change); 11] = [
+    let cases: [(Hold, Change); 12] = [
         (Hold::OwnedByVpa, |web| web.rules.owned_by_vpa = true),
+        (Hold::PodResources, |web| web.pods.iter_mut().for_each(|pod| pod.sized_as_whole = true)),
         (Hold::Paused, |web| web.rules.paused = true),
         (Hold::WindowClosed, |web| web.rules.open = false),
         (Hold::OnCreateOnly, |web| web.rules.method = Method::OnCreate),
@@ -580,7 +584,7 @@ fn a_rollback_takes_nothing_that_a_running_pod_cannot_lose() {
 fn waiting_for_cpu_after_a_cut_is_harm_and_is_put_back() {
     let old = size(1000, 512, 700);
     let mut web = workload(advice(400, 512, 700), fleet(3, old));
-    web.pods.iter_mut().for_each(|pod| pod.stalled = Some(0.02));
+    let waits = |share: f32| Some(Stalled { before: 0.02, now: share });
     let mut world = World::new();
     world.plan(std::slice::from_ref(&web));
     world.now += 5;
@@ -589,7 +593,7 @@ fn waiting_for_cpu_after_a_cut_is_harm_and_is_put_back() {
     let changed = web.pods.iter().position(|one| one.id == *pod).unwrap();
     // Some more is no harm, and much more for one reading neither.
     for (stalled, later) in [(0.15, 70), (0.6, 5), (0.1, 70), (0.6, 5)] {
-        web.pods[changed].stalled = Some(stalled);
+        web.pods[changed].stalled = waits(stalled);
         world.now += later;
         assert_eq!(world.held(&web), [Hold::Canary], "{stalled}");
     }
@@ -610,7 +614,7 @@ fn a_growth_is_not_blamed_for_what_waits_for_cpu() {
     let mut web = workload(advice(500, 512, 700), fleet(2, size(200, 256, 700)));
     let mut world = World::new();
     world.turn(&mut web);
-    web.pods.iter_mut().for_each(|pod| pod.stalled = Some(0.9));
+    web.pods.iter_mut().for_each(|pod| pod.stalled = Some(Stalled { before: 0.0, now: 0.9 }));
     world.now += 100;
     assert_eq!(world.held(&web), [Hold::Canary]);
     world.now += 200;

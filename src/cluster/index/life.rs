@@ -1,8 +1,10 @@
 //! How a pod fares, as far as it bears on whether it may be changed: its resize, its containers' restarts, and what
 //! people have written on it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as RawQuantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::Index;
@@ -10,7 +12,7 @@ use super::facts::{MemoryEvent, MemoryShortage, Shape, Size, Sizes};
 use super::shortages::timestamp;
 use crate::admit::{self, Stamp};
 use crate::api::BoostDuration;
-use crate::cluster::pods::{LeanContainer, LeanContainerStatus, LeanPod};
+use crate::cluster::pods::{LeanContainer, LeanContainerStatus, LeanPod, LeanResources};
 use crate::units::{Bytes, Quantity, Timestamp};
 
 /// The annotation (or label) that keeps plumb's hands off a pod, a workload, a namespace or what a policy selects.
@@ -35,7 +37,7 @@ pub struct Life {
     pub may_not_be_evicted: bool,
     /// Somebody has asked to leave it alone.
     pub paused: bool,
-    /// Admission has given it its sizes.
+    /// Admission has given it its sizes, and nobody has changed them on the way.
     pub stamped: bool,
     /// Which revision of its workload's template it is of; `None` where nothing says so.
     pub revision: Option<Arc<str>>,
@@ -170,7 +172,7 @@ impl Index {
             leaving: metadata.deletion_timestamp.is_some(),
             may_not_be_evicted: annotation(SAFE_TO_EVICT).is_some_and(|value| value == "false"),
             paused,
-            stamped: annotation(SIZED).is_some(),
+            stamped: annotation(SIZED).is_some_and(|text| came_up_with(text, pod)),
             revision: revision.map(|revision| self.name(&revision)),
             resize: resize_state(pod),
             touched: touched(pod),
@@ -196,6 +198,29 @@ fn resize_state(pod: &LeanPod) -> ResizeState {
         (None, Some(_)) => ResizeState::InProgress,
         (None, None) => ResizeState::None,
     }
+}
+
+/// Whether a pod has what admission has noted on it: what admits after us may have changed that again. What was resized
+/// since says nothing of it any more.
+fn came_up_with(text: &str, pod: &LeanPod) -> bool {
+    let Some(stamp) = Stamp::read(text).filter(|_| resized(&pod.metadata).is_none()) else { return true };
+    in_order(pod).all(|(container, _)| {
+        let Some(noted) = stamp.containers.get(&container.name) else { return true };
+        let lent = noted.boost.as_ref().map(|boost| (&boost.requests, &boost.limits));
+        let (cpu_requests, cpu_limits) = lent.unwrap_or((&noted.requests, &noted.limits));
+        let LeanResources { requests, limits } = &container.resources;
+        has(&cpu_requests.cpu, requests, "cpu")
+            && has(&cpu_limits.cpu, limits, "cpu")
+            && has(&noted.requests.memory, requests, "memory")
+            && has(&noted.limits.memory, limits, "memory")
+    })
+}
+
+/// Whether that much is stated, where something was noted at all.
+fn has(noted: &Option<String>, stated: &BTreeMap<String, RawQuantity>, resource: &str) -> bool {
+    let Some(noted) = noted else { return true };
+    let read = |text: &str| text.parse::<Quantity>().ok();
+    read(noted).is_some() && read(noted) == stated.get(resource).and_then(|stated| read(&stated.0))
 }
 
 fn touched(pod: &LeanPod) -> Option<Box<Touched>> {
@@ -277,5 +302,34 @@ fn life_of(status: Option<&LeanContainerStatus>) -> ContainerLife {
         restarts: u32::try_from(status.restart_count).unwrap_or(0),
         down: waits.is_some_and(backs_off) || failed,
         oom_killed: killed.filter_map(|end| end.finished_at.as_deref().and_then(timestamp)).max(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A pod that was given 180m and 300Mi, and states this.
+    fn stamped(requests: &Value, resized: bool) -> bool {
+        let note = json!({"recommendation": "deployment-web", "at": "2026-11-23T04:00:00Z", "containers": {
+            "app": {"requests": {"cpu": "180m", "memory": "300Mi"}, "limits": {"memory": "400Mi"}}}});
+        let fields = json!([{"subresource": "resize", "time": "2026-11-23T05:00:00Z", "manager": "m"}]);
+        let pod: LeanPod = serde_json::from_value(json!({
+            "metadata": {"name": "web-1", "annotations": {SIZED: note.to_string()},
+                         "managedFields": if resized { fields } else { json!([]) }},
+            "spec": {"containers": [{"name": "app", "resources": {"requests": requests, "limits": {"memory": "400Mi"}}},
+                                    {"name": "injected", "resources": {"requests": {"cpu": "1"}}}]}}))
+        .unwrap();
+        Index::default().life(&pod).stamped
+    }
+
+    #[test]
+    fn what_was_changed_on_the_way_is_not_what_was_given() {
+        assert!(stamped(&json!({"cpu": "0.18", "memory": "300Mi"}), false), "the same, written otherwise");
+        assert!(!stamped(&json!({"cpu": "1", "memory": "300Mi"}), false));
+        assert!(!stamped(&json!({"memory": "300Mi"}), false));
+        assert!(stamped(&json!({"cpu": "1", "memory": "300Mi"}), true), "it was resized since");
     }
 }

@@ -10,8 +10,8 @@ use kube::ResourceExt;
 use super::facts::{Size, Sizes, hash};
 use super::intern::Interner;
 use crate::api::{
-    Confidence, ContainerKind, Given, Mode, PolicyReference, ROLLBACK, Recommendation, RecommendationSpec,
-    RecommendationStatus, ResourceAmounts, Resources, Rollback, WorkloadReference,
+    Canary, Confidence, ContainerKind, Given, Mode, PolicyReference, ROLLBACK, Recommendation,
+    RecommendationSpec, RecommendationStatus, ResourceAmounts, Resources, Rollback, WorkloadReference,
 };
 use crate::units::{Cores, Timestamp};
 
@@ -90,6 +90,8 @@ pub struct Acted {
     pub previous: Vec<Previous>,
     /// What new pods are given.
     pub new_pods: Option<NewPods>,
+    /// What is known of the first pod that was changed; of most workloads nothing.
+    pub canary: Option<Box<Canary>>,
 }
 
 /// What new pods are given, and since when.
@@ -146,19 +148,20 @@ impl Written {
                 .iter()
                 .map(|previous| Previous {
                     name: names.text(&previous.name),
-                    had: sizes(&previous.resources),
-                    meant: sizes(&previous.target),
+                    had: sizes_of(&previous.resources),
+                    meant: sizes_of(&previous.target),
                 })
                 .collect(),
             new_pods: status.new_pods.as_ref().map(|new_pods| NewPods {
                 given: new_pods.given,
                 since: Timestamp(new_pods.since.0.as_second()),
             }),
+            canary: status.canary.clone().map(Box::new),
         };
         let advice = status.containers.iter().map(|container| Advice {
             name: names.text(&container.name),
             kind: container.kind,
-            target: sizes(&container.target),
+            target: sizes_of(&container.target),
             lower: size(&container.lower),
             upper: size(&container.upper),
             confidence: container.confidence,
@@ -175,7 +178,9 @@ impl Written {
     }
 }
 
-fn sizes(resources: &Resources) -> Sizes {
+/// As what is read of pods.
+#[must_use]
+pub fn sizes_of(resources: &Resources) -> Sizes {
     Sizes { requests: size(&resources.requests), limits: size(&resources.limits) }
 }
 
@@ -203,6 +208,7 @@ pub fn status_fingerprint(status: &RecommendationStatus) -> u64 {
     status.summary.message = None;
     status.previous.clear();
     status.new_pods = None;
+    status.canary = None;
     status.conditions.retain(|condition| OURS.contains(&condition.type_.as_str()));
     for container in &mut status.containers {
         container.reasons.clear();

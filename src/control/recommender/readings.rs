@@ -201,8 +201,7 @@ impl Recommender {
 
     fn take_prometheus(&mut self, usage: &Usage, state: &mut State) -> Taken {
         let (now, mut taken, live) = ((self.clock)(), Taken::default(), Arc::clone(&self.live));
-        let (mut index, mut climbed) = (live.index(), Climbed::default());
-        let mut stalled = HashMap::new();
+        let (index, mut climbed) = (live.index(), Climbed::default());
         let mut last: Option<(ObjectKey, Option<WorkloadKey>)> = None;
         // In the order of names: a pod's containers follow each other.
         for (name, sample) in &usage.containers {
@@ -215,8 +214,6 @@ impl Recommender {
             }
             let Some((key, Some(workload))) = &last else { continue };
             let Some(pod) = index.pods.get(key) else { continue };
-            let worst = stalled.entry(pod.uid).or_insert((0.0_f32, sample.at));
-            *worst = (worst.0.max(sample.stalled), worst.1.max(sample.at));
             let container = (workload, name.container.as_str());
             self.book.take_sample(container, pod, sample, Source::Prometheus, now, &mut taken);
         }
@@ -248,7 +245,6 @@ impl Recommender {
                 state.counted.push((series, Some(note).filter(|_| recent)));
             }
         }
-        index.stalled = stalled;
         taken
     }
 

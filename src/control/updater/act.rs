@@ -70,7 +70,8 @@ async fn resized(connection: &Connection, pod: &ObjectKey, uid: Uid, change: &Ch
         ResizeError::NodeUnsupported { .. } | ResizeError::NotServed { .. } => Hold::ResizeUnsupported,
         ResizeError::Denied { .. } => Hold::Forbidden,
         ResizeError::Refused { .. } => Hold::AdmissionRefuses,
-        ResizeError::Invalid { .. } => Hold::QosClass,
+        ResizeError::Invalid { message, .. } if message.contains("QOS") => Hold::QosClass,
+        ResizeError::Invalid { .. } => Hold::Invalid,
         ResizeError::Throttled { .. } | ResizeError::TimedOut { .. } | ResizeError::Other { .. } => {
             Hold::ApiServer
         }

@@ -1,11 +1,12 @@
 //! What the updater says of a workload: state, message and the conditions Applied, Blocked and Degraded. Pure.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff;
 
+use super::kept;
 use crate::actuate::facts::Before;
 use crate::actuate::reason::Hold;
-use crate::actuate::{Given, WorkloadPlan};
+use crate::actuate::{Given, Remembered, WorkloadPlan};
 use crate::api::{self, Amount, PreviousSize, ResourceAmounts, Resources};
 use crate::cluster::index::{Acted, NewPods, Previous, Size, Sizes};
 use crate::control::compose::{condition, dated};
@@ -16,7 +17,9 @@ use crate::units::{Cores, Timestamp};
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known<'a> {
     /// What its pods had before.
-    pub(super) kept: Option<&'a Before>,
+    pub(super) previous: Option<&'a Before>,
+    /// What of its first pod the next process is to know.
+    pub(super) remembered: Option<&'a Remembered>,
     /// What of the policy cannot be honoured.
     pub(super) problem: Option<&'a str>,
     /// The autoscaler whose target moves with its requests.
@@ -25,7 +28,7 @@ pub(super) struct Known<'a> {
 
 /// What is to be said, given what stands.
 pub(super) fn say(plan: &WorkloadPlan, known: &Known<'_>, before: &Acted, now: Timestamp) -> Acted {
-    let Known { kept, problem, scaler } = *known;
+    let Known { previous: had, remembered, problem, scaler } = *known;
     let moves = scaler.map(|name| format!("; the target of HorizontalPodAutoscaler {name} moves with them"));
     let moves = moves.unwrap_or_default();
     let held: usize = plan.held.values().sum();
@@ -74,9 +77,21 @@ pub(super) fn say(plan: &WorkloadPlan, known: &Known<'_>, before: &Acted, now: T
         state: Some(state.to_owned()),
         message,
         conditions: conditions.into_iter().map(|made| dated(made, &before.conditions, now)).collect(),
-        previous: kept.map(previous).unwrap_or_default(),
+        previous: had.map(previous).unwrap_or_default(),
         new_pods: Some(new_pods(plan, before.new_pods, now)),
+        canary: remembered.and_then(kept::written).map(Box::new),
     }
+}
+
+/// Its condition Blocked, where it is true.
+pub(super) fn blocked(acted: &Acted) -> Option<&Condition> {
+    acted.conditions.iter().find(|condition| condition.type_ == "Blocked" && condition.status == "True")
+}
+
+/// Something keeps its pods as they are that did not before.
+pub(super) fn is_held_anew(acted: &Acted, before: &Acted) -> bool {
+    let reason = |acted| blocked(acted).map(|condition| condition.reason.as_str());
+    reason(acted).is_some() && reason(acted) != reason(before)
 }
 
 fn new_pods(plan: &WorkloadPlan, before: Option<NewPods>, now: Timestamp) -> NewPods {
@@ -118,18 +133,25 @@ pub(super) fn told(new_pods: NewPods) -> api::NewPods {
 
 /// What pods had before, as the API server holds it.
 pub(super) fn written(previous: &[Previous]) -> Vec<PreviousSize> {
-    let amounts = |size: &Size| ResourceAmounts {
+    let one = |previous: &Previous| PreviousSize {
+        name: previous.name.to_string(),
+        resources: amounts(&previous.had),
+        target: amounts(&previous.meant),
+    };
+    previous.iter().map(one).collect()
+}
+
+/// A size as the API server holds it.
+pub(super) fn resources(size: &ContainerSize) -> Resources {
+    amounts(&sizes(size))
+}
+
+fn amounts(sizes: &Sizes) -> Resources {
+    let of = |size: &Size| ResourceAmounts {
         cpu: size.cpu().map(Amount::from),
         memory: size.memory.map(Amount::from),
     };
-    let resources =
-        |sizes: &Sizes| Resources { requests: amounts(&sizes.requests), limits: amounts(&sizes.limits) };
-    let one = |previous: &Previous| PreviousSize {
-        name: previous.name.to_string(),
-        resources: resources(&previous.had),
-        target: resources(&previous.meant),
-    };
-    previous.iter().map(one).collect()
+    Resources { requests: of(&sizes.requests), limits: of(&sizes.limits) }
 }
 
 fn words(hold: Hold, plan: &WorkloadPlan) -> String {
@@ -172,6 +194,11 @@ mod tests {
         assert_eq!(say(&held, &Known::default(), &first, Timestamp(2000)), first);
         let blocked = first.conditions.iter().find(|c| c.type_ == "Blocked").unwrap();
         assert_eq!((blocked.status.as_str(), blocked.reason.as_str()), ("True", "NodeFull"));
+        assert!(is_held_anew(&first, &Acted::default()) && !is_held_anew(&first, &first));
+        let other = plan(2, 1, &[(Hold::MinReplicas, 1)]);
+        let other = say(&other, &Known::default(), &first, Timestamp(2000));
+        let none = say(&plan(2, 2, &[]), &Known::default(), &other, Timestamp(3000));
+        assert!(is_held_anew(&other, &first) && !is_held_anew(&none, &other));
     }
 
     #[test]

@@ -5,23 +5,21 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{scaler, window};
+use super::{kept, scaler};
+use crate::actuate::Remembered;
 use crate::actuate::facts::{
-    Before, Boost, Container, MaxUnavailable, Method, Pod, Resize, Rollback, Rules, Workload,
+    Before, Boost, Container, MaxUnavailable, Method, Pod, Resize, Rollback, Rules, Stalled, Workload,
 };
 use crate::api::{self, Actuation, Band, HpaRule, Mode, PolicyReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
     Advice, Autoscaler, ContainerLife, ContainerShape, Labels, Life, ObjectKey, PAUSE, Phase, PodFacts,
-    Previous, ResizeState, Size, Sizes, WorkloadKey, WorkloadPods, Written, group,
+    Previous, ResizeState, Size, Sizes, Uid, WorkloadKey, WorkloadPods, Written, group,
 };
-use crate::control::rules;
+use crate::control::{rules, window};
 use crate::model;
 use crate::policy::{ContainerSize, Recommendation};
 use crate::units::Timestamp;
-
-/// A measurement that is older than this, in seconds, is none.
-const STALE: i64 = 180;
 
 /// A workload that is acted on.
 pub(super) struct Seen {
@@ -40,15 +38,17 @@ pub(super) struct Seen {
 /// A workload by namespace, kind and name.
 type Name<'a> = (&'a str, &'a str, &'a str);
 
-/// Whom else pods are sized or counted by, by workload.
+/// Whom and what else pods are sized or counted by, by workload.
 struct Others<'a> {
     autoscalers: HashMap<Name<'a>, Vec<(&'a ObjectKey, &'a Autoscaler)>>,
     /// Those that a VerticalPodAutoscaler changes.
     owned: HashSet<Name<'a>>,
+    /// How watched pods wait for CPU.
+    stalled: &'a HashMap<Uid, Stalled>,
 }
 
 impl<'a> Others<'a> {
-    fn of(index: &'a Index) -> Self {
+    fn of(index: &'a Index, stalled: &'a HashMap<Uid, Stalled>) -> Self {
         let mut autoscalers: HashMap<Name<'a>, Vec<_>> = HashMap::new();
         for (of, scaler) in index.autoscalers.iter() {
             autoscalers.entry((&of.namespace, &scaler.kind, &scaler.name)).or_default().push((of, scaler));
@@ -56,19 +56,23 @@ impl<'a> Others<'a> {
         autoscalers.values_mut().for_each(|all| all.sort_by_key(|(of, _)| *of));
         let acting = index.vertical_autoscalers.iter().filter(|(_, scaler)| scaler.acts);
         let owned = acting.map(|(of, scaler)| (&*of.namespace, &*scaler.kind, &*scaler.name)).collect();
-        Self { autoscalers, owned }
+        Self { autoscalers, owned, stalled }
     }
 }
 
 /// All workloads whose policies have them changed, and whether admission gave its size to the pod of theirs that was
 /// made last; `None` where no pod was made since.
-pub(super) fn see(index: &Index, now: Timestamp) -> (Vec<Seen>, Option<bool>) {
+pub(super) fn see(
+    index: &Index,
+    stalled: &HashMap<Uid, Stalled>,
+    now: Timestamp,
+) -> (Vec<Seen>, Option<bool>) {
     let mut workloads: HashMap<(Arc<str>, String, String), (WorkloadKey, WorkloadPods<'_>)> = HashMap::new();
     for (key, pods) in index.workloads().workloads {
         let name = (Arc::clone(&key.namespace), key.kind.to_string(), key.name.to_string());
         workloads.insert(name, (key, pods));
     }
-    let others = Others::of(index);
+    let others = Others::of(index, stalled);
     let mut seen = Vec::new();
     let mut newest: Option<(Timestamp, bool)> = None;
     for (name, written) in index.recommendations.iter().filter(|(_, written)| written.mode == Mode::Auto) {
@@ -122,6 +126,7 @@ fn lent(index: &Index, key: &WorkloadKey, pods: &WorkloadPods<'_>, now: Timestam
         given_since: None,
         rules,
         before: None,
+        remembered: Remembered::default(),
         rollback: None,
         scalers: Vec::new(),
         bound_to_nodes: false,
@@ -137,7 +142,8 @@ fn is_marked(labels: Option<&Arc<Labels>>) -> bool {
     labels.is_some_and(|labels| labels.get(PAUSE).is_some_and(|value| value == "true"))
 }
 
-/// What the policy says of acting, and whether it is paused.
+/// What the policy says of acting, and whether it is paused; `None` where it does not let pods be changed. Its own word
+/// counts: what the recommendation says of it may be from before it was changed.
 fn acting<'a>(
     index: &'a Index,
     policy: &PolicyReference,
@@ -152,10 +158,16 @@ fn acting<'a>(
     if policy.kind == "ClusterVerticalScalingPolicy" {
         let key = ObjectKey { namespace: Arc::from(""), name: policy.name.as_str().into() };
         let found = index.cluster_policies.get(&key)?.as_ref().ok()?;
+        if found.spec.mode != Mode::Auto {
+            return None;
+        }
         return Some((&found.spec.actuation, &found.spec.band, is_paused(&found.metadata)));
     }
     let key = ObjectKey { namespace: Arc::clone(namespace), name: policy.name.as_str().into() };
     let found = index.policies.get(&key)?.as_ref().ok()?;
+    if found.spec.mode != Mode::Auto {
+        return None;
+    }
     Some((&found.spec.actuation, &found.spec.band, is_paused(&found.metadata)))
 }
 
@@ -169,7 +181,7 @@ fn one(
 ) -> Seen {
     let (open, problem) = match window::is_open(&actuation.windows, now) {
         Ok(open) => (open, None),
-        Err(problem) => (false, Some(format!("actuation.windows: {problem}"))),
+        Err(problem) => (false, Some(window::named(&problem))),
     };
     let (rollback, unreadable) = match &written.rollback {
         Some(Ok(back)) => (Some(Rollback { at: back.at, until: back.until, times: back.times }), None),
@@ -204,17 +216,14 @@ fn one(
         cpu_scaled: scaled(false),
         memory_scaled: scaled(true),
     };
-    // What was measured long ago says nothing of a change since.
-    let stalled = |facts: &PodFacts| {
-        let known = index.stalled.get(&facts.uid).filter(|(_, at)| now.seconds_since(*at) < STALE);
-        known.map(|(share, _)| *share)
-    };
+    let stalled = |facts: &PodFacts| others.stalled.get(&facts.uid).copied();
     let workload = Workload {
         key: Arc::from(format!("{}/{}", name.namespace, name.name)),
         advice: written.containers.iter().map(|advice| (Arc::clone(&advice.name), advised(advice))).collect(),
         given_since: written.sized_since(),
         rules,
         before: before(written),
+        remembered: written.acted.canary.as_deref().map(kept::read).unwrap_or_default(),
         rollback,
         scalers: scalers.map(|(of, found)| scaler::scaler(of, found)).collect(),
         bound_to_nodes: &*key.kind == "DaemonSet",
@@ -271,7 +280,7 @@ fn advised(advice: &Advice) -> Recommendation {
     }
 }
 
-fn pod(facts: &PodFacts, kind: &str, stalled: Option<f32>, now: Timestamp) -> Pod {
+fn pod(facts: &PodFacts, kind: &str, stalled: Option<Stalled>, now: Timestamp) -> Pod {
     let life = &facts.life;
     let containers = facts.shape.containers.iter().enumerate();
     let containers = containers.filter(|(_, shape)| shape.kind != api::ContainerKind::Init);
@@ -296,6 +305,7 @@ fn pod(facts: &PodFacts, kind: &str, stalled: Option<f32>, now: Timestamp) -> Po
         },
         resized: life.touched.as_ref().and_then(|touched| touched.resized),
         class: rules::class(facts.shape.qos),
+        sized_as_whole: facts.shape.pod != Sizes::default(),
         stalled,
         containers: containers.map(|(place, shape)| container(facts, place, shape, now)).collect(),
     }
@@ -331,7 +341,8 @@ fn boost(life: &Life, place: usize, now: Timestamp) -> Option<Boost> {
     })
 }
 
-fn size(sizes: &Sizes) -> ContainerSize {
+/// As it is decided by.
+pub(super) fn size(sizes: &Sizes) -> ContainerSize {
     ContainerSize {
         cpu_request: sizes.requests.cpu(),
         cpu_limit: sizes.limits.cpu(),

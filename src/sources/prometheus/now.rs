@@ -39,7 +39,7 @@ pub async fn read(prometheus: &Prometheus, queries: &Queries) -> Result<Usage, P
     put(values(prometheus, queries, &queries.memory(0)).await?, |sample, v| {
         sample.memory = Some(Bytes::from_f64(v));
     });
-    for query in [queries.throttled_now(), queries.starved_now()] {
+    for query in [queries.throttled_at(0), queries.starved_at(0)] {
         put(values(prometheus, queries, &query).await?, |sample, v| {
             sample.stalled = sample.stalled.max(v.clamp(0.0, 1.0) as f32);
         });
@@ -52,7 +52,7 @@ pub async fn read(prometheus: &Prometheus, queries: &Queries) -> Result<Usage, P
 }
 
 /// The values that are no less than 0, by container.
-async fn values(
+pub(super) async fn values(
     prometheus: &Prometheus,
     queries: &Queries,
     query: &str,

@@ -3,7 +3,10 @@
 //! Each is summed up to one series a container, so that a second scrape of the same kubelet, a pair of Prometheus
 //! replicas and a container's earlier cgroups neither double nor split it.
 
+use std::collections::BTreeSet;
+
 use super::options::LabelNames;
+use super::pressure::PodName;
 
 /// The shortest span over which a rate is taken: two scrapes at the usual interval of a minute, and some.
 const SHORTEST_RATE: i64 = 150;
@@ -130,24 +133,31 @@ impl Queries {
         format!("({} / {}) > 0", rate("throttled_"), rate(""))
     }
 
-    /// The same between the last two scrapes.
+    /// The same between the last two scrapes, so many seconds ago.
     #[must_use]
-    pub fn throttled_now(&self) -> String {
-        let (by, only) = (self.by_usage(), &self.only_usage);
+    pub fn throttled_at(&self, ago: i64) -> String {
+        let (by, only, before) = (self.by_usage(), &self.only_usage, offset(ago));
         let rate = |what: &str| {
             let counter = format!("container_cpu_cfs_{what}periods_total{{{only}}}");
-            format!("max {by} (irate({counter}[{TWO_SCRAPES}s]))")
+            format!("max {by} (irate({counter}[{TWO_SCRAPES}s]{before}))")
         };
         format!("({} / {}) > 0", rate("throttled_"), rate(""))
     }
 
     /// The share of time between the last two scrapes in which all tasks of a container waited for CPU, where that is
-    /// more than a twentieth: the kernel's pressure stall information, which a kubelet shows on cgroup v2.
+    /// more than a twentieth: the kernel's pressure stall information, which a kubelet shows on cgroup v2. So many
+    /// seconds ago.
     #[must_use]
-    pub fn starved_now(&self) -> String {
-        let (by, only) = (self.by_usage(), &self.only_usage);
+    pub fn starved_at(&self, ago: i64) -> String {
+        let (by, only, before) = (self.by_usage(), &self.only_usage, offset(ago));
         let counter = format!("container_pressure_cpu_stalled_seconds_total{{{only}}}");
-        format!("max {by} (irate({counter}[{TWO_SCRAPES}s])) > 0.05")
+        format!("max {by} (irate({counter}[{TWO_SCRAPES}s]{before})) > 0.05")
+    }
+
+    /// Containers of which something was known so many seconds ago.
+    #[must_use]
+    pub fn known(&self, ago: i64) -> String {
+        format!("max {} ({}{})", self.by_usage(), self.memory_now(), offset(ago))
     }
 
     /// OOM kills that a container's cgroup counts, where there were some.
@@ -225,6 +235,21 @@ impl Queries {
     }
 }
 
+fn offset(ago: i64) -> String {
+    if ago > 0 { format!(" offset {ago}s") } else { String::new() }
+}
+
+/// What the kubelet's series of these pods have. Of each namespace's pods and of each name's namespaces all: whoever
+/// asks leaves out the others.
+pub(super) fn matching(names: &LabelNames, pods: &[PodName]) -> String {
+    let any = |of: fn(&PodName) -> &String| {
+        let all: BTreeSet<String> = pods.iter().map(|pod| of(pod).replace('.', "\\.")).collect();
+        quoted(&all.into_iter().collect::<Vec<_>>().join("|"))
+    };
+    let (namespaces, pods) = (any(|(namespace, _)| namespace), any(|(_, pod)| pod));
+    format!("{}=~{namespaces},{}=~{pods}", names.namespace, names.pod)
+}
+
 fn over(metric: &str, window: i64) -> String {
     if window > 0 { format!("max_over_time({metric}[{window}s])") } else { metric.to_owned() }
 }
@@ -276,6 +301,18 @@ mod tests {
                  max by (namespace, pod, container) (container_oom_events_total{{{only}}} offset 300s)) > 0"
             )
         );
+    }
+
+    #[test]
+    fn some_pods_at_a_time_of_before() {
+        let pod = |namespace: &str, name: &str| (namespace.to_owned(), name.to_owned());
+        let pods = [pod("shop", "web.1"), pod("shop", "db-0"), pod("other", "db-0")];
+        let only = matching(&LabelNames::default(), &pods);
+        assert_eq!(only, r#"namespace=~"other|shop",pod=~"db-0|web\\.1""#);
+        let queries = Queries::new(&LabelNames::default(), false, Some(&only), None);
+        assert!(queries.throttled_at(70).contains("[300s] offset 70s))"), "{}", queries.throttled_at(70));
+        assert!(!queries.starved_at(0).contains("offset"));
+        assert!(queries.known(5).ends_with(r#""} offset 5s)"#), "{}", queries.known(5));
     }
 
     #[test]

@@ -20,10 +20,28 @@ pub(super) fn is_open(windows: &[Window], now: Timestamp) -> Result<bool, String
     Ok(open)
 }
 
-fn contains(window: &Window, now: DateTime<Utc>) -> Result<bool, String> {
+/// Whether all of them can be read.
+///
+/// # Errors
+/// What of a policy cannot, in words.
+pub(super) fn check(windows: &[Window]) -> Result<(), String> {
+    windows.iter().try_for_each(|window| read(window).map(drop)).map_err(|problem| named(&problem))
+}
+
+/// A problem of a window, with the field of the policy.
+pub(super) fn named(problem: &str) -> String {
+    format!("spec.actuation.windows: {problem}; no pod is changed by it")
+}
+
+fn read(window: &Window) -> Result<(Tz, Cron), String> {
     let zone: Tz = window.time_zone.parse().map_err(|_| format!("{:?} is no time zone", window.time_zone))?;
     let schedule: Cron =
         window.schedule.parse().map_err(|error| format!("schedule {:?}: {error}", window.schedule))?;
+    Ok((zone, schedule))
+}
+
+fn contains(window: &Window, now: DateTime<Utc>) -> Result<bool, String> {
+    let (zone, schedule) = read(window)?;
     let seconds = i64::try_from(window.duration.seconds).unwrap_or(i64::MAX).min(366 * 86_400);
     let began = now - TimeDelta::seconds(seconds);
     // It is open where it began after that, and not later than now.
@@ -67,5 +85,8 @@ mod tests {
         assert!(is_open(&[window("0 2 * * *", "1h", "Mars/Base")], now).unwrap_err().contains("Mars/Base"));
         assert!(is_open(&[window("61 2 * * *", "1h", "UTC")], now).unwrap_err().contains("61 2"));
         assert!(!is_open(&[window("0 0 30 2 *", "1h", "UTC")], now).unwrap());
+        assert!(check(&[window("0 2 * * *", "1h", "Europe/Berlin")]).is_ok());
+        let problem = check(&[window("0 2 * * *", "1h", "Mars/Base")]).unwrap_err();
+        assert!(problem.contains("spec.actuation.windows") && problem.contains("Mars/Base"), "{problem}");
     }
 }

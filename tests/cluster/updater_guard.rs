@@ -1,0 +1,224 @@
+//! What is harm to a changed pod and what is not, and that neither is forgotten with the process: on the real node, by an
+//! updater that runs alone, as the chart installs it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use libtest_mimic::Trial;
+use plumb::api::Recommendation;
+use serde_json::{Value, json};
+
+use crate::support::plumb::{Plumb, account_with};
+use crate::support::recommended::{container, resources};
+use crate::support::{Context, Load, Need, Suite, cgroups, pods, wait_for};
+use crate::updater::{SOON, advise, pods_of, policy, ready, said, start, wait_blocked, well};
+
+pub fn trials(suite: &Suite) -> Vec<Trial> {
+    let node = &[Need::Node, Need::Crds];
+    vec![
+        suite.trial("a_restart_by_the_resize_itself_is_no_harm", node, restarting),
+        suite.trial("harm_and_what_is_watched_outlive_the_process", node, outlives),
+        suite.trial("a_limit_below_what_is_used_is_taken_back", node, below_usage),
+        suite.trial(
+            "an_updater_alone_sees_that_a_changed_pod_waits_for_cpu",
+            &[Need::Node, Need::Prometheus, Need::Crds],
+            waits_for_cpu,
+        ),
+    ]
+}
+
+fn cpu(pod: &Pod) -> String {
+    resources(pod, "load")["requests"]["cpu"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Its policy says that a resize of CPU restarts the container: both pods are resized, each is restarted once, and the
+/// first one's restart stops nothing.
+async fn restarting(context: Context) -> Result<()> {
+    let mut deployment = Load::named("web").requests("60m", "32Mi").memory_limit("64Mi").deployment(2);
+    deployment["spec"]["template"]["spec"]["containers"][0]["resizePolicy"] =
+        json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]);
+    context.apply(&deployment).await?;
+    let before = ready(&context, "web", 2).await?;
+    let quick = json!({"method": "InPlace", "guard": {"observe": "15s"}, "maxUnavailable": 1});
+    policy(&context, "web", "Deployment", quick).await?;
+    advise(&context, "web", container("load", "90m", "32Mi", "64Mi")).await?;
+    let plumb = start(&context).await?;
+    let done = async {
+        let after = wait_for("both pods to be resized and up again", SOON + SOON, || async {
+            let state = said(&context, "web", "Degraded").await?;
+            ensure!(state.0 != "Degraded", "{state:?}");
+            let found = ready(&context, "web", 2).await?;
+            ensure!(found.iter().all(|pod| cpu(pod) == "90m"), "not yet: {state:?}");
+            ensure!(state.0 == "Applied", "{state:?}");
+            Ok(found)
+        })
+        .await?;
+        for pod in &after {
+            ensure!(before.iter().any(|old| old.uid() == pod.uid()), "a pod was replaced");
+            let restarts = pods::container(pod)?.restart_count;
+            ensure!(restarts == 1, "{} was restarted {restarts} times", pod.name_any());
+        }
+        Ok(())
+    };
+    let done: Result<()> = done.await;
+    done.with_context(|| plumb.log())?;
+    plumb.stop()?;
+    Ok(())
+}
+
+/// What is kept of the first pod.
+async fn canary(context: &Context) -> Result<Value> {
+    let found = context.api::<Recommendation>().get("deployment-web").await?;
+    Ok(json!(found.status.and_then(|status| status.canary)))
+}
+
+/// The updater is killed while it watches the first pod, which comes to harm meanwhile: the next one puts that back. It is
+/// killed too: the third one does not try it again.
+async fn outlives(context: Context) -> Result<()> {
+    let mut deployment = Load::named("web").requests("60m", "32Mi").memory_limit("64Mi").deployment(2);
+    deployment["spec"]["template"]["spec"]["readinessGates"] = json!([{"conditionType": "example.dev/well"}]);
+    context.apply(&deployment).await?;
+    let found = wait_for("two pods", SOON, || async {
+        let found = pods_of(&context, "web").await?;
+        ensure!(found.len() == 2, "{} pods", found.len());
+        Ok(found)
+    })
+    .await?;
+    for pod in &found {
+        well(&context, &pod.name_any(), true).await?;
+    }
+    let before = ready(&context, "web", 2).await?;
+    policy(&context, "web", "Deployment", json!({"guard": {"observe": "10m"}})).await?;
+    advise(&context, "web", container("load", "45m", "32Mi", "64Mi")).await?;
+    let plumb = start(&context).await?;
+    let first = wait_for("the first pod to be watched", SOON, || async {
+        let watched = canary(&context).await?["watched"].clone();
+        let uid = watched["uid"].as_str().context("none is")?.to_owned();
+        ensure!(watched["by"] == "Resize" && watched["ready"] == true, "{watched}");
+        let pod = pods_of(&context, "web").await?.into_iter().find(|pod| pod.uid() == Some(uid.clone()));
+        Ok(pod.context("no such pod")?.name_any())
+    })
+    .await
+    .with_context(|| plumb.log())?;
+    plumb.kill()?;
+    well(&context, &first, false).await?;
+    let plumb = start(&context).await?;
+    let told = wait_for("the next one to put it back and say so", SOON, || async {
+        let pod = context.api::<Pod>().get(&first).await?;
+        ensure!(cpu(&pod) == "60m", "it has {}", cpu(&pod));
+        ensure!(said(&context, "web", "Degraded").await?.0 == "Degraded", "not told");
+        let harm = canary(&context).await?["harm"].clone();
+        ensure!(harm["times"] == 1, "{harm}");
+        Ok(harm)
+    })
+    .await
+    .with_context(|| plumb.log())?;
+    plumb.kill()?;
+    well(&context, &first, true).await?;
+    let plumb = start(&context).await?;
+    // For longer than its warm-up, and than a shrink is weighed.
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    let done = async {
+        for pod in ready(&context, "web", 2).await? {
+            let old = before.iter().find(|old| old.uid() == pod.uid()).context("a pod was replaced")?;
+            let changes = pod.metadata.generation.unwrap_or(0) - old.metadata.generation.unwrap_or(0);
+            let expected = if pod.name_any() == first { 2 } else { 0 };
+            ensure!(changes == expected, "{} was changed {changes} times", pod.name_any());
+        }
+        ensure!(canary(&context).await?["harm"] == told, "it is another harm: {told}");
+        let blocked = said(&context, "web", "Blocked").await?.1;
+        ensure!(blocked["reason"] == "RolledBack", "{blocked}");
+        Ok(())
+    };
+    let done: Result<()> = done.await;
+    done.with_context(|| plumb.log())?;
+    plumb.stop()?;
+    Ok(())
+}
+
+/// A limit below what is in use: the kubelet refuses, nothing is harmed, and it is taken back and told.
+async fn below_usage(context: Context) -> Result<()> {
+    let load = Load::named("web").uses("memory", "60Mi").requests("20m", "32Mi").memory_limit("256Mi");
+    context.apply(&load.deployment(1)).await?;
+    let before = ready(&context, "web", 1).await?;
+    policy(&context, "web", "Deployment", json!({"guard": {"observe": "5s"}})).await?;
+    advise(&context, "web", container("load", "20m", "32Mi", "40Mi")).await?;
+    let plumb = start(&context).await?;
+    let limit = |pod: &Pod| resources(pod, "load")["limits"]["memory"].clone();
+    let done = async {
+        wait_for("the smaller limit to be tried", SOON, || async {
+            let now = pods_of(&context, "web").await?;
+            ensure!(now.iter().all(|pod| limit(pod) == "44Mi"), "not yet");
+            Ok(())
+        })
+        .await?;
+        wait_blocked(&context, "web", "BelowUsage").await?;
+        wait_for("the old limit to be back", SOON, || async {
+            let now = pods_of(&context, "web").await?;
+            ensure!(now.iter().all(|pod| limit(pod) == "256Mi"), "not yet");
+            Ok(())
+        })
+        .await?;
+        let now = ready(&context, "web", 1).await?;
+        ensure!(now[0].uid() == before[0].uid(), "the pod was replaced");
+        ensure!(pods::container(&now[0])?.restart_count == 0, "restarted");
+        let enforced = cgroups::of_container(&pods::container_id(&now[0])?)?;
+        ensure!(enforced.memory == Some(256 << 20), "{enforced:?}");
+        Ok(())
+    };
+    let done: Result<()> = done.await;
+    done.with_context(|| plumb.log())?;
+    plumb.stop()?;
+    Ok(())
+}
+
+/// CPU is cut below what a container uses: nothing but throttling shows it, and no recommender is there to tell.
+async fn waits_for_cpu(context: Context) -> Result<()> {
+    let load = Load::named("web").uses("cpu", "150m").requests("160m", "32Mi").limits("500m", "64Mi");
+    context.apply(&load.deployment(2)).await?;
+    ready(&context, "web", 2).await?;
+    let prometheus = context.cluster.prometheus().await?;
+    wait_for("Prometheus to know how its pods are", SOON, || async {
+        let of = format!("{{namespace=\"{}\",container=\"load\"}}", context.namespace);
+        let known =
+            prometheus.query(&format!("rate(container_cpu_cfs_periods_total{of}[1m]) > 0")).await?.len();
+        ensure!(known == 2, "{known} of 2");
+        Ok(())
+    })
+    .await?;
+    let whole = json!({"guard": {"observe": "10m"}, "maxStepPercent": {"shrink": 90}});
+    policy(&context, "web", "Deployment", whole).await?;
+    let mut less = container("load", "100m", "32Mi", "64Mi");
+    less["target"]["limits"]["cpu"] = json!("100m");
+    advise(&context, "web", less).await?;
+    let account = account_with(&context, "plumb", &["updater"], None).await?;
+    let flags = ["--roles", "updater", "--prometheus", &prometheus.url];
+    let plumb = Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
+    plumb.wait_ready().await?;
+    let done = async {
+        wait_for("a pod to be cut", SOON, || async {
+            let now = pods_of(&context, "web").await?;
+            ensure!(now.iter().any(|pod| cpu(pod) == "100m"), "none yet");
+            Ok(())
+        })
+        .await?;
+        let degraded = wait_for("that to be seen and put back", SOON + SOON, || async {
+            let (state, degraded) = said(&context, "web", "Degraded").await?;
+            ensure!(state == "Degraded", "{state}");
+            let now = pods_of(&context, "web").await?;
+            ensure!(now.iter().all(|pod| cpu(pod) == "160m"), "not put back");
+            Ok(degraded)
+        })
+        .await?;
+        let message = degraded["message"].as_str().unwrap_or_default();
+        println!("{message}");
+        ensure!(message.contains("waits for CPU in"), "{message}");
+        Ok(())
+    };
+    let done: Result<()> = done.await;
+    done.with_context(|| plumb.log())?;
+    plumb.stop()?;
+    Ok(())
+}
