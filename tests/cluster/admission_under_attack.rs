@@ -13,6 +13,7 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use k8s_openapi::api::core::v1::Secret;
 use libtest_mimic::Trial;
+use rustls::SupportedProtocolVersion;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
@@ -44,8 +45,15 @@ async fn attack(context: Context) -> Result<()> {
     recommend(&context, "pod-web", ("v1", "Pod", "web"), "Auto", containers).await?;
     let plumb = start(&context, &account.kubeconfig, &[]).await?;
     wait_stamped(&context).await?;
-    let door = Door::of(&context).await?;
+    let door = Door::of(&context, rustls::ALL_VERSIONS).await?;
     let steps = async {
+        for version in rustls::ALL_VERSIONS {
+            Door::of(&context, &[*version])
+                .await?
+                .honest(&context)
+                .await
+                .with_context(|| format!("{version:?}"))?;
+        }
         malformed_reviews(&door, &context.namespace).await?;
         large_bodies(&door, &plumb).await?;
         slow_bodies(&door, &plumb, &context).await?;
@@ -75,7 +83,7 @@ pub struct Door {
 pub type Client = SendRequest<Full<Bytes>>;
 
 impl Door {
-    async fn of(context: &Context) -> Result<Self> {
+    async fn of(context: &Context, versions: &[&'static SupportedProtocolVersion]) -> Result<Self> {
         use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
         let found = kube::Api::<MutatingWebhookConfiguration>::all(context.client()).get("plumb").await?;
         let webhook = found.webhooks.into_iter().flatten().next().context("not registered")?;
@@ -83,14 +91,20 @@ impl Door {
         let address = url.trim_start_matches("https://").trim_end_matches("/mutate").to_owned();
         let secret = context.api::<Secret>().get("plumb-webhook-tls").await?;
         let pem = secret.data.and_then(|mut data| data.remove("ca.crt")).context("no authority")?;
-        Self::new(&address, &pem.0)
+        Self::by(versions, &address, &pem.0)
     }
 
     /// To an address whose certificate that authority has signed.
     pub fn new(address: &str, authority: &[u8]) -> Result<Self> {
+        Self::by(rustls::ALL_VERSIONS, address, authority)
+    }
+
+    /// The same by these versions of TLS only.
+    fn by(versions: &[&'static SupportedProtocolVersion], address: &str, authority: &[u8]) -> Result<Self> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority)?)?;
-        let mut tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let tls = rustls::ClientConfig::builder_with_protocol_versions(versions);
+        let mut tls = tls.with_root_certificates(roots).with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Self { address: address.to_owned(), tls: TlsConnector::from(Arc::new(tls)), at_once: true })
     }
