@@ -209,7 +209,7 @@ impl Demand {
 
     /// Lets each rule's level be held or changed.
     fn hold_levels(&mut self, elapsed: f32, weight: f32, tuning: &Tuning) {
-        let price = self.change_price(tuning);
+        let price = tuning.price_of_change(self.mean);
         let rule = HoldRule { price, ..tuning.hold };
         let mut often = None;
         // Percentiles move slowly: each half hour will do, once there is a day of them.
@@ -253,19 +253,12 @@ impl Demand {
 
     /// What a change of the request is worth now, and by which factor (at least 1) that is damped.
     pub(crate) fn hold_rule(&self, tuning: &Tuning) -> (HoldRule, f32) {
-        let price = self.change_price(tuning);
+        let price = tuning.price_of_change(self.mean);
         let damping = self
             .chosen
             .map_or(1.0, |(base, _)| self.damping(usize::from(base), self.often(price, tuning), tuning));
         let rule = HoldRule { price, ..tuning.hold };
         (rule.damped(damping, tuning.damping.most_growth), damping)
-    }
-
-    /// What a change costs, in amount x seconds: see [`Tuning::unit_quarters`].
-    pub(crate) fn change_price(&self, tuning: &Tuning) -> f32 {
-        let mean = self.mean.max(1e-3);
-        let scale = number::quarter_power(tuning.unit / mean, tuning.unit_quarters).clamp(0.1, 8.0);
-        tuning.hold.price * mean * scale
     }
 
     /// The factor on the price of an underrun that the restlessness makes: see [`Tuning::calm_quarters`].

@@ -149,7 +149,7 @@ fn spread(demand: &Demand, asked: &Asked, hold: &HoldRule, tuning: &Tuning) -> (
 
 fn limit_need(series: &Series, prices: &Prices, model: &Model) -> LimitNeed {
     let (tail, unit) = (&series.tail, MIB as f64);
-    let change = series.memory.change_price(&model.memory) * prices.memory.change * unit as f32;
+    let change = model.memory.price_of_change(series.memory.mean) * prices.memory.change * unit as f32;
     let hold = HoldRule { price: model.equal.price * change, ..model.equal };
     LimitNeed {
         tail: f64::from(tail.need(&prices.limit)) * unit,

@@ -2,6 +2,7 @@
 
 use super::hold::HoldRule;
 use super::level::Level;
+use super::number;
 use super::prior::Prior;
 
 /// How many rules propose a level for a resource.
@@ -79,6 +80,14 @@ impl Default for Model {
 }
 
 impl Tuning {
+    /// What a change costs for usage of that mean, in amount x seconds: see [`unit_quarters`](Self::unit_quarters). It is
+    /// bounded, so that neither a trifle nor a giant is left as it is for days.
+    #[must_use]
+    pub fn price_of_change(&self, mean: f32) -> f32 {
+        let mean = mean.max(1e-3);
+        self.hold.price * mean * number::quarter_power(self.unit / mean, self.unit_quarters).clamp(0.1, 8.0)
+    }
+
     /// For CPU, in cores.
     #[must_use]
     pub fn cpu() -> Self {
