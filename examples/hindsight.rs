@@ -66,7 +66,7 @@ fn add(container: &Series, model: &Model, sums: &mut Sums) {
         sums.short += (used - held).max(0.0) * weight;
         sums.used += used * weight;
     }
-    sums.changes += held.windows(2).filter(|pair| pair[0] < pair[1] || pair[0] > pair[1]).count();
+    sums.changes += held.windows(2).filter(|pair| pair[0].to_bits() != pair[1].to_bits()).count();
     sums.days += (last - scored) as f64 / 86_400.0;
 }
 

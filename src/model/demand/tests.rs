@@ -104,7 +104,7 @@ fn what_changes_often_is_changed_less() {
     free.damping.most = 1.0;
     let ((few, demand), (many, undamped)) = (changes(&damped), changes(&free));
     assert!(few * 3 < many * 2 && few > 0, "{few} of {many}");
-    let often = demand.often(demand.change_price(&damped), &damped);
+    let often = demand.often(damped.price_of_change(demand.mean), &damped);
     let factor = demand.damping(1, often, &damped);
     assert!(factor > 1.0 && factor <= damped.damping.most, "{factor}");
     assert!((undamped.hold_rule(&free).1 - 1.0).abs() < f32::EPSILON);
