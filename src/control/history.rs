@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::index::stable_hash;
-use crate::model::{Fleet, Level, Model, SeriesId, Tuning};
+use crate::model::{Fleet, HoldRule, Level, Model, SeriesId, Tuning};
 use crate::sources::ContainerName;
 use crate::sources::prometheus::history::{Kills, Piece, Point};
 use crate::units::{Bytes, Cores, Timestamp};
@@ -29,6 +29,8 @@ pub fn standing_model() -> Model {
         levels,
         half_life: STANDING_HALF_LIFE,
         memory: STANDING_HALF_LIFE,
+        // Nor does what stands wait until growth is worth a change.
+        hold: HoldRule { underrun: None, ..tuning.hold },
         ..tuning
     };
     Model { cpu: standing(Tuning::cpu()), memory: standing(Tuning::memory()), ..Model::default() }

@@ -26,6 +26,7 @@ mod import;
 mod listing_speed;
 mod metrics;
 mod older_server;
+mod oom_answered;
 mod oom_kill;
 mod past;
 mod recommender;
@@ -94,6 +95,7 @@ fn test() -> ExitCode {
         import::trials(&suite),
         metrics::trials(&suite),
         older_server::trials(&suite),
+        oom_answered::trials(&suite),
         oom_kill::trials(&suite),
         past::trials(&suite),
         recommender::trials(&suite),

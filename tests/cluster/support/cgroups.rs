@@ -33,7 +33,16 @@ fn with_children(group: &Path) -> Vec<PathBuf> {
 
 /// The processes of all pods.
 pub fn pod_processes() -> Vec<i32> {
-    let groups = pod_roots().into_iter().flat_map(|root| with_children(&root));
+    processes(pod_roots().into_iter().flat_map(|root| with_children(&root)))
+}
+
+/// The processes of a pod, by its uid.
+pub fn processes_of(uid: &str) -> Vec<i32> {
+    let group = find_group("memory", |name| name == format!("pod{uid}"));
+    processes(group.iter().flat_map(|group| with_children(group)))
+}
+
+fn processes(groups: impl Iterator<Item = PathBuf>) -> Vec<i32> {
     let lists = groups.map(|group| fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default());
     let mut pids: Vec<i32> =
         lists.flat_map(|list| list.lines().filter_map(|l| l.parse().ok()).collect::<Vec<_>>()).collect();

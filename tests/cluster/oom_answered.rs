@@ -1,0 +1,100 @@
+//! How long a container that was killed for its memory waits until something is done about it: from the death of its
+//! process on the real node, the kubelet's own delay included, to the change that the API server has accepted.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use futures::{TryStreamExt, pin_mut};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, WatchEvent, WatchParams};
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use super::updater::{SOON, memory_limit, pods_of, policy};
+use crate::support::plumb::{Plumb, account_with};
+use crate::support::process::free_port;
+use crate::support::recommended::REGISTRATION;
+use crate::support::{Context, Load, Need, Suite, cgroups, wait_for};
+
+/// So many are killed, one after another.
+const PODS: usize = 10;
+/// The limit that they are killed at, in MiB.
+const LIMIT: u64 = 64;
+
+pub fn trials(suite: &Suite) -> Vec<Trial> {
+    let needs = &[Need::Node, Need::MetricsServer, Need::Crds];
+    vec![suite.trial("an_oom_kill_is_answered_at_once", needs, answered)]
+}
+
+async fn answered(context: Context) -> Result<()> {
+    let _alone = REGISTRATION.lock().await;
+    let account = account_with(&context, "plumb", &["recommender", "updater", "webhook"], None).await?;
+    let listen = format!("127.0.0.1:{}", free_port()?);
+    let flags = ["--roles", "recommender,updater,webhook", "--webhook-listen", &listen];
+    let plumb = Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
+    plumb.wait_ready().await?;
+    let done = async {
+        let mut waits = Vec::new();
+        for number in 0..PODS {
+            waits.push(one(&context, &format!("leak-{number}")).await?);
+        }
+        waits.sort_unstable();
+        println!("from an OOM kill to a change that is accepted: {waits:?}");
+        ensure!(waits[PODS / 2] < Duration::from_secs(2), "the middle one took {:?}", waits[PODS / 2]);
+        Ok(())
+    };
+    let done: Result<()> = done.await;
+    done.with_context(|| plumb.log())?;
+    plumb.stop()?;
+    Ok(())
+}
+
+/// How long the first kill of a pod of its own workload waits to be answered.
+async fn one(context: &Context, name: &str) -> Result<Duration> {
+    policy(context, name, "Deployment", json!({})).await?;
+    let load = Load::named(name).uses("memory", "20Mi").uses("grow", "16Mi/s");
+    let load = load.requests("20m", "64Mi").memory_limit(&format!("{LIMIT}Mi"));
+    context.apply(&load.deployment(1)).await?;
+    let (uid, process) = wait_for("the pod's process", SOON, || async {
+        let pod = pods_of(context, name).await?.into_iter().next().context("no pod yet")?;
+        let uid = pod.uid().context("no uid")?;
+        let process = cgroups::processes_of(&uid).into_iter().find(|pid| command(*pid).contains("--grow"));
+        Ok((uid, process.context("not running yet")?))
+    })
+    .await?;
+    let changed = tokio::spawn(changed(context.clone(), name.to_owned(), uid));
+    let begin = Instant::now();
+    while !command(process).is_empty() {
+        ensure!(begin.elapsed() < SOON, "{name} was not killed");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let killed = Instant::now();
+    let changed = tokio::time::timeout(SOON, changed).await.context("nothing was done about it")???;
+    context.api::<Deployment>().delete(name, &DeleteParams::background()).await?;
+    Ok(changed.saturating_duration_since(killed))
+}
+
+/// Its command line; empty where it is gone.
+fn command(pid: i32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+/// When the API server has accepted another limit of the pod, or its end.
+async fn changed(context: Context, name: String, uid: String) -> Result<Instant> {
+    let only = WatchParams::default().labels(&format!("app={name}"));
+    let events = context.api::<Pod>().watch(&only, "0").await?;
+    pin_mut!(events);
+    while let Some(event) = events.try_next().await? {
+        let (WatchEvent::Added(pod) | WatchEvent::Modified(pod) | WatchEvent::Deleted(pod)) = event else {
+            continue;
+        };
+        if pod.uid().as_ref() == Some(&uid)
+            && (pod.metadata.deletion_timestamp.is_some() || memory_limit(&pod)? != LIMIT)
+        {
+            return Ok(Instant::now());
+        }
+    }
+    anyhow::bail!("the watch has ended")
+}
