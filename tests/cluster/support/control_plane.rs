@@ -104,6 +104,14 @@ impl ControlPlane {
     }
 }
 
+/// One that a test has for itself ends with it, and does not slow those down that come after. The shared one is there
+/// until the run is over.
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        tokio::task::block_in_place(|| self.run.stop_those_of(&self.name));
+    }
+}
+
 async fn wait_api_server(run: &Run, name: &str, client: &Client) -> Result<()> {
     wait_for("the API server to be ready", START, || async {
         run.check_running(&format!("{name}-etcd"))?;

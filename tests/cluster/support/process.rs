@@ -152,6 +152,25 @@ impl Run {
         stop_child(&mut running.child, grace)
     }
 
+    /// Stops what was started under this name and a part of its own, the last started first. What does not stop is for
+    /// the run's end.
+    pub fn stop_those_of(&self, name: &str) {
+        let parts = |running: &Running| {
+            running
+                .name
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('-'))
+                .then(|| running.name.clone())
+        };
+        let names: Vec<String> = {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.running.iter().filter_map(parts).collect()
+        };
+        for part in names.iter().rev() {
+            _ = self.stop(part);
+        }
+    }
+
     /// All that a process has written so far.
     pub fn log_text(&self, name: &str) -> String {
         fs::read(self.log(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
