@@ -104,30 +104,30 @@ fn what_is_watched_and_what_harm_was_seen_outlive_the_process() {
     assert_eq!((harm.times, harm.until.seconds_since(harm.at)), (2, 7200));
 }
 
-#[test]
-fn harm_is_not_put_back_where_somebody_keeps_us_off_or_refuses_it() {
-    let old = size(1000, 512, 700);
-    for keep_off in [
-        (|web: &mut Workload, _: usize| web.rules.paused = true) as fn(&mut Workload, usize),
-        |web, changed| web.pods[changed].paused = true,
-        |web, _| web.rules.owned_by_vpa = true,
-    ] {
-        let mut web = workload(advice(100, 512, 700), fleet(3, old));
-        let mut world = World::new();
-        world.plan(std::slice::from_ref(&web));
-        world.now += 5;
-        let changed = first(&mut world, &mut web);
-        web.pods[changed].containers[0].restarts = 1;
-        keep_off(&mut web, changed);
-        world.now += 5;
-        assert!(world.plan(std::slice::from_ref(&web)).actions.is_empty());
-    }
-    let mut web = workload(advice(100, 512, 700), fleet(3, old));
+/// A workload whose first pod was changed, and then restarted: which one it is.
+fn harmed() -> (World, Workload, usize) {
+    let mut web = workload(advice(100, 512, 700), fleet(3, size(1000, 512, 700)));
     let mut world = World::new();
     world.plan(std::slice::from_ref(&web));
     world.now += 5;
     let changed = first(&mut world, &mut web);
     web.pods[changed].containers[0].restarts = 1;
+    (world, web, changed)
+}
+
+#[test]
+fn harm_is_not_put_back_where_somebody_keeps_us_off_or_refuses_it() {
+    for keep_off in [
+        (|web: &mut Workload, _: usize| web.rules.paused = true) as fn(&mut Workload, usize),
+        |web, changed| web.pods[changed].paused = true,
+        |web, _| web.rules.owned_by_vpa = true,
+    ] {
+        let (mut world, mut web, changed) = harmed();
+        keep_off(&mut web, changed);
+        world.now += 5;
+        assert!(world.plan(std::slice::from_ref(&web)).actions.is_empty());
+    }
+    let (mut world, mut web, _) = harmed();
     world.now += 5;
     let plan = world.plan(std::slice::from_ref(&web));
     world.updater.refused(&plan.actions[0], Hold::AdmissionRefuses, Timestamp(world.now));
