@@ -16,7 +16,8 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::admission::{Creations, configuration, field, place, secret, wait_stamped};
+use crate::admission::{configuration, place, wait_stamped};
+use crate::admission_certificates::{Creations, field, secret};
 use crate::admission_under_attack::Door;
 use crate::support::plumb::Plumb;
 use crate::support::process::free_port;

@@ -8,6 +8,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::missing_errors_doc, reason = "nobody uses it from outside")]
 
 mod admission;
+mod admission_certificates;
 mod admission_killed;
 mod admission_never_refuses;
 mod admission_policy;
@@ -78,6 +79,7 @@ fn test() -> ExitCode {
     let suite = Suite::new().expect("a runtime");
     let trials = [
         admission::trials(&suite),
+        admission_certificates::trials(&suite),
         admission_killed::trials(&suite),
         admission_never_refuses::trials(&suite),
         admission_policy::trials(&suite),

@@ -1,4 +1,4 @@
-//! The first pod and its guard, beyond the usual way: changes that restart, pods that go, processes that end.
+//! The first pod and its guard: what counts as harm, changes that restart, pods that go, processes that end.
 
 use super::*;
 
@@ -136,4 +136,79 @@ fn harm_is_not_put_back_where_somebody_keeps_us_off_or_refuses_it() {
     world.now += 600;
     let back = world.turn(&mut web);
     assert!(matches!(&back.actions[..], [Action { deed: Deed::PutBack(_), .. }]), "{back:?}");
+}
+
+#[test]
+fn harm_is_put_back_alone_and_the_pause_doubles() {
+    let old = size(1000, 512, 700);
+    let mut web = workload(advice(100, 512, 700), fleet(3, old));
+    let mut world = World::new();
+    // A shrink is weighed over time.
+    assert!(world.plan(std::slice::from_ref(&web)).actions.is_empty());
+    world.now += 5;
+    let mut pause = 3600;
+    for times in 1..=3 {
+        let first = world.turn(&mut web);
+        let [Action { pod, deed: Deed::Resize(_), .. }] = &first.actions[..] else { panic!("{first:?}") };
+        let changed = web.pods.iter().position(|one| one.id == *pod).unwrap();
+        web.pods[changed].ready = false;
+        world.now += 5;
+        assert_eq!(world.held(&web), [Hold::Canary], "a probe may fail once");
+        world.now += 11;
+        let back = world.turn(&mut web);
+        assert!(matches!(&back.actions[..], [Action { deed: Deed::PutBack(_), .. }]), "{back:?}");
+        assert!(web.pods.iter().all(|pod| pod.containers[0].asked == old), "all as before");
+        web.pods[changed].ready = true;
+        world.now += 700;
+        let plan = world.plan(std::slice::from_ref(&web));
+        assert!(plan.actions.is_empty());
+        let said = &plan.workloads[&web.key];
+        let harm = said.degraded.as_ref().unwrap();
+        assert_eq!((harm.times, harm.until.seconds_since(harm.at)), (times, pause));
+        assert_eq!(said.held.keys().collect::<Vec<_>>(), [&Hold::RolledBack]);
+        assert_eq!(said.given, Given::Previous, "a release must not bring it back");
+        world.now += pause;
+        pause *= 2;
+    }
+}
+
+#[test]
+fn waiting_for_cpu_after_a_cut_is_harm_and_is_put_back() {
+    let old = size(1000, 512, 700);
+    let mut web = workload(advice(400, 512, 700), fleet(3, old));
+    let waits = |share: f32| Some(Stalled { before: 0.02, now: share });
+    let mut world = World::new();
+    world.plan(std::slice::from_ref(&web));
+    world.now += 5;
+    let first = world.turn(&mut web);
+    let [Action { pod, deed: Deed::Resize(_), .. }] = &first.actions[..] else { panic!("{first:?}") };
+    let changed = web.pods.iter().position(|one| one.id == *pod).unwrap();
+    // Some more is no harm, and much more for one reading neither.
+    for (stalled, later) in [(0.15, 70), (0.6, 5), (0.1, 70), (0.6, 5)] {
+        web.pods[changed].stalled = waits(stalled);
+        world.now += later;
+        assert_eq!(world.held(&web), [Hold::Canary], "{stalled}");
+    }
+    world.now += 60;
+    let back = world.turn(&mut web);
+    assert!(matches!(&back.actions[..], [Action { deed: Deed::PutBack(_), .. }]), "{back:?}");
+    assert_eq!(web.pods[changed].containers[0].asked, old);
+    let harm = back.workloads[&web.key].degraded.clone().unwrap();
+    assert!(
+        harm.evidence.contains("60 % of the time") && harm.evidence.contains("2 % before"),
+        "{}",
+        harm.evidence
+    );
+}
+
+#[test]
+fn a_growth_is_not_blamed_for_what_waits_for_cpu() {
+    let mut web = workload(advice(500, 512, 700), fleet(2, size(200, 256, 700)));
+    let mut world = World::new();
+    world.turn(&mut web);
+    web.pods.iter_mut().for_each(|pod| pod.stalled = Some(Stalled { before: 0.0, now: 0.9 }));
+    world.now += 100;
+    assert_eq!(world.held(&web), [Hold::Canary]);
+    world.now += 200;
+    assert_eq!(world.turn(&mut web).actions.len(), 1, "the other follows");
 }

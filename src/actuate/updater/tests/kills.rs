@@ -1,4 +1,4 @@
-//! OOM kills of pods that were changed before, for this reason or another.
+//! OOM kills, and what each is answered by.
 
 use super::*;
 
@@ -131,4 +131,95 @@ fn what_may_only_be_resized_in_place_is_so_while_it_is_down() {
     world.now += 20;
     killed(&mut web.pods[0], world.now - 1);
     assert_eq!(world.held(&web), [Hold::InPlaceOnly]);
+}
+
+#[test]
+fn after_a_kill_new_pods_are_given_what_it_taught() {
+    let old = size(1000, 512, 700);
+    let mut web = workload(advice(1000, 128, 160), fleet(3, old));
+    let mut world = World::new();
+    let first = world.turn(&mut web);
+    let [Action { pod, deed: Deed::Resize(_), .. }] = &first.actions[..] else { panic!("{first:?}") };
+    let changed = web.pods.iter().position(|one| one.id == *pod).unwrap();
+    web.pods[changed].containers[0].oom_killed = Some(Timestamp(world.now + 1));
+    world.now += 2;
+    let plan = world.plan(std::slice::from_ref(&web));
+    let said = &plan.workloads[&web.key];
+    assert!(said.degraded.as_ref().is_some_and(|harm| harm.killed), "{said:?}");
+    assert_eq!(said.given, Given::Target);
+}
+
+#[test]
+fn a_container_that_is_down_after_a_kill_gets_a_new_pod_at_once() {
+    let mut small = pod(1, size(50, 64, 64));
+    small.ready = false;
+    small.created = Some(Timestamp(START - 30));
+    small.containers[0].down = true;
+    small.containers[0].restarts = 1;
+    let mut world = World::new();
+    small.containers[0].oom_killed = Some(Timestamp(world.now - 2));
+    // One replica, closed windows: it serves nobody as it is.
+    let mut web = workload(advice(50, 128, 160), vec![small.clone()]);
+    web.rules.open = false;
+    let plan = world.turn(&mut web);
+    assert!(matches!(&plan.actions[..], [Action { deed: Deed::Evict, urgent: true, .. }]), "{plan:?}");
+    assert!(world.plan(std::slice::from_ref(&web)).actions.is_empty(), "once");
+
+    for (why, change) in [
+        (Hold::Unmanaged, (|web: &mut Workload| web.pods[0].managed = false) as fn(&mut Workload)),
+        (Hold::AdmissionSilent, |web| {
+            web.pods[0].stamped = false;
+            web.given_since = Some(Timestamp(START - 3600));
+        }),
+        (Hold::SafeToEvictFalse, |web| web.pods[0].may_not_be_evicted = true),
+        (Hold::OnCreateOnly, |web| web.rules.method = Method::OnCreate),
+    ] {
+        let mut world = World::new();
+        let mut web = workload(advice(50, 128, 160), vec![small.clone()]);
+        change(&mut web);
+        assert_eq!(world.held(&web), [why]);
+    }
+}
+
+#[test]
+fn a_container_that_runs_again_after_a_kill_grows_in_place_without_waiting() {
+    let mut world = World::new();
+    world.now = START + 5;
+    let mut web = workload(advice(200, 256, 300), fleet(4, size(200, 100, 128)));
+    web.pods[2].containers[0].oom_killed = Some(Timestamp(world.now - 1));
+    web.pods[2].containers[0].restarts = 1;
+    let plan = world.turn(&mut web);
+    let [Action { pod: 2, deed: Deed::Resize(change), urgent: true, .. }] = &plan.actions[..] else {
+        panic!("{plan:?}")
+    };
+    assert!(change.sizes[0].to.memory_limit >= Some(Bytes::from_mib(300)));
+    // Killed again under the new limit: that did not help.
+    world.now += 20;
+    web.pods[2].containers[0].oom_killed = Some(Timestamp(world.now - 1));
+    web.pods[2].containers[0].restarts = 2;
+    let plan = world.turn(&mut web);
+    assert!(matches!(&plan.actions[..], [Action { pod: 2, deed: Deed::Evict, .. }]), "{plan:?}");
+}
+
+#[test]
+fn what_is_killed_at_the_most_that_it_may_have_is_named_and_not_chased() {
+    // At every pace that a back-off has, the shortest of which ends before a lesson does.
+    for pace in [4, 30] {
+        let mut world = World::new();
+        let mut web = workload(advice(50, 96, 96), vec![pod(1, size(50, 96, 96))]);
+        for kill in 0..20 {
+            web.pods[0].containers[0].oom_killed = Some(Timestamp(world.now));
+            web.pods[0].containers[0].restarts = kill + 1;
+            web.pods[0].containers[0].down = true;
+            assert!(world.plan(std::slice::from_ref(&web)).actions.is_empty(), "kill {kill}");
+            world.now += pace;
+            web.pods[0].containers[0].down = false;
+            // The second is the first that it is told by, and ten seconds are given to learn from it.
+            let expected: &[Hold] = if i64::from(kill) * pace < 10 { &[] } else { &[Hold::Leaking] };
+            assert_eq!(world.held(&web), expected, "kill {kill}, one in {pace} s");
+        }
+        // More is allowed: it gets that.
+        web.advice[0].1 = advice(50, 128, 160);
+        assert_eq!(world.turn(&mut web).actions.len(), 1);
+    }
 }
