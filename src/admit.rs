@@ -21,6 +21,8 @@ pub use pod::{Container, Kind, Metadata, OwnerReference, Pod, ResizePolicy, Reso
 pub use rules::{Boost, LimitRules, Want};
 pub use stamp::{ANNOTATION, Stamp, StampedAmounts, StampedBoost, StampedContainer};
 
+use std::collections::HashSet;
+
 use boost::Boosted;
 
 use crate::policy::Class;
@@ -60,6 +62,8 @@ pub enum Reason {
     PodResources,
     /// A quantity in it is none.
     BadQuantity,
+    /// Two of its containers have the same name, so that it is not known which of them is spoken of.
+    SameName,
     /// The kubelet has made it from a file, and nothing may change it.
     Mirror,
     /// The namespace's LimitRange would refuse what it should be.
@@ -80,6 +84,7 @@ impl Reason {
             Self::NothingWanted => "nothing_wanted",
             Self::PodResources => "pod_resources",
             Self::BadQuantity => "bad_quantity",
+            Self::SameName => "same_name",
             Self::Mirror => "mirror_pod",
             Self::LimitRange => "limit_range",
             Self::Quota => "quota",
@@ -173,7 +178,11 @@ fn sized<'a>(pod: &'a Pod, advice: &'a Advice<'_>, bounds: &Bounds) -> Result<Ve
 fn parts<'a>(pod: &'a Pod, advice: &'a Advice<'_>) -> Result<Vec<Part<'a>>, Reason> {
     let noted = pod.metadata.annotations.get(ANNOTATION).and_then(|text| Stamp::read(text));
     let mut parts = Vec::with_capacity(pod.spec.containers.len() + pod.spec.init_containers.len());
+    let mut names = HashSet::with_capacity(parts.capacity());
     for (index, container, kind) in pod.spec.all() {
+        if !names.insert(container.name.as_str()) {
+            return Err(Reason::SameName);
+        }
         let stated = Figures::of(&container.resources).ok_or(Reason::BadQuantity)?;
         let noted = noted.as_ref().and_then(|noted| noted.containers.get(&container.name));
         let own = boost::without(stated, noted).unwrap_or(stated);

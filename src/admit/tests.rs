@@ -211,6 +211,9 @@ fn what_is_in_doubt_stays_as_it_is() {
     let mut mirror = one(json!({}));
     mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
     assert_eq!(leave(mirror, &app), Reason::Mirror);
+    let mut twins = one(json!({}));
+    twins["spec"]["initContainers"] = twins["spec"]["containers"].clone();
+    assert_eq!(leave(twins, &app), Reason::SameName);
     let mut full = one(json!({}));
     full["metadata"]["annotations"] = json!({"a": "x".repeat(200_000)});
     assert_eq!(leave(full, &app), Reason::Annotations);
