@@ -30,6 +30,11 @@ const EXPRESSIONS: &str = include_str!("policy.cel");
 const PATCH: &str = "patch";
 /// The block that says whether a Recommendation is about the pod.
 const WORKLOAD: &str = "workload";
+/// A Recommendation says something of new pods.
+const ACTS: &str = "params.spec.mode == 'Auto' && has(params.status) && has(params.status.containers) \
+                    && !(has(params.status.newPods) && params.status.newPods.given == 'Nothing')";
+const NO_RESOURCES_OF_THE_POD: &str = "!has(object.spec.resources) \
+                    || (!has(object.spec.resources.requests) && !has(object.spec.resources.limits))";
 const POLL: Duration = Duration::from_secs(10);
 const GATHER: Duration = Duration::from_millis(200);
 
@@ -45,19 +50,13 @@ fn blocks(text: &'static str) -> Vec<(&'static str, String)> {
 }
 
 fn spec() -> MutatingAdmissionPolicySpec {
-    let condition = |name: &str, expression: &str| MatchCondition {
-        name: name.to_owned(),
-        expression: expression.to_owned(),
-    };
-    let mut conditions = vec![condition(
-        "acts",
-        "params.spec.mode == 'Auto' && has(params.status) && has(params.status.containers) \
-         && !(has(params.status.newPods) && params.status.newPods.given == 'Nothing')",
-    )];
     let (mut variables, mut mutations) = (Vec::new(), Vec::new());
+    let mut conditions = vec![ACTS.to_owned(), NO_RESOURCES_OF_THE_POD.to_owned()];
+    conditions.extend(NOT_ASKED_ABOUT.map(|(_, expression)| expression.to_owned()));
     for (name, expression) in blocks(EXPRESSIONS) {
         match name {
-            WORKLOAD => conditions.push(condition(name, &expression)),
+            // First, as it is false of nearly all.
+            WORKLOAD => conditions.insert(0, expression),
             PATCH => mutations.push(Mutation {
                 patch_type: "JSONPatch".to_owned(),
                 json_patch: Some(JSONPatch { expression: Some(expression) }),
@@ -66,15 +65,15 @@ fn spec() -> MutatingAdmissionPolicySpec {
             _ => variables.push(Variable { name: name.to_owned(), expression }),
         }
     }
-    conditions.extend(NOT_ASKED_ABOUT.map(|(name, expression)| condition(name, expression)));
-    conditions.push(condition(
-        "no-resources-of-the-pod",
-        "!has(object.spec.resources) \
-         || (!has(object.spec.resources.requests) && !has(object.spec.resources.limits))",
-    ));
+    // One and not several: the API server evaluates all that there are, also when the first is false, and that for each
+    // Recommendation of the namespace.
+    let condition = MatchCondition {
+        name: "speaks-of-the-pod".to_owned(),
+        expression: conditions.iter().map(|part| format!("({part})")).collect::<Vec<_>>().join(" && "),
+    };
     MutatingAdmissionPolicySpec {
         failure_policy: Some("Ignore".to_owned()),
-        match_conditions: Some(conditions),
+        match_conditions: Some(vec![condition]),
         match_constraints: Some(MatchResources {
             resource_rules: Some(vec![NamedRuleWithOperations {
                 api_groups: Some(vec![String::new()]),
