@@ -168,12 +168,11 @@ fn totals(html: &mut Html, rows: &[Row<'_>], prices: &Prices) {
         saves += row.saves.unwrap_or_default();
         held += usize::from(matches!(row.status.summary.state.as_deref(), Some("Blocked" | "Degraded")));
     }
-    let change = |from: String, to: String| format!("{from} → {to}");
     html.put(format_args!("<dl class=\"facts\">\n"));
     for (name, value) in [
         ("Workloads", rows.len().to_string()),
-        ("CPU requests, now → needed", change(cores(now.0), cores(then.0))),
-        ("Memory requests, now → needed", change(bytes(now.1), bytes(then.1))),
+        ("CPU requests", change(cores(now.0), cores(then.0))),
+        ("Memory requests", change(bytes(now.1), bytes(then.1))),
         ("Saves", dollars_a_month(saves)),
         ("OOM kills", kills.to_string()),
         ("Blocked or degraded", held.to_string()),
@@ -186,13 +185,18 @@ fn totals(html: &mut Html, rows: &[Row<'_>], prices: &Prices) {
     ));
 }
 
-fn cores(value: f64) -> String {
-    if value >= 10.0 { format!("{value:.1} cores") } else { format!("{value:.2} cores") }
+/// Both with their unit, which is said once where it is the same.
+fn change((from, unit): (String, &str), (to, other): (String, &str)) -> String {
+    if unit == other { format!("{from} → {to} {other}") } else { format!("{from} {unit} → {to} {other}") }
 }
 
-fn bytes(value: f64) -> String {
+fn cores(value: f64) -> (String, &'static str) {
+    (if value >= 10.0 { format!("{value:.1}") } else { format!("{value:.2}") }, "cores")
+}
+
+fn bytes(value: f64) -> (String, &'static str) {
     let gib = value / crate::units::GIB as f64;
-    if gib >= 1.0 { format!("{gib:.1} GiB") } else { format!("{:.0} MiB", gib * 1024.0) }
+    if gib >= 1.0 { (format!("{gib:.1}"), "GiB") } else { (format!("{:.0}", gib * 1024.0), "MiB") }
 }
 
 /// A form that works without script: it asks for the same page with other words in its address.
