@@ -273,6 +273,13 @@ mod tests {
         assert_eq!(names.first().unwrap(), "indices");
         assert!(names.contains(&"figures".to_owned()) && names.len() == 17, "{names:?}");
         assert_eq!(found.mutations.unwrap().len(), 1);
-        assert_eq!(found.match_conditions.unwrap().len(), 5);
+        // What is false of most Recommendations comes first.
+        let [condition] = &found.match_conditions.unwrap()[..] else { panic!("not one") };
+        assert!(condition.expression.starts_with("(object.metadata.?ownerReferences"), "{condition:?}");
+        let others =
+            [ACTS, NO_RESOURCES_OF_THE_POD].into_iter().chain(NOT_ASKED_ABOUT.map(|(_, other)| other));
+        for other in others {
+            assert!(condition.expression.contains(&format!(" && ({other})")), "{condition:?}");
+        }
     }
 }
