@@ -140,8 +140,18 @@ impl Door {
 
     /// Sends a whole body. Answers status and text.
     pub async fn post(&self, client: &mut Client, body: Vec<u8>) -> Result<(u16, String)> {
+        Self::send(client, self.request(Full::new(Bytes::from(body)))?).await
+    }
+
+    /// Asks for a page.
+    pub async fn get(&self, client: &mut Client, path: &str) -> Result<(u16, String)> {
+        let request = Request::get(format!("https://{}{path}", self.address)).body(Full::default())?;
+        Self::send(client, request).await
+    }
+
+    async fn send(client: &mut Client, request: Request<Full<Bytes>>) -> Result<(u16, String)> {
         client.ready().await?;
-        let response = client.send_request(self.request(Full::new(Bytes::from(body)))?).await?;
+        let response = client.send_request(request).await?;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await?.to_bytes();
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
