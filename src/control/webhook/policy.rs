@@ -49,14 +49,18 @@ fn blocks(text: &'static str) -> Vec<(&'static str, String)> {
     text.split("\n\n").filter_map(block).collect()
 }
 
+/// What must hold beside that.
+fn others() -> impl Iterator<Item = &'static str> {
+    [ACTS, NO_RESOURCES_OF_THE_POD].into_iter().chain(NOT_ASKED_ABOUT.map(|(_, expression)| expression))
+}
+
 fn spec() -> MutatingAdmissionPolicySpec {
     let (mut variables, mut mutations) = (Vec::new(), Vec::new());
-    let mut conditions = vec![ACTS.to_owned(), NO_RESOURCES_OF_THE_POD.to_owned()];
-    conditions.extend(NOT_ASKED_ABOUT.map(|(_, expression)| expression.to_owned()));
+    let mut conditions = Vec::new();
     for (name, expression) in blocks(EXPRESSIONS) {
         match name {
-            // First, as it is false of nearly all.
-            WORKLOAD => conditions.insert(0, expression),
+            // Before the others, as it is false of nearly all.
+            WORKLOAD => conditions.push(expression),
             PATCH => mutations.push(Mutation {
                 patch_type: "JSONPatch".to_owned(),
                 json_patch: Some(JSONPatch { expression: Some(expression) }),
@@ -65,6 +69,7 @@ fn spec() -> MutatingAdmissionPolicySpec {
             _ => variables.push(Variable { name: name.to_owned(), expression }),
         }
     }
+    conditions.extend(others().map(str::to_owned));
     // One and not several: the API server evaluates all that there are, also when the first is false, and that for each
     // Recommendation of the namespace.
     let condition = MatchCondition {
@@ -276,9 +281,7 @@ mod tests {
         // What is false of most Recommendations comes first.
         let [condition] = &found.match_conditions.unwrap()[..] else { panic!("not one") };
         assert!(condition.expression.starts_with("(object.metadata.?ownerReferences"), "{condition:?}");
-        let others =
-            [ACTS, NO_RESOURCES_OF_THE_POD].into_iter().chain(NOT_ASKED_ABOUT.map(|(_, other)| other));
-        for other in others {
+        for other in others() {
             assert!(condition.expression.contains(&format!(" && ({other})")), "{condition:?}");
         }
     }
