@@ -133,7 +133,8 @@ impl Door {
         Ok(sender)
     }
 
-    fn request<B>(&self, body: B) -> Result<Request<B>> {
+    /// A review with that body.
+    pub fn request<B>(&self, body: B) -> Result<Request<B>> {
         let request = Request::post(format!("https://{}/mutate", self.address));
         Ok(request.header("content-type", "application/json").body(body)?)
     }
@@ -143,13 +144,13 @@ impl Door {
         Self::send(client, self.request(Full::new(Bytes::from(body)))?).await
     }
 
-    /// Asks for a page.
-    pub async fn get(&self, client: &mut Client, path: &str) -> Result<(u16, String)> {
-        let request = Request::get(format!("https://{}{path}", self.address)).body(Full::default())?;
-        Self::send(client, request).await
+    /// A request for a page.
+    pub fn page(&self, path: &str) -> Result<Request<Full<Bytes>>> {
+        Ok(Request::get(format!("https://{}{path}", self.address)).body(Full::default())?)
     }
 
-    async fn send(client: &mut Client, request: Request<Full<Bytes>>) -> Result<(u16, String)> {
+    /// Sends a request whole. Answers status and text.
+    pub async fn send(client: &mut Client, request: Request<Full<Bytes>>) -> Result<(u16, String)> {
         client.ready().await?;
         let response = client.send_request(request).await?;
         let status = response.status().as_u16();
