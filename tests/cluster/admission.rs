@@ -1,10 +1,8 @@
 //! New pods are given what is recommended for their workload, and others are left alone.
 //!
-//! On control planes of their own, since a registration is the whole cluster's business, and without a node; that the
-//! created pods run is shown in every_kind.rs.
+//! Without a node; that the created pods run is shown in every_kind.rs.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,30 +11,22 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{ListParams, PostParams};
-use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use crate::every_kind;
-use crate::support::cluster::{Account, Cluster};
+use crate::support::cluster::Account;
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::process::free_port;
 use crate::support::recommended::{auto_policy, container, recommend, resources, stamp};
-use crate::support::{Context, Load, Need, Suite, wait_for};
+use crate::support::{Context, Load, wait_for};
 
 const SOON: Duration = Duration::from_secs(30);
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("new_pods_are_stamped_whatever_their_workload", &[] as &[Need], stamping)]
-}
-
-/// A control plane with one policy in mode Auto, and an account with the webhook's rights.
-pub async fn place(context: &Context, name: &str) -> Result<(Context, Account)> {
-    let cluster = Arc::new(Cluster::start(&context.cluster.plane.run, name).await?);
-    cluster.crds().await?;
-    let context = Context::new(cluster, name).await?;
-    let account = account_with(&context, "plumb", &["webhook"], None).await?;
-    auto_policy(&context, "all").await?;
-    Ok((context, account))
+/// One policy in mode Auto, and an account with the webhook's rights.
+pub async fn place(context: &Context) -> Result<Account> {
+    let account = account_with(context, "plumb", &["webhook"], None).await?;
+    auto_policy(context, "all").await?;
+    Ok(account)
 }
 
 /// Starts a webhook and waits until the API server knows of it.
@@ -78,8 +68,9 @@ pub async fn wait_stamped(context: &Context) -> Result<()> {
     .await
 }
 
-async fn stamping(context: Context) -> Result<()> {
-    let (context, account) = place(&context, "admit").await?;
+cluster_test!(new_pods_are_stamped_whatever_their_workload, [Fresh, Crds]);
+async fn new_pods_are_stamped_whatever_their_workload(context: Context) -> Result<()> {
+    let account = place(&context).await?;
     every_kind::recommend_each(&context, &container("load", "180m", "300Mi", "400Mi")).await?;
     let plumb = start(&context, &account.kubeconfig, &[]).await?;
     wait_stamped(&context).await?;

@@ -12,25 +12,20 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
-use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::admission::{configuration, dry_run, place, start, wait_stamped};
 use crate::support::certificates::Authority;
 use crate::support::recommended::{container, recommend, stamp};
-use crate::support::{Context, Need, Suite, wait_for};
+use crate::support::{Context, wait_for};
 
 const SOON: Duration = Duration::from_secs(30);
 /// Creations that are under way at the same time, at most.
 const AT_ONCE: usize = 50;
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    let name = "no_certificate_and_no_death_keeps_a_pod_from_being_created";
-    vec![suite.trial(name, &[] as &[Need], certificates)]
-}
-
-async fn certificates(context: Context) -> Result<()> {
-    let (context, account) = place(&context, "certs").await?;
+cluster_test!(no_certificate_and_no_death_keeps_a_pod_from_being_created, [Fresh, Crds]);
+async fn no_certificate_and_no_death_keeps_a_pod_from_being_created(context: Context) -> Result<()> {
+    let account = place(&context).await?;
     let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
     recommend(&context, "pod-web", ("v1", "Pod", "web"), "Auto", containers).await?;
     // The shortest life that there is: a new leaf each 40 s, and 3 s between steps.

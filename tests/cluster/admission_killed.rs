@@ -6,23 +6,19 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
-use libtest_mimic::Trial;
 use plumb::api::Recommendation;
 use serde_json::json;
 
 use crate::admission::{place, start};
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::recommended::{container, recommend, stamp};
-use crate::support::{Context, Load, Need, Suite, wait_for};
+use crate::support::{Context, Load, wait_for};
 
 const SOON: Duration = Duration::from_secs(60);
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("the_updater_knows_whether_admission_answers", &[] as &[Need], killed)]
-}
-
-async fn killed(context: Context) -> Result<()> {
-    let (context, account) = place(&context, "killed").await?;
+cluster_test!(the_updater_knows_whether_admission_answers, [Fresh, Crds]);
+async fn the_updater_knows_whether_admission_answers(context: Context) -> Result<()> {
+    let account = place(&context).await?;
     let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
     recommend(&context, "deployment-web", ("apps/v1", "Deployment", "web"), "Auto", containers).await?;
     let updater = account_with(&context, "updater", &["updater"], None).await?;

@@ -7,22 +7,18 @@ use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
-use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use crate::admission::{place, start, wait_stamped};
 use crate::support::recommended::{auto_policy, container, recommend, stamp};
-use crate::support::{Context, Need, Suite, wait_for};
+use crate::support::{Context, wait_for};
 
 /// Pods in each namespace.
 const PODS: u64 = 150;
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("no_pod_is_refused_because_of_the_webhook", &[] as &[Need], never)]
-}
-
-async fn never(context: Context) -> Result<()> {
-    let (context, account) = place(&context, "never").await?;
+cluster_test!(no_pod_is_refused_because_of_the_webhook, [Fresh, Crds]);
+async fn no_pod_is_refused_because_of_the_webhook(context: Context) -> Result<()> {
+    let account = place(&context).await?;
     let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
     recommend(&context, "pod-web", ("v1", "Pod", "web"), "Auto", containers).await?;
     context

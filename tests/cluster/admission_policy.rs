@@ -1,6 +1,5 @@
 //! Without a webhook: the API server stamps new pods itself, by the same rules, and what that costs.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,25 +12,16 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
-use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::admission::{dry_run, start, wait_stamped};
-use crate::support::cluster::Cluster;
-use crate::support::plumb::{Plumb, account_with};
+use crate::admission::{dry_run, place, start, wait_stamped};
+use crate::support::plumb::Plumb;
 use crate::support::recommended::{auto_policy, container, new_pods, recommend, stamp};
-use crate::support::{Context, Load, Need, Suite, wait_for};
+use crate::support::{Context, Load, wait_for};
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("an_admission_policy_stamps_as_the_webhook_does", &[] as &[Need], policy)]
-}
-
-async fn policy(context: Context) -> Result<()> {
-    let cluster = Arc::new(Cluster::start(&context.cluster.plane.run, "means").await?);
-    cluster.crds().await?;
-    let context = Context::new(cluster.clone(), "means").await?;
-    let account = account_with(&context, "plumb", &["webhook"], None).await?;
-    auto_policy(&context, "all").await?;
+cluster_test!(an_admission_policy_stamps_as_the_webhook_does, [Fresh, Crds]);
+async fn an_admission_policy_stamps_as_the_webhook_does(context: Context) -> Result<()> {
+    let account = place(&context).await?;
     let mut pods = many_pods(&context).await?;
     pods.extend(pods_of_controllers(&context).await?);
     let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
@@ -43,7 +33,7 @@ async fn policy(context: Context) -> Result<()> {
     ensure!(stamp(&dry_run(&context).await?).is_none(), "something stamps although nothing should");
 
     let flags = ["--roles", "webhook", "--admission", "policy"];
-    let plumb = Plumb::start(&cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
+    let plumb = Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
     plumb.wait_ready().await?;
     wait_stamped(&context).await.with_context(|| plumb.log())?;
     let by_policy = created(&context, &pods).await?;

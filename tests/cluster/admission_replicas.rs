@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
-use libtest_mimic::Trial;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::json;
@@ -22,15 +21,11 @@ use crate::admission_under_attack::Door;
 use crate::support::plumb::Plumb;
 use crate::support::process::free_port;
 use crate::support::recommended::{container, recommend};
-use crate::support::{Context, Need, Suite, wait_for};
+use crate::support::{Context, wait_for};
 
 const SOON: Duration = Duration::from_secs(60);
 /// Creations a second.
 const RATE: u64 = 100;
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("two_webhooks_share_one_certificate", &[] as &[Need], two)]
-}
 
 /// What stands before both, as a Service does: each new connection goes to the next one that answers.
 struct Balancer {
@@ -91,8 +86,9 @@ fn versions(context: &Context) -> (Arc<Mutex<BTreeSet<String>>>, JoinHandle<()>)
     (seen, task)
 }
 
-async fn two(context: Context) -> Result<()> {
-    let (context, account) = place(&context, "replicas").await?;
+cluster_test!(two_webhooks_share_one_certificate, [Fresh, Crds]);
+async fn two_webhooks_share_one_certificate(context: Context) -> Result<()> {
+    let account = place(&context).await?;
     let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
     recommend(&context, "pod-web", ("v1", "Pod", "web"), "Auto", containers).await?;
     let listens = [free_port()?, free_port()?].map(|port| format!("127.0.0.1:{port}"));

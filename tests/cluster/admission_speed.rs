@@ -12,16 +12,14 @@ use anyhow::{Context as _, Result, ensure};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use k8s_openapi::api::core::v1::Secret;
-use libtest_mimic::Trial;
 
 use crate::admission::start;
 use crate::admission_fleet::{Workload, fill, review};
 use crate::admission_under_attack::Door;
-use crate::listing_speed;
-use crate::support::cluster::Cluster;
+use crate::support::listing_speed;
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::process::free_port;
-use crate::support::{Context, Need, Suite, measured, vpa};
+use crate::support::{Context, measured, vpa};
 
 const OPTIMISED: bool = !cfg!(debug_assertions);
 const RECOMMENDATIONS: usize = if OPTIMISED { 10_000 } else { 500 };
@@ -36,10 +34,6 @@ const STEADY: usize = if OPTIMISED { 2500 } else { 100 };
 const STEADY_RUNS: usize = if OPTIMISED { 5 } else { 1 };
 /// How often each is started; the last one is asked on.
 const STARTS: usize = if OPTIMISED { 5 } else { 2 };
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("the_webhook_answers_fast_among_many_recommendations", &[] as &[Need], speed)]
-}
 
 /// Who answers.
 struct Server {
@@ -66,11 +60,10 @@ struct Figures {
     after: u64,
 }
 
-async fn speed(context: Context) -> Result<()> {
+cluster_test!(the_webhook_answers_fast_among_many_recommendations, [Fresh, Crds]);
+async fn the_webhook_answers_fast_among_many_recommendations(context: Context) -> Result<()> {
     let beside = std::env::var_os(vpa::PROGRAM).is_some();
-    let cluster = Arc::new(Cluster::start(&context.cluster.plane.run, "speed").await?);
-    cluster.crds().await?;
-    let context = Context::new(cluster.clone(), "speed").await?;
+    let cluster = &context.cluster;
     let account = account_with(&context, "plumb", &["webhook"], None).await?;
     if beside {
         vpa::install_kinds(&context).await?;

@@ -12,7 +12,6 @@ use hyper::body::{Body, Bytes, Frame};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use k8s_openapi::api::core::v1::Secret;
-use libtest_mimic::Trial;
 use rustls::SupportedProtocolVersion;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -22,25 +21,17 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::admission::{start, wait_stamped};
-use crate::support::cluster::Cluster;
-use crate::support::plumb::{Plumb, account_with};
-use crate::support::recommended::{auto_policy, container, recommend};
-use crate::support::{Context, Need, Suite};
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("whatever_is_sent_to_the_webhook_does_no_harm", &[] as &[Need], attack)]
-}
+use crate::admission::{place, start, wait_stamped};
+use crate::support::Context;
+use crate::support::plumb::Plumb;
+use crate::support::recommended::{container, recommend};
 
 /// Most memory that any of this may make it use, in MiB; a build for tests, without optimisation.
 const MOST: u64 = 160;
 
-async fn attack(context: Context) -> Result<()> {
-    let cluster = Arc::new(Cluster::start(&context.cluster.plane.run, "attack").await?);
-    cluster.crds().await?;
-    let context = Context::new(cluster, "attack").await?;
-    let account = account_with(&context, "plumb", &["webhook"], None).await?;
-    auto_policy(&context, "all").await?;
+cluster_test!(whatever_is_sent_to_the_webhook_does_no_harm, [Fresh, Crds]);
+async fn whatever_is_sent_to_the_webhook_does_no_harm(context: Context) -> Result<()> {
+    let account = place(&context).await?;
     let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
     recommend(&context, "pod-web", ("v1", "Pod", "web"), "Auto", containers).await?;
     let plumb = start(&context, &account.kubeconfig, &[]).await?;

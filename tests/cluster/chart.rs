@@ -8,11 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::ClusterRole;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use libtest_mimic::Trial;
 use plumb::api::Recommendation;
 use plumb::units::Quantity;
 use serde_json::{Value, json};
@@ -20,23 +19,12 @@ use serde_json::{Value, json};
 use crate::support::process::free_port;
 use crate::support::recommended::resources;
 use crate::support::transcript::Transcript;
-use crate::support::{Context, Need, Suite, node, paths, pods, services, wait_for};
+use crate::support::{Context, paths, pods, services, wait_for};
 
 const CHART: &str = "deploy/helm/plumb";
 const SOON: Duration = Duration::from_secs(120);
 const SHOP: &str = "shop";
 const HOME: &str = "plumb";
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![
-        suite.trial("the_chart_is_sound", &[Need::Crds], sound),
-        suite.trial(
-            "installed_by_the_chart",
-            &[Need::Node, Need::MetricsServer, Need::Crds],
-            installed_by_the_chart,
-        ),
-    ]
-}
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -63,7 +51,8 @@ async fn helm(context: &Context, arguments: &[&str]) -> Result<String> {
     context.run(&helm, &context.kubeconfig(), arguments).await?.ok()
 }
 
-async fn sound(context: Context) -> Result<()> {
+cluster_test!(the_chart_is_sound, [Crds]);
+async fn the_chart_is_sound(context: Context) -> Result<()> {
     tokio::task::block_in_place(|| paths::build(&["helm", "deb"]))?;
     let values = tempfile::Builder::new().suffix(".json").tempfile()?;
     serde_json::to_writer(&values, &everything())?;
@@ -167,25 +156,18 @@ fn image() -> Result<PathBuf> {
     Ok(tar)
 }
 
+cluster_test!(installed_by_the_chart, [Fresh, Node, MetricsServer]);
 async fn installed_by_the_chart(context: Context) -> Result<()> {
     tokio::task::block_in_place(|| paths::build(&["helm"]))?;
-    tokio::task::block_in_place(|| node::import_image(&image()?))?;
+    let node = context.cluster.node().await?;
+    tokio::task::block_in_place(|| node.import_image(&image()?))?;
     let result = installed(&context).await;
     let logs = match &result {
         Ok(()) => String::new(),
         Err(_) => logs(&context).await,
     };
-    // Others run on this cluster too: nothing of the release may act on their pods, however this ended.
     let uninstall = ["uninstall", "plumb", "--namespace", HOME, "--ignore-not-found", "--wait"];
     let clean = helm(&context, &uninstall).await;
-    for namespace in [SHOP, HOME] {
-        let pods: Api<Pod> = Api::namespaced(context.client(), namespace);
-        pods.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default()).await?;
-        let spaces: Api<Namespace> = Api::all(context.client());
-        if spaces.get_opt(namespace).await?.is_some() {
-            spaces.delete(namespace, &DeleteParams::background()).await?;
-        }
-    }
     result.with_context(|| logs)?;
     clean.map(drop)
 }
@@ -214,14 +196,11 @@ async fn installed(context: &Context) -> Result<()> {
     ready(context, SHOP, "app=web", 1).await?;
     let _api = services::lead_to_api_server(plane).await?;
 
-    told.say(
-        "## Install\n\nFirst without the updater: nothing here may change a running pod. \
-        (`--take-ownership`: other tests have left the custom resource definitions in that cluster.)",
-    );
+    told.say("## Install\n\nFirst without the updater: nothing here may change a running pod.");
     told.ask("kubectl create namespace plumb").await?.ok()?;
     let label = "pod-security.kubernetes.io/enforce=restricted";
     told.ask(&format!("kubectl label namespace plumb {label}")).await?.ok()?;
-    let flags = "--namespace plumb --create-namespace --take-ownership --set config.interval=5s,dashboard.enabled=true";
+    let flags = "--namespace plumb --create-namespace --set config.interval=5s,dashboard.enabled=true";
     told.run(&format!("helm install plumb {CHART} {flags} --set updater.enabled=false")).await?;
     ready(context, HOME, "app.kubernetes.io/component=recommender", 1).await?;
     ready(context, HOME, "app.kubernetes.io/component=webhook", 2).await?;

@@ -10,26 +10,18 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::DeleteParams;
-use libtest_mimic::Trial;
 use plumb::cluster::pods::LeanPod;
 use plumb::cluster::resize::resize;
 
 use crate::resize::to;
-use crate::support::{Context, Load, Need, Suite, cgroups, paths, pods, wait_for};
+use crate::support::{Context, Load, cgroups, paths, pods, wait_for};
 
 const OLD_LIMIT: u64 = 64 << 20;
 /// Restarts after the resize that must all end by a kill; each comes within the kubelet's back-off.
 const MORE_KILLS: i32 = 3;
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    let fixed = paths::kubernetes_minor() >= 37;
-    vec![match fixed {
-        false => suite.trial("crash_loop_resize_is_lost_before_1_37", &[Need::Node], resize_is_lost),
-        true => suite.trial("crash_loop_resize_holds_since_1_37", &[Need::Node], resize_holds),
-    }]
-}
-
-async fn resize_is_lost(context: Context) -> Result<()> {
+cluster_test!(crash_loop_resize_is_lost_before_1_37, [Node], only || paths::kubernetes_minor() < 37);
+async fn crash_loop_resize_is_lost_before_1_37(context: Context) -> Result<()> {
     // A resize that the kubelet sees only when the back-off ends takes effect. On a busy machine that happens: then
     // another pod is tried, whose resize comes in time.
     let mut last = None;
@@ -73,7 +65,8 @@ fn looks_well_and_is_not(pod: &Pod, uid: &str) -> Result<()> {
     Ok(())
 }
 
-async fn resize_holds(context: Context) -> Result<()> {
+cluster_test!(crash_loop_resize_holds_since_1_37, [Node], only || paths::kubernetes_minor() >= 37);
+async fn crash_loop_resize_holds_since_1_37(context: Context) -> Result<()> {
     let (uid, resized_at) = resized_in_back_off(&context, "leak").await?;
     let pod = pods::wait_ready(&context.api(), "leak").await?;
     let whole = cgroups::of_pod(&uid)?;

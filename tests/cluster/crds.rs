@@ -6,26 +6,16 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use kube::Api;
 use kube::api::PostParams;
-use libtest_mimic::Trial;
 use plumb::api::{
     ClusterVerticalScalingPolicy, MemoryLimitRule, Method, Mode, Objective, Recommendation,
     VerticalScalingPolicy,
 };
 use serde_json::{Value, json};
 
-use crate::support::{Context, Need, Suite, wait_for};
+use crate::support::{Context, wait_for};
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![
-        suite.trial("crds_defaults_appear", &[Need::Crds], defaults_appear),
-        suite.trial("crds_refuse_wrong_policies_by_field", &[Need::Crds], wrong_policies_are_refused),
-        suite.trial("crds_take_right_policies", &[Need::Crds], right_policies_are_taken),
-        suite.trial("crds_are_explained_by_kubectl", &[Need::Crds], kubectl_explains),
-        suite.trial("crds_show_recommendations_in_columns", &[Need::Crds], kubectl_shows_recommendations),
-    ]
-}
-
-async fn defaults_appear(context: Context) -> Result<()> {
+cluster_test!(crds_defaults_appear, [Crds]);
+async fn crds_defaults_appear(context: Context) -> Result<()> {
     let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
         "metadata": {"name": "shop"}, "spec": {"containers": [{"name": "*"}]}});
     context.apply(&policy).await?;
@@ -174,7 +164,8 @@ async fn post(context: &Context, kind: &str, spec: &Value) -> Result<Result<(), 
     }
 }
 
-async fn wrong_policies_are_refused(context: Context) -> Result<()> {
+cluster_test!(crds_refuse_wrong_policies_by_field, [Crds]);
+async fn crds_refuse_wrong_policies_by_field(context: Context) -> Result<()> {
     for (spec, named) in wrong() {
         for kind in ["VerticalScalingPolicy", "ClusterVerticalScalingPolicy"] {
             let refusal =
@@ -191,7 +182,8 @@ async fn wrong_policies_are_refused(context: Context) -> Result<()> {
     Ok(())
 }
 
-async fn right_policies_are_taken(context: Context) -> Result<()> {
+cluster_test!(crds_take_right_policies, [Crds]);
+async fn crds_take_right_policies(context: Context) -> Result<()> {
     let full = json!({
         "mode": "Auto", "objective": "Critical",
         "target": {"selector": {"matchLabels": {"tier": "backend"}}, "kinds": ["Deployment", "StatefulSet"]},
@@ -217,7 +209,8 @@ async fn right_policies_are_taken(context: Context) -> Result<()> {
     Ok(())
 }
 
-async fn kubectl_explains(context: Context) -> Result<()> {
+cluster_test!(crds_are_explained_by_kubectl, [Crds]);
+async fn crds_are_explained_by_kubectl(context: Context) -> Result<()> {
     // The server publishes the schema a moment after it has taken the definition.
     let text = wait_for("kubectl explain to know policies", Duration::from_secs(30), || async {
         context.kubectl(&["explain", "vsp.spec.actuation"]).await?.ok()
@@ -236,7 +229,8 @@ async fn kubectl_explains(context: Context) -> Result<()> {
     Ok(())
 }
 
-async fn kubectl_shows_recommendations(context: Context) -> Result<()> {
+cluster_test!(crds_show_recommendations_in_columns, [Crds]);
+async fn crds_show_recommendations_in_columns(context: Context) -> Result<()> {
     let recommendation = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "Recommendation", "metadata": {"name": "deployment-web"},
         "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
             "policyRef": {"kind": "VerticalScalingPolicy", "name": "shop"}, "mode": "Recommend"}});

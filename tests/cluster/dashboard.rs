@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use kube::api::{Patch, PatchParams};
-use libtest_mimic::Trial;
 use plumb::api::Recommendation;
 use plumb::cluster::{Connection, ConnectionOptions};
 use plumb::control::book::Kept;
@@ -17,13 +16,10 @@ use plumb::units::{Bytes, Cores, Timestamp};
 use serde_json::json;
 
 use crate::support::process::free_port;
-use crate::support::{Context, Need, Suite, backfill, paths, wait_for};
+use crate::support::{Context, backfill, paths, wait_for};
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("dashboard_in_a_browser", &[Need::Crds], dashboard)]
-}
-
-async fn dashboard(context: Context) -> Result<()> {
+cluster_test!(dashboard_in_a_browser, [Crds]);
+async fn dashboard_in_a_browser(context: Context) -> Result<()> {
     let folder = tempfile::tempdir()?;
     learned(&context, folder.path()).await?;
     let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",

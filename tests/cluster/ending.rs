@@ -6,16 +6,18 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use libtest_mimic::Trial;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Context, Suite, leftovers, paths, process::Identity, wait_for};
+use crate::support::{Context, leftovers, paths, process::Identity, wait_for};
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![
-        suite.trial("a_run_that_is_killed_is_cleaned_up", &[], |_: Context| ends_by(Signal::KILL)),
-        suite.trial("a_run_that_is_interrupted_is_cleaned_up", &[], |_: Context| ends_by(Signal::INT)),
-    ]
+cluster_test!(a_run_that_is_killed_is_cleaned_up, []);
+async fn a_run_that_is_killed_is_cleaned_up(_: Context) -> Result<()> {
+    ends_by(Signal::KILL).await
+}
+
+cluster_test!(a_run_that_is_interrupted_is_cleaned_up, []);
+async fn a_run_that_is_interrupted_is_cleaned_up(_: Context) -> Result<()> {
+    ends_by(Signal::INT).await
 }
 
 async fn ends_by(signal: Signal) -> Result<()> {

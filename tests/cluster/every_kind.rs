@@ -7,13 +7,12 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::ListParams;
-use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use crate::admission::{start, wait_stamped};
 use crate::support::plumb::account_with;
-use crate::support::recommended::{REGISTRATION, auto_policy, container, recommend, stamp};
-use crate::support::{Context, Load, Need, Suite, pods, wait_for};
+use crate::support::recommended::{auto_policy, container, recommend, stamp};
+use crate::support::{Context, Load, pods, wait_for};
 
 /// The name of each Recommendation, and its workload, whose name is its pods' label `app` too.
 pub const WORKLOADS: [(&str, (&str, &str, &str)); 7] = [
@@ -25,10 +24,6 @@ pub const WORKLOADS: [(&str, (&str, &str, &str)); 7] = [
     ("pod-web", ("v1", "Pod", "web")),
     ("squad-one", ("every-kind.test/v1", "Squad", "one")),
 ];
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("stamped_pods_of_every_kind_run", &[Need::Node, Need::Crds], run)]
-}
 
 /// The same is recommended for each of them.
 pub async fn recommend_each(context: &Context, target: &Value) -> Result<()> {
@@ -88,8 +83,8 @@ async fn a_kind_of_ones_own(context: &Context) -> Result<()> {
     wait_for("the new kind", Duration::from_secs(30), || async { context.apply(&one).await }).await
 }
 
-async fn run(context: Context) -> Result<()> {
-    let _alone = REGISTRATION.lock().await;
+cluster_test!(stamped_pods_of_every_kind_run, [Node, Crds]);
+async fn stamped_pods_of_every_kind_run(context: Context) -> Result<()> {
     let account = account_with(&context, "plumb", &["webhook"], None).await?;
     auto_policy(&context, "all").await?;
     recommend_each(&context, &container("load", "60m", "80Mi", "120Mi")).await?;

@@ -6,17 +6,13 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::ListParams;
-use libtest_mimic::Trial;
 use plumb::cluster::pods::LeanPod;
 use plumb::cluster::resize::resize;
 
 use crate::resize::to;
-use crate::support::{Context, Load, Need, Suite, kwok, pods, wait_for};
+use crate::support::{Context, Load, kwok, pods, wait_for};
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("fake_pods_run_and_resize", &[Need::Kwok], fake_pods_run_and_resize)]
-}
-
+cluster_test!(fake_pods_run_and_resize, [Fresh, Kwok]);
 async fn fake_pods_run_and_resize(context: Context) -> Result<()> {
     const NODES: usize = 50;
     const PODS: u32 = 100;

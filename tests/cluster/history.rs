@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use kube::api::DeleteParams;
-use libtest_mimic::Trial;
 use plumb::api::Recommendation;
 use plumb::cluster::{Connection, ConnectionOptions};
 use plumb::control::book::Kept;
@@ -15,23 +14,9 @@ use serde_json::{Value, json};
 
 use crate::support::backfill::{self, Story};
 use crate::support::plumb::{Plumb, account};
-use crate::support::{Context, Load, Need, Suite, wait_for};
+use crate::support::{Context, Load, wait_for};
 
 const MIB: f64 = 1048576.0;
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![
-        suite.trial("scan_sizes_by_the_history_in_prometheus", &[Need::Node], scan_by_history),
-        suite.trial("scan_takes_owners_from_the_cluster", &[Need::Node], owners_from_cluster),
-        suite.trial(
-            "doctor_says_what_is_missing",
-            &[Need::MetricsServer, Need::Prometheus, Need::Crds],
-            doctor,
-        ),
-        suite.trial("checkpoints_in_config_maps", &[] as &[Need], checkpoints),
-        suite.trial("what_was_learned_outlives_a_restart", &[Need::MetricsServer, Need::Crds], restart),
-    ]
-}
 
 /// Always 0.2 cores and 100 MiB, give or take a tenth.
 fn steady(at: i64) -> (f64, f64) {
@@ -111,7 +96,8 @@ fn check(scan: &Value) -> Result<()> {
     Ok(())
 }
 
-async fn scan_by_history(context: Context) -> Result<()> {
+cluster_test!(scan_sizes_by_the_history_in_prometheus, [Node]);
+async fn scan_sizes_by_the_history_in_prometheus(context: Context) -> Result<()> {
     let run = &context.cluster.plane.run;
     let name = format!("{}-past", context.namespace);
     let url = backfill::start(run, &name, &stories("shop"), 3, true).await?;
@@ -167,7 +153,8 @@ async fn record(context: &Context, url: &str) -> Result<()> {
     Ok(())
 }
 
-async fn owners_from_cluster(context: Context) -> Result<()> {
+cluster_test!(scan_takes_owners_from_the_cluster, [Node]);
+async fn scan_takes_owners_from_the_cluster(context: Context) -> Result<()> {
     let namespace = context.namespace.clone();
     let load = Load::named("steady").uses("memory", "20Mi").requests("500m", "256Mi").memory_limit("512Mi");
     let pod = context.run_pod(&load).await?;
@@ -187,7 +174,8 @@ async fn owners_from_cluster(context: Context) -> Result<()> {
     Ok(())
 }
 
-async fn doctor(context: Context) -> Result<()> {
+cluster_test!(doctor_says_what_is_missing, [MetricsServer, Prometheus, Crds]);
+async fn doctor_says_what_is_missing(context: Context) -> Result<()> {
     context.run_pod(&Load::named("steady").uses("cpu", "50m").requests("20m", "32Mi")).await?;
     let prometheus = context.cluster.prometheus().await?.url.clone();
     let series = format!("rate(container_cpu_usage_seconds_total{{namespace={:?}}}[1m])", context.namespace);
@@ -236,7 +224,8 @@ async fn doctor(context: Context) -> Result<()> {
     Ok(())
 }
 
-async fn checkpoints(context: Context) -> Result<()> {
+cluster_test!(checkpoints_in_config_maps, []);
+async fn checkpoints_in_config_maps(context: Context) -> Result<()> {
     let options = ConnectionOptions { kubeconfig: Some(context.kubeconfig()), context: None };
     let connection = Connection::open(&options).await?;
     let place = Place::ConfigMaps(Some(context.namespace.clone()));
@@ -287,7 +276,8 @@ async fn checkpoints(context: Context) -> Result<()> {
     Ok(())
 }
 
-async fn restart(context: Context) -> Result<()> {
+cluster_test!(what_was_learned_outlives_a_restart, [MetricsServer, Crds]);
+async fn what_was_learned_outlives_a_restart(context: Context) -> Result<()> {
     context.run_pod(&Load::named("steady").uses("cpu", "50m").requests("100m", "64Mi")).await?;
     let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
         "metadata": {"name": "all"}, "spec": {}});

@@ -4,17 +4,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use libtest_mimic::Trial;
 use plumb::api::{Confidence, Recommendation};
 use plumb::units::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::plumb::{Plumb, account};
-use crate::support::{Context, Load, Need, Suite, backfill, wait_for};
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("vpas_become_policies", &[Need::Node, Need::MetricsServer, Need::Crds], vpas)]
-}
+use crate::support::{Context, Load, backfill, wait_for};
 
 /// VPA's own definitions, reduced to what keeps their objects.
 fn definition(kind: &str, plural: &str) -> Value {
@@ -37,7 +32,8 @@ const DEFINITIONS: [(&str, &str); 2] = [
     ("VerticalPodAutoscalerCheckpoint", "verticalpodautoscalercheckpoints"),
 ];
 
-async fn vpas(context: Context) -> Result<()> {
+cluster_test!(vpas_become_policies, [Node, MetricsServer, Crds]);
+async fn vpas_become_policies(context: Context) -> Result<()> {
     let absent = context.plumb(&["import", "vpa", "-n", &context.namespace]).await?;
     ensure!(absent.code == Some(1) && absent.stderr.contains("is VPA installed here"), "{}", absent.stderr);
     for (kind, plural) in DEFINITIONS {

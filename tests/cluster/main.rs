@@ -7,6 +7,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by them")]
 #![allow(missing_docs, unreachable_pub, clippy::missing_errors_doc, reason = "nobody uses it from outside")]
 
+#[macro_use]
+mod support;
+
 mod admission;
 mod admission_certificates;
 mod admission_fleet;
@@ -25,7 +28,6 @@ mod every_kind;
 mod fleet;
 mod history;
 mod import;
-mod listing_speed;
 mod metrics;
 mod older_server;
 mod oom_answered;
@@ -40,7 +42,6 @@ mod scan;
 mod scan_speed;
 mod sources;
 mod startup_boost;
-mod support;
 mod taking_back;
 mod updater;
 mod updater_crashes;
@@ -77,45 +78,5 @@ fn main() -> ExitCode {
 }
 
 fn test() -> ExitCode {
-    let suite = Suite::new().expect("a runtime");
-    let trials = [
-        admission::trials(&suite),
-        admission_certificates::trials(&suite),
-        admission_killed::trials(&suite),
-        admission_never_refuses::trials(&suite),
-        admission_policy::trials(&suite),
-        admission_replicas::trials(&suite),
-        admission_speed::trials(&suite),
-        admission_under_attack::trials(&suite),
-        chart::trials(&suite),
-        crash_loop::trials(&suite),
-        crds::trials(&suite),
-        dashboard::trials(&suite),
-        ending::trials(&suite),
-        every_kind::trials(&suite),
-        fleet::trials(&suite),
-        history::trials(&suite),
-        import::trials(&suite),
-        metrics::trials(&suite),
-        older_server::trials(&suite),
-        oom_answered::trials(&suite),
-        oom_kill::trials(&suite),
-        past::trials(&suite),
-        recommender::trials(&suite),
-        recommender_on_node::trials(&suite),
-        refusals::trials(&suite),
-        resize::trials(&suite),
-        scale::trials(&suite),
-        scan::trials(&suite),
-        scan_speed::trials(&suite),
-        sources::trials(&suite),
-        startup_boost::trials(&suite),
-        taking_back::trials(&suite),
-        updater::trials(&suite),
-        updater_crashes::trials(&suite),
-        updater_guard::trials(&suite),
-        updater_scale::trials(&suite),
-        webhook::trials(&suite),
-    ];
-    suite.main(trials.into_iter().flatten().collect())
+    Suite::new().expect("a runtime").main()
 }

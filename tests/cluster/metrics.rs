@@ -3,22 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use libtest_mimic::Trial;
 
-use crate::support::{Context, Load, Need, Suite, wait_for};
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![
-        suite.trial("kubectl_top_shows_usage", &[Need::MetricsServer], top_shows_usage),
-        suite.trial("prometheus_has_container_series", &[Need::Prometheus], prometheus_has_series),
-    ]
-}
+use crate::support::{Context, Load, wait_for};
 
 fn load() -> Load {
     Load::named("steady").uses("cpu", "150m").uses("memory", "80Mi").requests("20m", "32Mi")
 }
 
-async fn top_shows_usage(context: Context) -> Result<()> {
+cluster_test!(kubectl_top_shows_usage, [MetricsServer]);
+async fn kubectl_top_shows_usage(context: Context) -> Result<()> {
     context.run_pod(&load()).await?;
     // metrics-server needs two readings, and the kubelet takes one in 10 to 15 s.
     wait_for("kubectl top to show what the pod uses", Duration::from_secs(120), || async {
@@ -34,7 +27,8 @@ async fn top_shows_usage(context: Context) -> Result<()> {
     .await
 }
 
-async fn prometheus_has_series(context: Context) -> Result<()> {
+cluster_test!(prometheus_has_container_series, [Prometheus]);
+async fn prometheus_has_container_series(context: Context) -> Result<()> {
     context.run_pod(&load()).await?;
     let prometheus = context.cluster.prometheus().await?;
     let namespace = &context.namespace;

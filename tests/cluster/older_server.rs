@@ -6,42 +6,24 @@
 //! It is the real API server, behind one that asks it for a subresource that it does not know in place of pods/resize, and
 //! that refuses streaming lists.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
-use libtest_mimic::Trial;
 use plumb::api::Recommendation;
 use serde_json::json;
 
 use crate::admission;
-use crate::support::cluster::Cluster;
 use crate::support::older::Older;
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::recommended::{auto_policy, container, recommend, resources};
-use crate::support::{Context, Load, Need, Suite, wait_for};
+use crate::support::{Context, Load, wait_for};
 use crate::updater::{SOON, advise, events_tell, pods_of, policy, ready, wait_blocked};
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    let node = &[Need::Node, Need::Crds];
-    vec![
-        suite.trial("a_server_without_resize_is_recognised_once", node, without_resize),
-        suite.trial(
-            "the_webhook_starts_on_a_server_without_streaming_lists",
-            &[Need::Crds],
-            without_streaming,
-        ),
-    ]
-}
-
-async fn without_streaming(context: Context) -> Result<()> {
-    // A cluster of its own: a recommender of another test would take away what is recommended for no pod.
-    let cluster = Arc::new(Cluster::start(&context.cluster.plane.run, "older").await?);
-    cluster.crds().await?;
-    let context = Context::new(cluster, "older").await?;
+cluster_test!(the_webhook_starts_on_a_server_without_streaming_lists, [Fresh, Crds]);
+async fn the_webhook_starts_on_a_server_without_streaming_lists(context: Context) -> Result<()> {
     auto_policy(&context, "all").await?;
     recommend(
         &context,
@@ -82,7 +64,8 @@ async fn without_streaming(context: Context) -> Result<()> {
     Ok(())
 }
 
-async fn without_resize(context: Context) -> Result<()> {
+cluster_test!(a_server_without_resize_is_recognised_once, [Node, Crds]);
+async fn a_server_without_resize_is_recognised_once(context: Context) -> Result<()> {
     let load = |name: &str| Load::named(name).requests("10m", "24Mi").memory_limit("64Mi").deployment(1);
     let target = || container("load", "20m", "40Mi", "64Mi");
     let account = account_with(&context, "plumb", &["updater"], None).await?;

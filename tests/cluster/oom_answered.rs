@@ -9,27 +9,20 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, WatchEvent, WatchParams};
-use libtest_mimic::Trial;
 use serde_json::json;
 
 use super::updater::{SOON, memory_limit, pods_of, policy};
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::process::free_port;
-use crate::support::recommended::REGISTRATION;
-use crate::support::{Context, Load, Need, Suite, cgroups, wait_for};
+use crate::support::{Context, Load, cgroups, wait_for};
 
 /// So many are killed, one after another.
 const PODS: usize = 10;
 /// The limit that they are killed at, in MiB.
 const LIMIT: u64 = 64;
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    let needs = &[Need::Node, Need::MetricsServer, Need::Crds];
-    vec![suite.trial("an_oom_kill_is_answered_at_once", needs, answered)]
-}
-
-async fn answered(context: Context) -> Result<()> {
-    let _alone = REGISTRATION.lock().await;
+cluster_test!(an_oom_kill_is_answered_at_once, [Node, MetricsServer, Crds]);
+async fn an_oom_kill_is_answered_at_once(context: Context) -> Result<()> {
     let account = account_with(&context, "plumb", &["recommender", "updater", "webhook"], None).await?;
     let listen = format!("127.0.0.1:{}", free_port()?);
     let flags = ["--roles", "recommender,updater,webhook", "--webhook-listen", &listen];

@@ -4,14 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use libtest_mimic::Trial;
 
-use crate::support::{Context, Load, Need, Suite, pods, wait_for};
+use crate::support::{Context, Load, pods, wait_for};
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("oom_kill_is_in_the_status", &[Need::Node], oom_kill_is_in_the_status)]
-}
-
+cluster_test!(oom_kill_is_in_the_status, [Node]);
 async fn oom_kill_is_in_the_status(context: Context) -> Result<()> {
     // It starts within its limit and grows over it, as a leak does.
     let load = Load::named("leak").uses("memory", "20Mi").uses("grow", "16Mi/s").memory_limit("64Mi");

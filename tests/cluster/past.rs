@@ -9,20 +9,15 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
-use libtest_mimic::Trial;
 use plumb::api::{Confidence, Recommendation, RecommendationStatus, VerticalScalingPolicy};
 use serde_json::json;
 
 use crate::support::backfill::{self, Story};
 use crate::support::faults::{Before, Fault};
 use crate::support::plumb::{Plumb, account};
-use crate::support::{Context, Load, Need, Suite, wait_for};
+use crate::support::{Context, Load, wait_for};
 
 const MIB: f64 = 1_048_576.0;
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("the_past_makes_recommendations_confident_at_once", &[Need::Crds], past)]
-}
 
 fn steady(_: i64) -> (f64, f64) {
     (0.2, 100.0 * MIB)
@@ -54,7 +49,8 @@ async fn status(context: &Context, name: &str) -> Result<RecommendationStatus> {
     context.api::<Recommendation>().get(name).await?.status.context("no status yet")
 }
 
-async fn past(context: Context) -> Result<()> {
+cluster_test!(the_past_makes_recommendations_confident_at_once, [Crds]);
+async fn the_past_makes_recommendations_confident_at_once(context: Context) -> Result<()> {
     let namespace = context.namespace.clone();
     context.apply(&Load::named("steady").requests("500m", "256Mi").memory_limit("512Mi").json()).await?;
     context.apply(&Load::named("tight").requests("10m", "64Mi").memory_limit("64Mi").json()).await?;

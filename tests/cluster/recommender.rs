@@ -3,7 +3,6 @@
 //! On a control plane of its own, without a node: pods' status is written by the test, as a kubelet would.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,24 +10,17 @@ use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use libtest_mimic::Trial;
 use plumb::api::{Recommendation, VerticalScalingPolicy};
 use serde_json::{Value, json};
 
-use crate::support::cluster::Cluster;
 use crate::support::plumb::{Plumb, account};
-use crate::support::{Context, Load, Need, Suite, wait_for};
+use crate::support::{Context, Load, wait_for};
 
 const SOON: Duration = Duration::from_secs(30);
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("recommendations_follow_policies_whatever_happens", &[] as &[Need], follow)]
-}
-
-async fn follow(context: Context) -> Result<()> {
-    let cluster = Arc::new(Cluster::start(&context.cluster.plane.run, "live").await?);
-    cluster.crds().await?;
-    let context = Context::new(cluster.clone(), "live").await?;
+cluster_test!(recommendations_follow_policies_whatever_happens, [Fresh, Crds]);
+async fn recommendations_follow_policies_whatever_happens(context: Context) -> Result<()> {
+    let cluster = &context.cluster;
     a_missing_right_is_named(&context).await?;
     let whole = account(&context, "plumb", None).await?;
     let plumb = Plumb::start(&cluster.plane, &whole.kubeconfig, &context.namespace, &["--interval", "2s"])?;
@@ -51,7 +43,7 @@ async fn follow(context: Context) -> Result<()> {
         ensure!(plumb.leads().await?, "{metrics}");
         plumb.check_running()
     };
-    steps.await.with_context(|| context.cluster.plane.run.log_tail("live-plumb-1"))?;
+    steps.await.with_context(|| plumb.log_tail())?;
     let log = another_takes_over(&context, &whole.kubeconfig, plumb).await?;
     ensure!(log.contains("let go of the leadership"), "{log}");
     ensure!(!log.contains("token-of-") && !log.contains("panicked"), "{log}");

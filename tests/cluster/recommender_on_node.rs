@@ -5,24 +5,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, PostParams};
-use libtest_mimic::Trial;
 use plumb::api::{Recommendation, VerticalScalingPolicy};
 use serde_json::json;
 
 use crate::support::plumb::{Plumb, account};
-use crate::support::{Context, Load, Need, Suite, pods, wait_for};
+use crate::support::{Context, Load, pods, wait_for};
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    let needs = &[Need::Node, Need::MetricsServer, Need::Crds];
-    let both = &[Need::Node, Need::MetricsServer, Need::Prometheus, Need::Crds];
-    vec![
-        suite.trial("usage_and_oom_kills_of_a_node_are_recommended_from", needs, recommend),
-        suite.trial("prometheus_alone_and_both_sources_are_enough", both, prometheus),
-    ]
-}
-
+cluster_test!(prometheus_alone_and_both_sources_are_enough, [Node, MetricsServer, Prometheus, Crds]);
 /// Prometheus alone; then, after it was killed, both, from where it was.
-async fn prometheus(context: Context) -> Result<()> {
+async fn prometheus_alone_and_both_sources_are_enough(context: Context) -> Result<()> {
     let url = context.cluster.prometheus().await?.url.clone();
     let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
                         "metadata": {"name": "all"}, "spec": {}});
@@ -99,7 +90,8 @@ async fn kills_count_once(context: &Context) -> Result<(u64, u32)> {
     .await
 }
 
-async fn recommend(context: Context) -> Result<()> {
+cluster_test!(usage_and_oom_kills_of_a_node_are_recommended_from, [Node, MetricsServer, Crds]);
+async fn usage_and_oom_kills_of_a_node_are_recommended_from(context: Context) -> Result<()> {
     let rights = account(&context, "plumb", None).await?;
     let plane = &context.cluster.plane;
     let plumb = Plumb::start(plane, &rights.kubeconfig, &context.namespace, &["--interval", "5s"])?;

@@ -7,25 +7,16 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::process::free_port;
-use crate::support::recommended::{REGISTRATION, container, resources};
-use crate::support::{Context, Load, Need, Suite, kwok, wait_for};
+use crate::support::recommended::{container, resources};
+use crate::support::{Context, Load, kwok, wait_for};
 use crate::updater::{SOON, advise, memory_limit, pods_of, policy, ready, said, start, wait_blocked};
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    let learns = &[Need::Node, Need::MetricsServer, Need::Crds];
-    vec![
-        suite.trial("what_the_cluster_does_not_allow_is_named", &[Need::Node, Need::Crds], refused),
-        suite.trial("a_leak_is_named_and_not_chased", learns, leak),
-        suite.trial("what_no_node_can_hold_is_capped_and_named", learns, capped),
-    ]
-}
-
-async fn refused(context: Context) -> Result<()> {
+cluster_test!(what_the_cluster_does_not_allow_is_named, [Node, Crds]);
+async fn what_the_cluster_does_not_allow_is_named(context: Context) -> Result<()> {
     // Room for what is there, and for no more.
     context
         .apply(&json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full"},
@@ -91,9 +82,10 @@ async fn refused(context: Context) -> Result<()> {
     Ok(())
 }
 
+cluster_test!(what_no_node_can_hold_is_capped_and_named, [Node, MetricsServer, Crds]);
 /// A policy asks for more than any node has: what is recommended, and so what is asked for, is what the largest can give;
 /// and both say so.
-async fn capped(context: Context) -> Result<()> {
+async fn what_no_node_can_hold_is_capped_and_named(context: Context) -> Result<()> {
     context
         .apply(&json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
             "metadata": {"name": "huge"},
@@ -141,10 +133,10 @@ fn node_of(pod: &Pod) -> Option<String> {
     pod.spec.as_ref()?.node_name.clone()
 }
 
+cluster_test!(a_leak_is_named_and_not_chased, [Node, MetricsServer, Crds]);
 /// A container grows for ever, under a policy that allows it 96 MiB: it gets those, is told of, and gets no new pod each
 /// time that it dies.
-async fn leak(context: Context) -> Result<()> {
-    let _alone = REGISTRATION.lock().await;
+async fn a_leak_is_named_and_not_chased(context: Context) -> Result<()> {
     context
         .apply(&json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
             "metadata": {"name": "leak"},

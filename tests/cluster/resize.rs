@@ -6,21 +6,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use kube::{Api, Client, ResourceExt};
-use libtest_mimic::Trial;
 use plumb::cluster::pods::LeanPod;
 use plumb::cluster::resize::{Amounts, ContainerResize, ResizeError, resize};
 use plumb::units::{Bytes, Cores};
 use serde_json::json;
 
-use crate::support::{Context, Load, Need, Suite, cgroups, paths, pods, wait_for};
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![
-        suite.trial("resize_in_place_keeps_the_container", &[Need::Node], keeps_the_container),
-        suite.trial("resize_refusals_are_told_apart", &[Need::Node], refusals_are_told_apart),
-        suite.trial("resize_right_is_needed", &[Need::Node], right_is_needed),
-    ]
-}
+use crate::support::{Context, Load, cgroups, paths, pods, wait_for};
 
 /// One container's new sizes; the request is half of the limit.
 pub fn to(millicores: u64, mib: u64) -> ContainerResize {
@@ -39,7 +30,8 @@ fn load() -> Load {
     Load::named("web").uses("memory", "20Mi").requests("50m", "32Mi").limits("100m", "64Mi")
 }
 
-async fn keeps_the_container(context: Context) -> Result<()> {
+cluster_test!(resize_in_place_keeps_the_container, [Node]);
+async fn resize_in_place_keeps_the_container(context: Context) -> Result<()> {
     let pod = context.run_pod(&load()).await?;
     let (uid, id) = (pod.uid().context("no uid")?, pods::container_id(&pod)?);
     let before = cgroups::Limits { memory: Some(64 << 20), cpu: Some(100) };
@@ -69,7 +61,8 @@ async fn keeps_the_container(context: Context) -> Result<()> {
     Ok(())
 }
 
-async fn refusals_are_told_apart(context: Context) -> Result<()> {
+cluster_test!(resize_refusals_are_told_apart, [Node]);
+async fn resize_refusals_are_told_apart(context: Context) -> Result<()> {
     let pod = context.run_pod(&load()).await?;
     let uid = pod.uid().context("no uid")?;
     let client = context.client();
@@ -119,7 +112,8 @@ async fn refusals_are_told_apart(context: Context) -> Result<()> {
     Ok(())
 }
 
-async fn right_is_needed(context: Context) -> Result<()> {
+cluster_test!(resize_right_is_needed, [Node]);
+async fn resize_right_is_needed(context: Context) -> Result<()> {
     let pod = context.run_pod(&load()).await?;
     let uid = pod.uid().context("no uid")?;
     let reads = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}]);

@@ -4,7 +4,6 @@
 //! many containers there are (1,000 where it says nothing), `PLUMB_SCALE_PER_POD` how many of them a pod has;
 //! `make scale` measures 10,000 with an optimised build.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,23 +12,17 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{ListParams, PartialObjectMeta, PostParams};
-use libtest_mimic::Trial;
 use plumb::api::Recommendation;
 use serde_json::{Value, json};
 
-use crate::support::cluster::Cluster;
 use crate::support::plumb::{Plumb, account};
 use crate::support::stand_in::{self, MetricsApi};
-use crate::support::{Context, Load, Suite, kwok, wait_for};
+use crate::support::{Context, Load, kwok, wait_for};
 
 /// Replicas of one Deployment.
 const REPLICAS: usize = 5;
 /// Pods on a fake node.
 const PODS_PER_NODE: usize = 200;
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("a_large_fleet_fits_its_budget", &[], fleet)]
-}
 
 fn number(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -40,17 +33,14 @@ fn budget(containers: usize) -> (f64, f64) {
     if containers <= 10_000 { (120.0, 2.0) } else { (800.0, 20.0) }
 }
 
-async fn fleet(context: Context) -> Result<()> {
+cluster_test!(a_large_fleet_fits_its_budget, [Fresh, Crds, Kwok]);
+async fn a_large_fleet_fits_its_budget(context: Context) -> Result<()> {
     let containers = number("PLUMB_SCALE", 1000);
     let per_pod = number("PLUMB_SCALE_PER_POD", 1).max(1);
     let long = Duration::from_secs(120 + containers as u64 / 20);
     let (deployments, pods) = (containers.div_ceil(per_pod * REPLICAS), containers.div_ceil(per_pod));
-    let cluster = Arc::new(Cluster::start(&context.cluster.plane.run, "scale").await?);
-    let plane = &cluster.plane;
-    cluster.crds().await?;
-    cluster.kwok().await?;
+    let plane = &context.cluster.plane;
     kwok::add_nodes(plane, "scale", pods.div_ceil(PODS_PER_NODE).max(2)).await?;
-    let context = Context::new(cluster.clone(), "scale").await?;
     let api = context.api::<Deployment>();
     stream::iter(0..deployments)
         .map(|number| {

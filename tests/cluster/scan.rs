@@ -3,18 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::support::{Context, Load, Need, Suite, wait_for};
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![
-        suite.trial("scan_prints_real_figures", &[Need::MetricsServer], scan_prints_real_figures),
-        suite.trial("scan_names_missing_rights", &[Need::MetricsServer], scan_names_missing_rights),
-        suite.trial("record_writes_a_trace", &[Need::MetricsServer], record_writes_a_trace),
-    ]
-}
+use crate::support::{Context, Load, wait_for};
 
 /// What `plumb scan` may do, and nothing else.
 fn read_rights() -> Value {
@@ -30,6 +21,7 @@ fn load() -> Load {
     Load::named("web").uses("cpu", "100m").uses("memory", "60Mi").requests("200m", "128Mi")
 }
 
+cluster_test!(scan_prints_real_figures, [MetricsServer]);
 async fn scan_prints_real_figures(context: Context) -> Result<()> {
     context.apply(&load().deployment(2)).await?;
     let reader = context.account("reader", false, read_rights()).await?;
@@ -65,6 +57,7 @@ async fn scan_prints_real_figures(context: Context) -> Result<()> {
     Ok(())
 }
 
+cluster_test!(scan_names_missing_rights, [MetricsServer]);
 async fn scan_names_missing_rights(context: Context) -> Result<()> {
     let namespace = context.namespace.as_str();
     for missing in 0..4 {
@@ -87,6 +80,7 @@ async fn scan_names_missing_rights(context: Context) -> Result<()> {
     Ok(())
 }
 
+cluster_test!(record_writes_a_trace, [MetricsServer]);
 async fn record_writes_a_trace(context: Context) -> Result<()> {
     context.run_pod(&load()).await?;
     let namespace = context.namespace.as_str();

@@ -6,19 +6,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use libtest_mimic::Trial;
 use serde_json::Value;
 
+use crate::support::Context;
 use crate::support::backfill::{self, Story};
-use crate::support::{Context, Suite};
 
 const MIB: f64 = 1_048_576.0;
 /// Replicas of one StatefulSet.
 const REPLICAS: usize = 5;
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("a_scan_of_days_is_quick_and_light", &[], scan)]
-}
 
 fn number(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -44,7 +39,8 @@ fn story(number: usize) -> Story {
     }
 }
 
-async fn scan(context: Context) -> Result<()> {
+cluster_test!(a_scan_of_days_is_quick_and_light, []);
+async fn a_scan_of_days_is_quick_and_light(context: Context) -> Result<()> {
     let (pods, days) = (number("PLUMB_SCAN_PODS", 30), number("PLUMB_SCAN_DAYS", 2));
     let run = &context.cluster.plane.run;
     let name = format!("{}-past", context.namespace);

@@ -3,23 +3,16 @@
 //!
 //! On a control plane of its own, with a stand-in for the metrics API that can be told to fail.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use libtest_mimic::Trial;
 use plumb::api::{Recommendation, RecommendationStatus};
 use serde_json::json;
 
-use crate::support::cluster::Cluster;
 use crate::support::faults::Fault;
 use crate::support::plumb::{Plumb, account};
 use crate::support::stand_in::{MetricsApi, Pod};
-use crate::support::{Context, Load, Suite, wait_for};
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("a_metrics_api_that_fails_costs_nothing", &[], fails)]
-}
+use crate::support::{Context, Load, wait_for};
 
 async fn status(context: &Context, name: &str) -> Result<RecommendationStatus> {
     context.api::<Recommendation>().get(name).await?.status.context("no status yet")
@@ -30,10 +23,9 @@ fn history(status: &RecommendationStatus) -> (String, String) {
     condition.map(|c| (c.reason.clone(), c.message.clone())).unwrap_or_default()
 }
 
-async fn fails(context: Context) -> Result<()> {
-    let cluster = Arc::new(Cluster::start(&context.cluster.plane.run, "sources").await?);
-    cluster.crds().await?;
-    let context = Context::new(cluster.clone(), "sources").await?;
+cluster_test!(a_metrics_api_that_fails_costs_nothing, [Fresh, Crds]);
+async fn a_metrics_api_that_fails_costs_nothing(context: Context) -> Result<()> {
+    let cluster = &context.cluster;
     let metrics = MetricsApi::start(&cluster.plane).await?;
     let pod = |name: &str| Pod {
         namespace: context.namespace.clone(),

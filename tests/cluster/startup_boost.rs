@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
-use libtest_mimic::Trial;
 use plumb::api::Recommendation;
 use serde_json::{Value, json};
 
@@ -16,16 +15,12 @@ use crate::admission::wait_stamped;
 use crate::support::cluster::Account;
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::process::free_port;
-use crate::support::recommended::{REGISTRATION, auto_policy, container, recommend, resources, stamp};
-use crate::support::{Context, Load, Need, Suite, pods, wait_for};
+use crate::support::recommended::{auto_policy, container, recommend, resources, stamp};
+use crate::support::{Context, Load, pods, wait_for};
 use crate::updater::{SOON, pods_of, ready};
 
 /// For how long one of them has more.
 const LENT: i64 = 20;
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("more_cpu_at_the_start_is_taken_back", &[Need::Node, Need::Crds], lent)]
-}
 
 fn boosted(cpu: &str, duration: &str) -> Value {
     let mut container = container("load", "60m", "80Mi", "120Mi");
@@ -41,8 +36,8 @@ async fn start<'a>(context: &'a Context, account: &Account) -> Result<Plumb<'a>>
     Ok(plumb)
 }
 
-async fn lent(context: Context) -> Result<()> {
-    let _alone = REGISTRATION.lock().await;
+cluster_test!(more_cpu_at_the_start_is_taken_back, [Node, Crds]);
+async fn more_cpu_at_the_start_is_taken_back(context: Context) -> Result<()> {
     let account = account_with(&context, "plumb", &["webhook", "updater"], None).await?;
     auto_policy(&context, "all").await?;
     recommend(&context, "pod-web", ("v1", "Pod", "web"), "Auto", boosted("180m", "untilReady")).await?;

@@ -2,7 +2,10 @@
 //!
 //! From the bottom up: where things are ([`paths`]), processes that never outlive a run ([`process`], [`leftovers`]),
 //! the parts of a cluster ([`control_plane`], [`node`], [`services`], [`metrics_server`], [`prometheus`], [`kwok`], [`vpa`]), what a test
-//! asks of them ([`cluster`], [`pods`], [`wait`]), the run itself ([`suite`]), and a cluster that stays ([`keep`]).
+//! asks of them ([`cluster`], [`pods`], [`wait`]), the tests and their run ([`registry`], [`lanes`], [`suite`]), and a cluster that stays ([`keep`]).
+
+#[macro_use]
+pub mod registry;
 
 pub mod backfill;
 pub mod certificates;
@@ -12,7 +15,9 @@ pub mod control_plane;
 pub mod faults;
 pub mod keep;
 pub mod kwok;
+pub mod lanes;
 pub mod leftovers;
+pub mod listing_speed;
 pub mod measured;
 pub mod metrics_server;
 pub mod node;
@@ -33,5 +38,6 @@ pub mod wait;
 
 pub use cluster::Context;
 pub use pods::Load;
-pub use suite::{Need, Suite};
+pub use registry::Need;
+pub use suite::Suite;
 pub use wait::wait_for;

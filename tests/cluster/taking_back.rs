@@ -6,22 +6,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt};
-use libtest_mimic::Trial;
 use plumb::api::{ROLLBACK, Recommendation};
 use serde_json::{Value, json};
 
 use crate::support::recommended::{container, resources};
-use crate::support::{Context, Load, Need, Suite, wait_for};
+use crate::support::{Context, Load, wait_for};
 use crate::updater::{SOON, advise, events_tell, policy, ready, said, start, wait_blocked};
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    let node = &[Need::Node, Need::Crds];
-    vec![
-        suite.trial("what_was_before_is_put_back_and_stays", node, rollback),
-        suite.trial("at_what_an_autoscaler_scales_stays", node, rescale),
-        suite.trial("what_a_vertical_pod_autoscaler_owns_stays", node, owned_by_vpa),
-    ]
-}
 
 /// All pods of that name ask for so much CPU.
 async fn all_have(context: &Context, name: &str, count: usize, cpu: &str) -> Result<Vec<Pod>> {
@@ -45,9 +35,10 @@ async fn new_pods_are_given(context: &Context, name: &str, given: &str) -> Resul
     .await
 }
 
+cluster_test!(what_was_before_is_put_back_and_stays, [Node, Crds]);
 /// Both pods get their new size, then a person wants the old one back: they get it, in place, keep it although plumb
 /// goes on and is started anew, until the person ends that.
-async fn rollback(context: Context) -> Result<()> {
+async fn what_was_before_is_put_back_and_stays(context: Context) -> Result<()> {
     let load = Load::named("web").requests("60m", "32Mi").memory_limit("64Mi");
     context.apply(&load.deployment(2)).await?;
     let before = ready(&context, "web", 2).await?;
@@ -126,9 +117,10 @@ fn definition() -> Value {
     })
 }
 
+cluster_test!(what_a_vertical_pod_autoscaler_owns_stays, [Node, Crds]);
 /// The kind comes to the cluster while plumb runs. What an object of it sizes is held; what one only advises on is not;
 /// and when the kind goes, the first is changed as well.
-async fn owned_by_vpa(context: Context) -> Result<()> {
+async fn what_a_vertical_pod_autoscaler_owns_stays(context: Context) -> Result<()> {
     let load = |name: &str| Load::named(name).requests("20m", "24Mi").memory_limit("64Mi").deployment(1);
     for name in ["owned", "advised"] {
         policy(&context, name, "Deployment", json!({})).await?;
@@ -173,9 +165,10 @@ async fn owned_by_vpa(context: Context) -> Result<()> {
     Ok(())
 }
 
+cluster_test!(at_what_an_autoscaler_scales_stays, [Node, Crds]);
 /// An autoscaler at 80 % of 100m, which is 80m: at a request of 160m that is 50 %. Another one, whose policy says nothing
 /// of it, keeps the request as it is.
-async fn rescale(context: Context) -> Result<()> {
+async fn at_what_an_autoscaler_scales_stays(context: Context) -> Result<()> {
     use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
     let load = |name: &str| Load::named(name).requests("100m", "24Mi").memory_limit("64Mi").deployment(2);
     let autoscaler = |name: &str| {

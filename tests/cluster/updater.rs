@@ -12,26 +12,15 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
-use libtest_mimic::Trial;
 use plumb::api::Recommendation;
 use serde_json::{Value, json};
 
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::process::free_port;
-use crate::support::recommended::{REGISTRATION, container, new_pods, recommend_by, resources};
-use crate::support::{Context, Load, Need, Suite, cgroups, pods, wait_for};
+use crate::support::recommended::{container, new_pods, recommend_by, resources};
+use crate::support::{Context, Load, cgroups, pods, wait_for};
 
 pub(crate) const SOON: Duration = Duration::from_secs(120);
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    let node = &[Need::Node, Need::Crds];
-    vec![
-        suite.trial("pods_are_resized_in_place", node, in_place),
-        suite.trial("what_keeps_a_pod_as_it_is_is_named", node, held),
-        suite.trial("harm_is_put_back", node, harm),
-        suite.trial("an_oom_loop_is_healed", &[Need::Node, Need::MetricsServer, Need::Crds], oom_loop),
-    ]
-}
 
 /// A policy of that name in mode Auto for the Deployment of that name.
 pub(crate) async fn policy(context: &Context, name: &str, kind: &str, actuation: Value) -> Result<()> {
@@ -95,7 +84,8 @@ pub(crate) async fn wait_blocked(context: &Context, name: &str, reason: &str) ->
     .await
 }
 
-async fn in_place(context: Context) -> Result<()> {
+cluster_test!(pods_are_resized_in_place, [Node, Crds]);
+async fn pods_are_resized_in_place(context: Context) -> Result<()> {
     let load = Load::named("web").uses("memory", "20Mi").requests("100m", "48Mi").memory_limit("128Mi");
     context.apply(&load.deployment(2)).await?;
     let mut same = Load::named("same").requests("60m", "48Mi").limits("60m", "48Mi").deployment(1);
@@ -178,7 +168,8 @@ async fn a_steady_cluster_costs_no_write(context: &Context, plumb: &Plumb<'_>) -
     Ok(())
 }
 
-async fn held(context: Context) -> Result<()> {
+cluster_test!(what_keeps_a_pod_as_it_is_is_named, [Node, Crds]);
+async fn what_keeps_a_pod_as_it_is_is_named(context: Context) -> Result<()> {
     let small = |name: &str| Load::named(name).requests("10m", "24Mi").memory_limit("64Mi");
     let never = json!({"windows": [{"schedule": "0 0 1 1 *", "duration": "1m"}]});
     let evict = json!({"method": "Evict", "minReplicas": 1});
@@ -258,8 +249,9 @@ async fn the_kill_switch_stops_everything(context: &Context) -> Result<()> {
     .await
 }
 
+cluster_test!(harm_is_put_back, [Node, Crds]);
 /// The first pod stops being ready after its change: it alone was changed, and gets back what it had.
-async fn harm(context: Context) -> Result<()> {
+async fn harm_is_put_back(context: Context) -> Result<()> {
     let mut deployment = Load::named("web").requests("60m", "32Mi").memory_limit("64Mi").deployment(3);
     deployment["spec"]["template"]["spec"]["readinessGates"] = json!([{"conditionType": "example.dev/well"}]);
     context.apply(&deployment).await?;
@@ -322,10 +314,10 @@ pub(crate) async fn well(context: &Context, pod: &str, well: bool) -> Result<()>
     Ok(())
 }
 
+cluster_test!(an_oom_loop_is_healed, [Node, MetricsServer, Crds]);
 /// Two pods that need 110 MiB under a limit of 64 MiB: killed at once, and again at every start. plumb learns that from
 /// their status alone, gives new ones what they need, and stops there.
-async fn oom_loop(context: Context) -> Result<()> {
-    let _alone = REGISTRATION.lock().await;
+async fn an_oom_loop_is_healed(context: Context) -> Result<()> {
     policy(&context, "loop", "Deployment", json!({})).await?;
     let account = account_with(&context, "plumb", &["recommender", "updater", "webhook"], None).await?;
     let listen = format!("127.0.0.1:{}", free_port()?);

@@ -8,42 +8,36 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
-use libtest_mimic::Trial;
 use plumb::api::Recommendation;
 use serde_json::json;
 
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::process::free_port;
-use crate::support::recommended::{REGISTRATION, container, resources};
-use crate::support::{Context, Load, Need, Suite, pods, wait_for};
+use crate::support::recommended::{container, resources};
+use crate::support::{Context, Load, pods, wait_for};
 use crate::updater::{SOON, advise, pods_of, policy, ready, start};
 
 /// The steps at which a process can be made to end, of a resize and of an eviction.
 const OF_RESIZES: [&str; 4] = ["before-resize", "after-resize", "before-status", "after-status"];
 const OF_EVICTIONS: [&str; 2] = ["before-evict", "after-evict"];
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    let node = &[Need::Node, Need::Crds];
-    vec![
-        suite.trial("a_crash_in_a_resize_does_nothing_twice", node, |context| {
-            crashes(context, &OF_RESIZES, false)
-        }),
-        suite.trial("a_crash_in_an_eviction_does_nothing_twice", node, |context| {
-            crashes(context, &OF_EVICTIONS, true)
-        }),
-        suite.trial("two_updaters_do_nothing_twice", node, two),
-        suite.trial("a_cooldown_outlives_the_process", node, cooldown),
-    ]
-}
-
 fn cpu(pod: &Pod) -> String {
     resources(pod, "load")["requests"]["cpu"].as_str().unwrap_or_default().to_owned()
+}
+
+cluster_test!(a_crash_in_a_resize_does_nothing_twice, [Node, Crds]);
+async fn a_crash_in_a_resize_does_nothing_twice(context: Context) -> Result<()> {
+    crashes(context, &OF_RESIZES, false).await
+}
+
+cluster_test!(a_crash_in_an_eviction_does_nothing_twice, [Node, Crds]);
+async fn a_crash_in_an_eviction_does_nothing_twice(context: Context) -> Result<()> {
+    crashes(context, &OF_EVICTIONS, true).await
 }
 
 /// One workload a step. Each process ends at its step and the next one begins, with a step and a workload of its own;
 /// the last one ends at none and has to finish them all.
 async fn crashes(context: Context, steps: &'static [&'static str], evicts: bool) -> Result<()> {
-    let _alone = REGISTRATION.lock().await;
     // What gives new pods their sizes has a process of its own, which goes on.
     let account = account_with(&context, "webhook", &["webhook"], None).await?;
     let listen = format!("127.0.0.1:{}", free_port()?);
@@ -141,8 +135,9 @@ async fn too_many_missing(context: &Context, name: &str, evicts: bool) -> Result
     Ok((ready == 0).then(|| format!("no pod of {name} was ready")))
 }
 
+cluster_test!(two_updaters_do_nothing_twice, [Node, Crds]);
 /// Both see the same; by the lease one of them acts, and when it dies the other goes on.
-async fn two(context: Context) -> Result<()> {
+async fn two_updaters_do_nothing_twice(context: Context) -> Result<()> {
     let load = |name: &str| Load::named(name).requests("10m", "24Mi").memory_limit("64Mi").deployment(2);
     let quick = json!({"method": "InPlace", "guard": {"observe": "1s"}, "maxUnavailable": 2});
     for name in ["first", "second"] {
@@ -181,8 +176,9 @@ async fn two(context: Context) -> Result<()> {
     Ok(())
 }
 
+cluster_test!(a_cooldown_outlives_the_process, [Node, Crds]);
 /// What one process has changed, the next one leaves alone for as long: the API server knows when that was.
-async fn cooldown(context: Context) -> Result<()> {
+async fn a_cooldown_outlives_the_process(context: Context) -> Result<()> {
     let actuation = json!({"method": "InPlace", "cooldown": "10m", "guard": {"observe": "1s"}});
     policy(&context, "web", "Deployment", actuation).await?;
     context.apply(&Load::named("web").requests("10m", "24Mi").memory_limit("64Mi").deployment(1)).await?;

@@ -6,36 +6,22 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use libtest_mimic::Trial;
 use plumb::api::Recommendation;
 use serde_json::{Value, json};
 
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::recommended::{container, resources};
-use crate::support::{Context, Load, Need, Suite, cgroups, pods, wait_for};
+use crate::support::{Context, Load, cgroups, pods, wait_for};
 use crate::updater::{SOON, advise, pods_of, policy, ready, said, start, wait_blocked, well};
-
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    let node = &[Need::Node, Need::Crds];
-    vec![
-        suite.trial("a_restart_by_the_resize_itself_is_no_harm", node, restarting),
-        suite.trial("harm_and_what_is_watched_outlive_the_process", node, outlives),
-        suite.trial("a_limit_below_what_is_used_is_taken_back", node, below_usage),
-        suite.trial(
-            "an_updater_alone_sees_that_a_changed_pod_waits_for_cpu",
-            &[Need::Node, Need::Prometheus, Need::Crds],
-            waits_for_cpu,
-        ),
-    ]
-}
 
 fn cpu(pod: &Pod) -> String {
     resources(pod, "load")["requests"]["cpu"].as_str().unwrap_or_default().to_owned()
 }
 
+cluster_test!(a_restart_by_the_resize_itself_is_no_harm, [Node, Crds]);
 /// Its policy says that a resize of CPU restarts the container: both pods are resized, each is restarted once, and the
 /// first one's restart stops nothing.
-async fn restarting(context: Context) -> Result<()> {
+async fn a_restart_by_the_resize_itself_is_no_harm(context: Context) -> Result<()> {
     let mut deployment = Load::named("web").requests("60m", "32Mi").memory_limit("64Mi").deployment(2);
     deployment["spec"]["template"]["spec"]["containers"][0]["resizePolicy"] =
         json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]);
@@ -74,9 +60,10 @@ async fn canary(context: &Context) -> Result<Value> {
     Ok(json!(found.status.and_then(|status| status.canary)))
 }
 
+cluster_test!(harm_and_what_is_watched_outlive_the_process, [Node, Crds]);
 /// The updater is killed while it watches the first pod, which comes to harm meanwhile: the next one puts that back. It is
 /// killed too: the third one does not try it again.
-async fn outlives(context: Context) -> Result<()> {
+async fn harm_and_what_is_watched_outlive_the_process(context: Context) -> Result<()> {
     let mut deployment = Load::named("web").requests("60m", "32Mi").memory_limit("64Mi").deployment(2);
     deployment["spec"]["template"]["spec"]["readinessGates"] = json!([{"conditionType": "example.dev/well"}]);
     context.apply(&deployment).await?;
@@ -138,8 +125,9 @@ async fn outlives(context: Context) -> Result<()> {
     Ok(())
 }
 
+cluster_test!(a_limit_below_what_is_used_is_taken_back, [Node, Crds]);
 /// A limit below what is in use: the kubelet refuses, nothing is harmed, and it is taken back and told.
-async fn below_usage(context: Context) -> Result<()> {
+async fn a_limit_below_what_is_used_is_taken_back(context: Context) -> Result<()> {
     let load = Load::named("web").uses("memory", "60Mi").requests("20m", "32Mi").memory_limit("256Mi");
     context.apply(&load.deployment(1)).await?;
     let before = ready(&context, "web", 1).await?;
@@ -174,8 +162,9 @@ async fn below_usage(context: Context) -> Result<()> {
     Ok(())
 }
 
+cluster_test!(an_updater_alone_sees_that_a_changed_pod_waits_for_cpu, [Node, Prometheus, Crds]);
 /// CPU is cut below what a container uses: nothing but throttling shows it, and no recommender is there to tell.
-async fn waits_for_cpu(context: Context) -> Result<()> {
+async fn an_updater_alone_sees_that_a_changed_pod_waits_for_cpu(context: Context) -> Result<()> {
     let load = Load::named("web").uses("cpu", "150m").requests("160m", "32Mi").limits("500m", "64Mi");
     context.apply(&load.deployment(2)).await?;
     ready(&context, "web", 2).await?;

@@ -3,20 +3,17 @@
 //! On a control plane of its own, with fake nodes and pods. `PLUMB_SCALE_POLICIES` says how many policies there are (60
 //! where it says nothing), each with two pods; `make scale-updates` takes 1,000.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
-use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::support::cluster::Cluster;
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::recommended::{container, resources};
-use crate::support::{Context, Load, Suite, kwok, pods, wait_for};
+use crate::support::{Context, Load, kwok, pods, wait_for};
 use crate::updater::{advise, policy};
 
 const PER_POLICY: usize = 2;
@@ -24,21 +21,14 @@ const PER_SECOND: f64 = 10.0;
 /// What the bucket holds at the start.
 const AT_ONCE: f64 = 2.0 * PER_SECOND;
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("many_resizes_take_what_the_rate_allows", &[], many)]
-}
-
-async fn many(context: Context) -> Result<()> {
+cluster_test!(many_resizes_take_what_the_rate_allows, [Fresh, Crds, Kwok]);
+async fn many_resizes_take_what_the_rate_allows(context: Context) -> Result<()> {
     let stated = std::env::var("PLUMB_SCALE_POLICIES").ok().and_then(|text| text.parse().ok());
     let policies: usize = stated.unwrap_or(60);
     let all = policies * PER_POLICY;
     let long = Duration::from_secs(120 + all as u64 / 4);
-    let cluster = Arc::new(Cluster::start(&context.cluster.plane.run, "updates").await?);
-    let plane = &cluster.plane;
-    cluster.crds().await?;
-    cluster.kwok().await?;
+    let plane = &context.cluster.plane;
     kwok::add_nodes(plane, "updates", all.div_ceil(100).max(2)).await?;
-    let context = Context::new(cluster.clone(), "updates").await?;
     let context = &context;
     stream::iter(0..policies)
         .map(|number| async move {

@@ -8,16 +8,12 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
-use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::support::{Context, Suite, tls::JsonServer, wait_for};
+use crate::support::{Context, tls::JsonServer, wait_for};
 
-pub fn trials(suite: &Suite) -> Vec<Trial> {
-    vec![suite.trial("webhook_by_url_is_reached", &[], webhook_is_reached)]
-}
-
-async fn webhook_is_reached(context: Context) -> Result<()> {
+cluster_test!(webhook_by_url_is_reached, [Fresh]);
+async fn webhook_by_url_is_reached(context: Context) -> Result<()> {
     let server = JsonServer::start(mark).await?;
     let name = format!("{}.plumb.test", context.namespace);
     let configuration: MutatingWebhookConfiguration = serde_json::from_value(json!({

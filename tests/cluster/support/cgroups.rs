@@ -4,15 +4,42 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// The `kubepods` group of every hierarchy that has one.
-fn pod_roots() -> Vec<PathBuf> {
-    let hierarchies = subdirectories(Path::new(ROOT));
-    let roots = hierarchies.iter().map(|dir| dir.join("kubepods"));
-    roots.chain([Path::new(ROOT).join("kubepods")]).filter(|dir| dir.is_dir()).collect()
+/// A node's control group is named by this and a number: pods of several nodes are on one machine.
+pub const NODES: &str = "plumb-node-";
+
+/// The group of each node, in every hierarchy that has one, and that of a kubelet which is not ours.
+fn node_roots() -> Vec<PathBuf> {
+    let of_node = |group: &PathBuf| {
+        let name = group.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with(NODES) || name == "kubepods"
+    };
+    hierarchies().iter().flat_map(|dir| subdirectories(dir)).filter(of_node).collect()
+}
+
+/// Where groups are made: of version 1 one for each controller, of version 2 one in all.
+fn hierarchies() -> Vec<PathBuf> {
+    let root = Path::new(ROOT);
+    if root.join("cgroup.controllers").exists() { vec![root.to_owned()] } else { subdirectories(root) }
+}
+
+/// Makes a node's group in every hierarchy; the kubelet makes what is below.
+pub fn make_node(name: &str) -> Result<()> {
+    for hierarchy in hierarchies() {
+        let group = hierarchy.join(name);
+        fs::create_dir_all(&group).with_context(|| format!("failed to make {}", group.display()))?;
+        // Version 1 lets no process into a group that has been given neither processors nor memory nodes.
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            if let (true, Ok(all)) = (group.join(file).exists(), fs::read_to_string(hierarchy.join(file))) {
+                fs::write(group.join(file), all.trim())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn subdirectories(dir: &Path) -> Vec<PathBuf> {
@@ -31,9 +58,38 @@ fn with_children(group: &Path) -> Vec<PathBuf> {
     all
 }
 
+/// Kills the processes of a node's pods, and waits until they are gone.
+pub fn kill_pods(node: &str) -> Result<()> {
+    kill(|| {
+        let roots = node_roots().into_iter().filter(|root| root.ends_with(node));
+        processes(roots.flat_map(|root| with_children(&root)))
+    })
+}
+
+/// Kills the processes of all pods, and waits until they are gone.
+pub fn kill_all_pods() -> Result<()> {
+    kill(pod_processes)
+}
+
+fn kill(left: impl Fn() -> Vec<i32>) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let pids = left();
+        if pids.is_empty() {
+            return Ok(());
+        }
+        ensure!(start.elapsed() < Duration::from_secs(20), "processes of pods do not die: {pids:?}");
+        for pid in pids.into_iter().filter_map(Pid::from_raw) {
+            // Gone already is as good.
+            _ = kill_process(pid, Signal::KILL);
+        }
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
 /// The processes of all pods.
-pub fn pod_processes() -> Vec<i32> {
-    processes(pod_roots().into_iter().flat_map(|root| with_children(&root)))
+fn pod_processes() -> Vec<i32> {
+    processes(node_roots().into_iter().flat_map(|root| with_children(&root)))
 }
 
 /// The processes of a pod, by its uid.
@@ -53,14 +109,14 @@ fn processes(groups: impl Iterator<Item = PathBuf>) -> Vec<i32> {
 
 /// True where there is a group of pods.
 pub fn has_pods() -> bool {
-    !pod_roots().is_empty()
+    !node_roots().is_empty()
 }
 
 /// Removes the groups of all pods, which are empty.
 pub fn remove_pods() -> Result<()> {
     let start = Instant::now();
     loop {
-        let left: Vec<PathBuf> = pod_roots().into_iter().flat_map(|root| with_children(&root)).collect();
+        let left: Vec<PathBuf> = node_roots().into_iter().flat_map(|root| with_children(&root)).collect();
         let mut failed = None;
         for group in left {
             if let Err(error) = fs::remove_dir(&group)
@@ -104,8 +160,9 @@ pub fn of_pod(uid: &str) -> Result<Limits> {
 }
 
 fn find_group(controller: &str, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
-    let root = [Path::new(ROOT).join(controller).join("kubepods"), Path::new(ROOT).join("kubepods")];
-    let groups = root.iter().find(|dir| dir.is_dir()).map(|dir| with_children(dir)).unwrap_or_default();
+    let hierarchy = Path::new(ROOT).join(controller);
+    let below = |root: &PathBuf| !hierarchy.is_dir() || root.starts_with(&hierarchy);
+    let groups = node_roots().into_iter().filter(below).flat_map(|root| with_children(&root));
     groups.into_iter().find(|group| group.file_name().and_then(|n| n.to_str()).is_some_and(&wanted))
 }
 

@@ -11,8 +11,9 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, PostParams};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -21,6 +22,7 @@ use super::node::RunningNode;
 use super::pods::{self, Load};
 use super::process::Run;
 use super::prometheus::Prometheus;
+use super::registry::Need;
 use super::{kwok, metrics_server, paths, wait_for};
 
 /// One control plane, and what was added to it so far.
@@ -53,6 +55,78 @@ impl Cluster {
             kwok: OnceCell::new(),
             crds: OnceCell::new(),
         })
+    }
+
+    /// Adds a part where it is not there yet.
+    pub async fn add(&self, need: Need) -> Result<()> {
+        match need {
+            Need::Fresh => Ok(()),
+            Need::Node => self.node().await.map(drop),
+            Need::MetricsServer => self.metrics_server().await,
+            Need::Prometheus => self.prometheus().await.map(drop),
+            Need::Kwok => self.kwok().await,
+            Need::Crds => self.crds().await,
+        }
+    }
+
+    /// True where a part is there already.
+    pub fn has(&self, need: Need) -> bool {
+        match need {
+            Need::Fresh => false,
+            Need::Node => self.node.initialized(),
+            Need::MetricsServer => self.metrics_server.initialized(),
+            Need::Prometheus => self.prometheus.initialized(),
+            Need::Kwok => self.kwok.initialized(),
+            Need::Crds => self.crds.initialized(),
+        }
+    }
+
+    /// Takes away what tests have made for the whole cluster, and waits until their pods are gone: nodes are small.
+    pub async fn reset(&self) -> Result<()> {
+        let kubectl = paths::kubernetes_program("kubectl");
+        let admin = self.plane.kubeconfig("admin");
+        let mut kinds = "mutatingwebhookconfigurations,validatingwebhookconfigurations,\
+                         validatingadmissionpolicies,validatingadmissionpolicybindings"
+            .to_owned();
+        if self.has(Need::Crds) {
+            kinds.push_str(",clusterverticalscalingpolicies.plumb.dev");
+        }
+        let all = ["delete", &kinds, "--all", "--wait=false"];
+        run(&self.plane.run, &kubectl, &admin, &self.plane.dir, &all).await?.ok()?;
+        let client = self.plane.client();
+        self.delete_namespaces().await?;
+        let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+        for definition in definitions.list_metadata(&ListParams::default()).await?.items {
+            let name = definition.name_any();
+            if !name.ends_with(".plumb.dev") {
+                definitions.delete(&name, &DeleteParams::default()).await?;
+            }
+        }
+        let pods: Api<Pod> = Api::all(client);
+        wait_for("the test's pods to be gone", Duration::from_secs(60), || async {
+            let left = pods.list_metadata(&ListParams::default()).await?.items;
+            ensure!(left.is_empty(), "{} are there", left.len());
+            Ok(())
+        })
+        .await
+    }
+
+    /// Deletes all namespaces but the cluster's own, and kills the pods in them.
+    async fn delete_namespaces(&self) -> Result<()> {
+        let namespaces: Api<Namespace> = Api::all(self.plane.client());
+        for namespace in namespaces.list_metadata(&ListParams::default()).await?.items {
+            let name = namespace.name_any();
+            if name == "default" || name.starts_with("kube-") {
+                continue;
+            }
+            if namespace.metadata.deletion_timestamp.is_none() {
+                namespaces.delete(&name, &DeleteParams::background()).await?;
+            }
+            let pods: Api<Pod> = Api::namespaced(self.plane.client(), &name);
+            let now = DeleteParams::default().grace_period(0);
+            pods.delete_collection(&now, &ListParams::default()).await?;
+        }
+        Ok(())
     }
 
     /// The real node.
@@ -95,12 +169,12 @@ impl Cluster {
     }
 }
 
-/// A test's place: the shared cluster and a namespace of its own.
+/// A test's place: a cluster that it has for itself, and a namespace there.
 #[derive(Clone)]
 pub struct Context {
-    /// The cluster that this run's tests share.
+    /// The cluster; nobody else is there now.
     pub cluster: Arc<Cluster>,
-    /// The test's own namespace; its pods are deleted when the test is over.
+    /// A namespace that is the test's own.
     pub namespace: String,
 }
 
@@ -227,14 +301,6 @@ impl Context {
             Ok(())
         })
         .await
-    }
-
-    /// Deletes what the test has made, without waiting.
-    pub async fn clear(&self) -> Result<()> {
-        let now = DeleteParams::default().grace_period(0);
-        self.api::<Pod>().delete_collection(&now, &ListParams::default()).await?;
-        Api::<Namespace>::all(self.client()).delete(&self.namespace, &DeleteParams::background()).await?;
-        Ok(())
     }
 
     /// What is in the namespace, for a failure's text: of many pods and events only the last.

@@ -1,8 +1,9 @@
 //! etcd, kube-apiserver, kube-controller-manager and kube-scheduler: a cluster without a node.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -12,8 +13,9 @@ use kube::{Api, Client, Config};
 use serde_json::json;
 
 use super::certificates::Authority;
+use super::node::BRIDGES;
 use super::process::{Run, free_port};
-use super::{paths, wait_for};
+use super::{cgroups, paths, wait_for};
 
 const START: Duration = Duration::from_secs(60);
 const ADMIN: &str = "admin";
@@ -24,6 +26,8 @@ pub struct ControlPlane {
     pub run: Arc<Run>,
     /// As what its processes and files are named within the run.
     pub name: String,
+    /// What it may call its own on the machine: a network of Services, and what its node needs.
+    pub number: Number,
     /// Its certificates, kubeconfigs and data.
     pub dir: PathBuf,
     /// Where the API server listens.
@@ -33,6 +37,51 @@ pub struct ControlPlane {
     client: Client,
     etcd: String,
     port: u16,
+}
+
+/// A small number that no other control plane of this process has while it lasts. Nodes have one machine in common, so
+/// what a node needs there (bridge, networks, control group) is named by it.
+#[derive(Debug)]
+pub struct Number(u8);
+
+static TAKEN: Mutex<BTreeSet<u8>> = Mutex::new(BTreeSet::new());
+
+impl Number {
+    /// Networks are numbered too: 10.96.0.0/16 and what follows are Services, 10.231.0.0/22 and what follows are pods.
+    const COUNT: u8 = 64;
+
+    fn take() -> Result<Self> {
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let free =
+            (0..Self::COUNT).find(|number| !taken.contains(number)).context("too many control planes")?;
+        taken.insert(free);
+        Ok(Self(free))
+    }
+
+    /// The network interface that pods of its node are on.
+    pub fn bridge(&self) -> String {
+        format!("{BRIDGES}{}", self.0)
+    }
+
+    /// The control group that its node's pods are below.
+    pub fn control_group(&self) -> String {
+        format!("{}{}", cgroups::NODES, self.0)
+    }
+
+    /// The addresses of its node's pods.
+    pub fn pods(&self) -> String {
+        format!("10.231.{}.0/22", u16::from(self.0) * 4)
+    }
+
+    fn services(&self) -> String {
+        format!("10.{}.0.0/16", 96 + u16::from(self.0))
+    }
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        TAKEN.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
 }
 
 /// Who talks to the API server: file name, user, groups. The token is made from the name: this server is for tests.
@@ -49,12 +98,13 @@ impl ControlPlane {
     pub async fn start(run: &Arc<Run>, name: &str) -> Result<Self> {
         tokio::task::block_in_place(|| paths::build(&["kubernetes"]))?;
         let begin = Instant::now();
+        let number = Number::take()?;
         let dir = run.subdirectory(name)?;
         let etcd = start_etcd(run, name, &dir)?;
         let port = free_port()?;
         let server = format!("https://127.0.0.1:{port}");
         write_credentials(&dir, &server)?;
-        start_api_server(run, name, &dir, &etcd, port)?;
+        start_api_server(run, name, &dir, (&etcd, port), &number)?;
         let client = client(&dir.join("admin.kubeconfig")).await?;
         wait_api_server(run, name, &client).await?;
         start_controllers(run, name, &dir)?;
@@ -70,6 +120,7 @@ impl ControlPlane {
         Ok(Self {
             run: run.clone(),
             name: name.to_owned(),
+            number,
             dir,
             server,
             took: begin.elapsed(),
@@ -84,7 +135,7 @@ impl ControlPlane {
         let name = format!("{}-kube-apiserver", self.name);
         tokio::task::block_in_place(|| self.run.stop(&name))?;
         tokio::time::sleep(pause).await;
-        start_api_server(&self.run, &self.name, &self.dir, &self.etcd, self.port)?;
+        start_api_server(&self.run, &self.name, &self.dir, (&self.etcd, self.port), &self.number)?;
         wait_api_server(&self.run, &self.name, &self.client).await
     }
 
@@ -108,7 +159,11 @@ impl ControlPlane {
 /// until the run is over.
 impl Drop for ControlPlane {
     fn drop(&mut self) {
-        tokio::task::block_in_place(|| self.run.stop_those_of(&self.name));
+        tokio::task::block_in_place(|| {
+            self.run.stop_those_of(&self.name);
+            // What does not die is for the run's end.
+            _ = cgroups::kill_pods(&self.number.control_group());
+        });
     }
 }
 
@@ -153,12 +208,18 @@ fn start_etcd(run: &Run, name: &str, dir: &Path) -> Result<String> {
     Ok(url)
 }
 
-fn start_api_server(run: &Run, name: &str, dir: &Path, etcd: &str, port: u16) -> Result<()> {
+fn start_api_server(
+    run: &Run,
+    name: &str,
+    dir: &Path,
+    (etcd, port): (&str, u16),
+    number: &Number,
+) -> Result<()> {
     let mut server = Command::new(paths::kubernetes_program("kube-apiserver"));
     server.args(["--etcd-servers", etcd, "--secure-port", &port.to_string()]);
     server.args(["--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1"]);
     // A loopback address cannot be an endpoint of the service `kubernetes`; nobody here uses that.
-    server.args(["--endpoint-reconciler-type", "none", "--service-cluster-ip-range", "10.96.0.0/16"]);
+    server.args(["--endpoint-reconciler-type", "none", "--service-cluster-ip-range", &number.services()]);
     server.args(["--authorization-mode", "Node,RBAC", "--allow-privileged", "--profiling=false"]);
     server.args(["--enable-admission-plugins", "NodeRestriction"]);
     server.args(["--service-account-issuer", "https://kubernetes.default.svc"]);

@@ -97,14 +97,14 @@ fn clean_node(dir: &Path, traces: &Traces) -> Result<()> {
             _ = kill_process(pid, Signal::KILL);
         }
     }
-    kill_pods()?;
+    cgroups::kill_all_pods()?;
     for place in traces.made.iter().map(PathBuf::as_path).chain([dir]) {
         unmount_below(place)?;
     }
-    if Path::new("/sys/class/net").join(node::BRIDGE).exists() {
-        let status = Command::new("ip").args(["link", "delete", node::BRIDGE]).status()?;
+    for bridge in node::bridges() {
+        let status = Command::new("ip").args(["link", "delete", &bridge]).status()?;
         if !status.success() {
-            bail!("failed to delete the network interface {}", node::BRIDGE);
+            bail!("failed to delete the network interface {bridge}");
         }
     }
     cgroups::remove_pods()?;
@@ -120,23 +120,6 @@ fn clean_node(dir: &Path, traces: &Traces) -> Result<()> {
         fs::write(file, value).with_context(|| format!("failed to restore {}", file.display()))?;
     }
     Ok(())
-}
-
-fn kill_pods() -> Result<()> {
-    let start = Instant::now();
-    loop {
-        let left = cgroups::pod_processes();
-        if left.is_empty() {
-            return Ok(());
-        }
-        if start.elapsed() > Duration::from_secs(20) {
-            bail!("processes of pods do not die: {left:?}");
-        }
-        for pid in left.into_iter().filter_map(Pid::from_raw) {
-            _ = kill_process(pid, Signal::KILL);
-        }
-        std::thread::sleep(Duration::from_millis(30));
-    }
 }
 
 /// The ids of the processes that run this program.

@@ -1,6 +1,7 @@
-//! containerd and a kubelet: the one node that this machine can be.
+//! containerd and a kubelet: a node of a cluster. This machine can be several at once.
 //!
-//! Linux and root. One at a time on a machine: control groups, the containerd socket and the bridge have fixed names.
+//! Linux and root. Each has a control group, a bridge, a network and a containerd of its own, named by the number of its
+//! control plane. One run at a time has nodes: the kernel's settings and the kubelet's fixed directories are the machine's.
 
 use std::collections::BTreeMap;
 use std::os::linux::net::SocketAddrExt;
@@ -22,13 +23,11 @@ use super::{cgroups, paths, wait_for};
 
 /// The node's name: it resolves by itself, so metrics-server finds the kubelet without a line in /etc/hosts.
 pub const NAME: &str = "localhost";
-/// The network interface that pods are on.
-pub const BRIDGE: &str = "plumb0";
+/// The network interfaces that pods are on are named by this and a number.
+pub const BRIDGES: &str = "plumb";
 /// The image of the test workload.
 pub const IMAGE: &str = "localhost/plumb-load:dev";
 
-/// cAdvisor looks for containerd here and nowhere else; without it its series carry no container names.
-const SOCKET: &str = "/run/containerd/containerd.sock";
 const START: Duration = Duration::from_secs(90);
 
 /// Directories with names that we cannot choose.
@@ -62,6 +61,8 @@ const SYSCTLS: &[&str] = &[
 pub struct RunningNode {
     /// Where the kubelet listens, with TLS.
     pub kubelet_port: u16,
+    /// Where containerd listens.
+    socket: PathBuf,
     /// How long it took from nothing to ready.
     pub took: Duration,
 }
@@ -107,15 +108,18 @@ pub fn free_machine() {
 pub fn traces_on_machine() -> Vec<String> {
     let mut found = Vec::new();
     if cgroups::has_pods() {
-        found.push("control groups named kubepods".to_owned());
+        found.push("control groups of pods".to_owned());
     }
-    if Path::new("/sys/class/net").join(BRIDGE).exists() {
-        found.push(format!("the network interface {BRIDGE}"));
-    }
-    if Path::new(SOCKET).exists() {
-        found.push(SOCKET.to_owned());
-    }
+    found.extend(bridges().into_iter().map(|name| format!("the network interface {name}")));
     found
+}
+
+/// The network interfaces that nodes have made.
+pub fn bridges() -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir("/sys/class/net") else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let ours = |name: &String| name.strip_prefix(BRIDGES).is_some_and(|number| number.parse::<u8>().is_ok());
+    names.filter(ours).collect()
 }
 
 impl RunningNode {
@@ -123,14 +127,19 @@ impl RunningNode {
     pub async fn start(plane: &ControlPlane) -> Result<Self> {
         tokio::task::block_in_place(|| {
             paths::build(&["runtime", "load", "deb"])?;
-            take_machine()
+            take_machine(&plane.run.dir)
         })?;
         let begin = Instant::now();
         let dir = plane.run.subdirectory(&format!("{}-node", plane.name))?;
-        write_traces(&plane.run.dir)?;
-        start_containerd(plane, &dir).await?;
-        tokio::task::block_in_place(import_images)?;
-        let kubelet_port = start_kubelet(plane, &dir)?;
+        cgroups::make_node(&plane.number.control_group())?;
+        let socket = dir.join("containerd.sock");
+        start_containerd(plane, &dir, &socket).await?;
+        let kubelet_port = start_kubelet(plane, &dir, &socket)?;
+        let node = Self { kubelet_port, socket, took: Duration::ZERO };
+        for image in ["load", "pause"] {
+            let tar = paths::root().join("images").join(format!("{image}.tar"));
+            tokio::task::block_in_place(|| node.import_image(&tar))?;
+        }
         let nodes: Api<Node> = Api::all(plane.client());
         wait_for("the node to be ready", START, || async {
             plane.run.check_running(&kubelet(plane))?;
@@ -143,7 +152,12 @@ impl RunningNode {
         })
         .await
         .with_context(|| plane.run.log_tail(&kubelet(plane)))?;
-        Ok(Self { kubelet_port, took: begin.elapsed() })
+        Ok(Self { took: begin.elapsed(), ..node })
+    }
+
+    /// Gives the node an image, from a tar.
+    pub fn import_image(&self, tar: &Path) -> Result<()> {
+        ctr(&self.socket, &["--namespace", "k8s.io", "images", "import", &tar.to_string_lossy()])
     }
 }
 
@@ -155,12 +169,18 @@ fn containerd(plane: &ControlPlane) -> String {
     format!("{}-containerd", plane.name)
 }
 
-fn take_machine() -> Result<()> {
+/// Takes the machine for the nodes of a run. The first one writes down what is to be put back when all are gone.
+fn take_machine(run: &Path) -> Result<()> {
+    static FIRST: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = FIRST.lock().unwrap_or_else(PoisonError::into_inner);
+    if Traces::of(run)?.is_some() {
+        return Ok(());
+    }
     if !hold_machine(Duration::ZERO) {
-        eprintln!("cluster: another run has a node on this machine: waiting for it to end");
+        eprintln!("cluster: another run has nodes on this machine: waiting for it to end");
         ensure!(
             hold_machine(Duration::from_secs(600)),
-            "a node runs on this machine already, and there can be one only: `make cluster-down` stops yours"
+            "nodes of another run are on this machine, and one run can have any: `make cluster-down` stops yours"
         );
     }
     // A run that was killed is cleaned up by its watcher within a few seconds.
@@ -168,7 +188,7 @@ fn take_machine() -> Result<()> {
     loop {
         let found = traces_on_machine();
         if found.is_empty() {
-            return Ok(());
+            return write_traces(run);
         }
         if start.elapsed() > Duration::from_secs(30) {
             free_machine();
@@ -194,7 +214,7 @@ fn write_traces(run: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn start_containerd(plane: &ControlPlane, dir: &Path) -> Result<()> {
+async fn start_containerd(plane: &ControlPlane, dir: &Path, socket: &Path) -> Result<()> {
     let network = dir.join("net.d");
     std::fs::create_dir_all(&network)?;
     let list = json!({
@@ -202,15 +222,15 @@ async fn start_containerd(plane: &ControlPlane, dir: &Path) -> Result<()> {
         "name": "plumb",
         "plugins": [{
             // Pods find the Services of services.rs by their default route.
-            "type": "bridge", "bridge": BRIDGE, "isDefaultGateway": true,
+            "type": "bridge", "bridge": plane.number.bridge(), "isDefaultGateway": true,
             "ipam": {
-                "type": "host-local", "ranges": [[{"subnet": "10.231.0.0/22"}]], "dataDir": dir.join("addresses"),
+                "type": "host-local", "ranges": [[{"subnet": plane.number.pods()}]], "dataDir": dir.join("addresses"),
             },
         }],
     });
     std::fs::write(network.join("10-plumb.conflist"), serde_json::to_vec(&list)?)?;
     let config = dir.join("containerd.toml");
-    std::fs::write(&config, containerd_config(dir, &network))?;
+    std::fs::write(&config, containerd_config(dir, &network, socket))?;
     let bin = paths::root().join("bin/shared");
     let path = std::env::var("PATH").unwrap_or_default();
     let mut containerd_command = Command::new(bin.join("containerd"));
@@ -218,23 +238,25 @@ async fn start_containerd(plane: &ControlPlane, dir: &Path) -> Result<()> {
     plane.run.spawn(&containerd(plane), &mut containerd_command)?;
     wait_for("containerd to answer", START, || async {
         plane.run.check_running(&containerd(plane))?;
-        ctr(&["version"])
+        ctr(socket, &["version"])
     })
     .await
     .with_context(|| plane.run.log_tail(&containerd(plane)))
 }
 
-fn containerd_config(dir: &Path, network: &Path) -> String {
+fn containerd_config(dir: &Path, network: &Path, socket: &Path) -> String {
     let (root, network) = (dir.join("containerd"), network.display());
+    let (state, socket) = (dir.join("containerd-state"), socket.display());
+    let state = state.display();
     let (bin, runc) = (paths::root().join("bin/shared"), paths::deb("runc", "usr/sbin/runc"));
     let (root, bin, runc) = (root.display(), bin.display(), runc.display());
     format!(
         r#"version = 3
 disabled_plugins = ["io.containerd.nri.v1.nri"]
 root = "{root}"
-state = "/run/containerd/state"
+state = "{state}"
 [grpc]
-address = "{SOCKET}"
+address = "{socket}"
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
 sandbox = "localhost/plumb-pause:dev"
 [plugins.'io.containerd.cri.v1.runtime']
@@ -255,42 +277,36 @@ path = "{root}/opt"
     )
 }
 
-fn import_images() -> Result<()> {
-    for image in ["load", "pause"] {
-        let tar = paths::root().join("images").join(format!("{image}.tar"));
-        import_image(&tar)?;
-    }
-    Ok(())
-}
-
-/// Gives the node an image, from a tar.
-pub fn import_image(tar: &Path) -> Result<()> {
-    ctr(&["--namespace", "k8s.io", "images", "import", &tar.to_string_lossy()])
-}
-
 /// Runs containerd's own client.
-fn ctr(arguments: &[&str]) -> Result<()> {
+fn ctr(socket: &Path, arguments: &[&str]) -> Result<()> {
     let mut command = Command::new(paths::shared_program("ctr"));
-    let output = command.args(["--address", SOCKET]).args(arguments).output()?;
+    let output = command.arg("--address").arg(socket).args(arguments).output()?;
     ensure!(output.status.success(), "ctr {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 
-fn start_kubelet(plane: &ControlPlane, dir: &Path) -> Result<u16> {
+fn start_kubelet(plane: &ControlPlane, dir: &Path, socket: &Path) -> Result<u16> {
     let (port, health) = (free_port()?, free_port()?);
     let config = dir.join("kubelet.json");
-    std::fs::write(&config, serde_json::to_vec_pretty(&kubelet_config(plane, dir, port, health))?)?;
+    std::fs::write(&config, serde_json::to_vec_pretty(&kubelet_config(plane, dir, socket, (port, health)))?)?;
     let mut command = Command::new(paths::kubernetes_program("kubelet"));
     command.arg("--config").arg(&config);
     command.arg("--kubeconfig").arg(plane.kubeconfig("kubelet"));
     command.arg("--root-dir").arg(dir.join("kubelet")).arg("--cert-dir").arg(dir.join("pki"));
     // No --node-ip: a loopback one leaves the node without addresses.
     command.args(["--hostname-override", NAME]);
+    // For cAdvisor; without it its series carry no container names.
+    command.arg("--containerd").arg(socket);
     plane.run.spawn(&kubelet(plane), &mut command)?;
     Ok(port)
 }
 
-fn kubelet_config(plane: &ControlPlane, dir: &Path, port: u16, health: u16) -> serde_json::Value {
+fn kubelet_config(
+    plane: &ControlPlane,
+    dir: &Path,
+    socket: &Path,
+    (port, health): (u16, u16),
+) -> serde_json::Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -303,8 +319,9 @@ fn kubelet_config(plane: &ControlPlane, dir: &Path, port: u16, health: u16) -> s
             "x509": {"clientCAFile": plane.dir.join("ca.crt")},
         },
         "authorization": {"mode": "Webhook"},
-        "containerRuntimeEndpoint": format!("unix://{SOCKET}"),
+        "containerRuntimeEndpoint": format!("unix://{}", socket.display()),
         "cgroupDriver": "cgroupfs",
+        "cgroupRoot": format!("/{}", plane.number.control_group()),
         "failCgroupV1": false,
         "failSwapOn": false,
         "makeIPTablesUtilChains": false,

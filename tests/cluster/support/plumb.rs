@@ -76,6 +76,11 @@ impl<'a> Plumb<'a> {
         self.plane.run.check_running(&self.name)
     }
 
+    /// The last of what it has logged, for a failure's text.
+    pub fn log_tail(&self) -> String {
+        self.plane.run.log_tail(&self.name)
+    }
+
     /// All that it has logged.
     pub fn log(&self) -> String {
         self.plane.run.log_text(&self.name)

@@ -25,9 +25,6 @@ pub fn container(name: &str, cpu: &str, memory: &str, memory_limit: &str) -> Val
         "lower": {"cpu": cpu, "memory": memory}, "upper": {"cpu": cpu, "memory": memory}})
 }
 
-/// The registration has one name in a cluster: who starts a webhook in the shared one holds this.
-pub static REGISTRATION: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 /// Writes a Recommendation for a workload, by policy `all`.
 pub async fn recommend(
     context: &Context,

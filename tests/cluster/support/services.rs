@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::control_plane::ControlPlane;
-use super::{node, pods};
+use super::pods;
 
 /// A Service that leads somewhere, until this is dropped.
 pub struct Led(JoinHandle<()>);
@@ -56,7 +56,8 @@ async fn listen(plane: &ControlPlane, namespace: &str, name: &str) -> Result<Tcp
     let service: Service = Api::namespaced(plane.client(), namespace).get(name).await?;
     let address = service.spec.and_then(|spec| spec.cluster_ip).context("a Service without an address")?;
     let given = format!("{address}/32");
-    let output = Command::new("ip").args(["address", "replace", &given, "dev", node::BRIDGE]).output()?;
+    let output =
+        Command::new("ip").args(["address", "replace", &given, "dev", &plane.number.bridge()]).output()?;
     ensure!(output.status.success(), "ip address: {}", String::from_utf8_lossy(&output.stderr));
     TcpListener::bind((address.as_str(), 443)).await.with_context(|| format!("{address}:443"))
 }

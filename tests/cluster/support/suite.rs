@@ -1,19 +1,23 @@
-//! The run of all cluster tests: what they need is started once, shared, and gone at the end.
+//! The run of all cluster tests: side by side, each in a cluster that it has for itself, and nothing left at the end.
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::OnceCell;
 
-use super::cluster::{Cluster, Context};
+use super::cluster::Context;
+use super::lanes::{self, Lanes};
 use super::leftovers::Traces;
 use super::process::Run;
+use super::registry::{self, Need, Test};
 use super::{leftovers, node};
+
+/// How many of the slowest tests are named at the end.
+const SLOWEST: usize = 10;
 
 /// No test waits longer than this; each has shorter limits of its own.
 const LIMIT: Duration = Duration::from_secs(280);
@@ -24,120 +28,118 @@ fn limit() -> Duration {
     stated.map_or(LIMIT, Duration::from_secs)
 }
 
-/// What a test needs beside the control plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    Node,
-    MetricsServer,
-    Prometheus,
-    Kwok,
-    Crds,
-}
-
-/// All tests' common ground.
+/// The run of all tests.
 #[derive(Clone)]
 pub struct Suite(Arc<Inner>);
 
 struct Inner {
     runtime: Runtime,
     run: Mutex<Option<Arc<Run>>>,
-    cluster: OnceCell<Result<Arc<Cluster>, String>>,
-    skipped: Mutex<Vec<(String, &'static str)>>,
+    lanes: Lanes,
+    skipped: Mutex<Vec<(&'static str, &'static str)>>,
+    took: Mutex<Vec<(Duration, &'static str)>>,
 }
 
 impl Suite {
+    /// A run that has not begun.
     pub fn new() -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let (run, cluster, skipped) = (Mutex::default(), OnceCell::new(), Mutex::default());
-        let suite = Self(Arc::new(Inner { runtime, run, cluster, skipped }));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
+        let (run, lanes, skipped, took) =
+            (Mutex::default(), Lanes::default(), Mutex::default(), Mutex::default());
+        let suite = Self(Arc::new(Inner { runtime, run, lanes, skipped, took }));
         suite.end_on_signal()?;
         Ok(suite)
     }
 
-    /// A test by its name, what it needs, and itself.
-    pub fn trial<F, Fut>(&self, name: &str, needs: &'static [Need], test: F) -> Trial
-    where
-        F: FnOnce(Context) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<()>>,
-    {
-        let reason = needs.iter().find_map(|need| match need {
-            Need::Node | Need::MetricsServer | Need::Prometheus => node::unavailable(),
-            Need::Kwok | Need::Crds => None,
-        });
-        let suite = self.clone();
-        let title = name.to_owned();
-        match reason {
-            None => Trial::test(name, move || suite.run(&title, needs, test)),
-            // Whoever runs this in CI believes that all of it ran.
-            Some(reason) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
-                Trial::test(name, move || Err(Failed::from(format!("cannot run here: {reason}"))))
+    /// Runs the tests that the command line names, prints what each took, and ends all that they have started.
+    pub fn main(&self) -> ExitCode {
+        let tests = match registry::tests() {
+            Ok(tests) => tests,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                return ExitCode::FAILURE;
             }
-            Some(reason) => {
-                self.0.skipped.lock().unwrap().push((title, reason));
-                Trial::test(name, || Ok(())).with_ignored_flag(true)
-            }
-        }
-    }
-
-    fn run<F, Fut>(&self, name: &str, needs: &[Need], test: F) -> Result<(), Failed>
-    where
-        F: FnOnce(Context) -> Fut,
-        Fut: Future<Output = Result<()>>,
-    {
-        self.0
-            .runtime
-            .block_on(async {
-                let cluster = self.cluster().await?;
-                for need in needs {
-                    match need {
-                        Need::Node => drop(cluster.node().await?),
-                        Need::MetricsServer => cluster.metrics_server().await?,
-                        Need::Prometheus => drop(cluster.prometheus().await?),
-                        Need::Kwok => cluster.kwok().await?,
-                        Need::Crds => cluster.crds().await?,
-                    }
-                }
-                let prefix: String =
-                    name.chars().map(|c| if c.is_ascii_lowercase() { c } else { '-' }).collect();
-                let context = Context::new(cluster, prefix.trim_matches('-')).await?;
-                let result = tokio::time::timeout(limit(), test(context.clone())).await;
-                let result =
-                    result.unwrap_or_else(|_| Err(anyhow!("not done after {} s", limit().as_secs())));
-                let result = match result {
-                    Ok(()) => Ok(()),
-                    Err(error) => Err(anyhow!("{error:#}\n\n{}", context.describe().await)),
-                };
-                context.clear().await?;
-                result
-            })
-            .map_err(|error: anyhow::Error| Failed::from(format!("{error:#}")))
-    }
-
-    /// The shared cluster; started by the first test that runs, so that `--list` starts nothing.
-    async fn cluster(&self) -> Result<Arc<Cluster>> {
-        let start = async {
-            let run = Arc::new(Run::begin(&format!("test-{}", std::process::id()))?);
-            *self.0.run.lock().unwrap() = Some(run.clone());
-            Cluster::start(&run, "main").await.map(Arc::new)
         };
-        let begun = self.0.cluster.get_or_init(|| async { start.await.map_err(|e| format!("{e:#}")) }).await;
-        begun.clone().map_err(|error| anyhow!("{error}"))
-    }
-
-    /// Runs the tests that the command line names, and ends all that they have started.
-    pub fn main(&self, trials: Vec<Trial>) -> ExitCode {
         let mut arguments = Arguments::from_args();
-        // They wait more than they work: for the kubelet's and the kernel's next turn.
-        arguments.test_threads.get_or_insert(6);
-        let conclusion = libtest_mimic::run(&arguments, trials);
+        arguments.test_threads.get_or_insert_with(lanes::carried);
+        let conclusion =
+            libtest_mimic::run(&arguments, tests.into_iter().map(|test| self.trial(test)).collect());
         let clean = self.end();
         for (name, reason) in self.0.skipped.lock().unwrap().iter() {
             eprintln!("skipped: {name}: {reason}");
         }
+        self.print_slowest();
         if let Err(error) = &clean {
             eprintln!("error: {error:#}");
         }
         if clean.is_ok() { conclusion.exit_code() } else { ExitCode::FAILURE }
+    }
+
+    fn trial(&self, test: &'static Test) -> Trial {
+        let on_a_node = |need: &Need| matches!(need, Need::Node | Need::MetricsServer | Need::Prometheus);
+        let reason = node::unavailable().filter(|_| test.needs.iter().any(on_a_node));
+        let suite = self.clone();
+        match reason {
+            None => Trial::test(test.name, move || suite.run(test)),
+            // Whoever runs this in CI believes that all of it ran.
+            Some(reason) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
+                Trial::test(test.name, move || Err(Failed::from(format!("cannot run here: {reason}"))))
+            }
+            Some(reason) => {
+                self.0.skipped.lock().unwrap().push((test.name, reason));
+                Trial::test(test.name, || Ok(())).with_ignored_flag(true)
+            }
+        }
+    }
+
+    fn run(&self, test: &'static Test) -> Result<(), Failed> {
+        let begin = Instant::now();
+        let result = self.0.runtime.block_on(self.in_a_lane(test));
+        let took = begin.elapsed();
+        let failed = result.is_err();
+        eprintln!("{:6.1} s  {}{}", took.as_secs_f64(), test.name, if failed { "  FAILED" } else { "" });
+        self.0.took.lock().unwrap().push((took, test.name));
+        result.map_err(|error| Failed::from(format!("{error:#}")))
+    }
+
+    /// Runs a test in a cluster that it has for itself.
+    async fn in_a_lane(&self, test: &'static Test) -> Result<()> {
+        let cluster = self.0.lanes.take(&self.begun()?, test.needs).await?;
+        let prefix: String =
+            test.name.chars().map(|c| if c.is_ascii_lowercase() { c } else { '-' }).collect();
+        let context = Context::new(cluster.clone(), prefix.trim_matches('-')).await?;
+        let result = tokio::time::timeout(limit(), (test.run)(context.clone())).await;
+        let result = result.unwrap_or_else(|_| Err(anyhow!("not done after {} s", limit().as_secs())));
+        let result = match (result, test.fails) {
+            (Ok(()), None) | (Err(_), Some(_)) => Ok(()),
+            (Ok(()), Some(cause)) => Err(anyhow!("it passes: `fails` is to be removed from it ({cause})")),
+            (Err(error), None) => Err(anyhow!("{error:#}\n\n{}", context.describe().await)),
+        };
+        if test.needs.contains(&Need::Fresh) {
+            return result;
+        }
+        let given_back = self.0.lanes.give_back(cluster).await;
+        result.and_then(|()| given_back.context("failed to clean up after it"))
+    }
+
+    /// The run's directory and processes; begun by the first test that runs, so that `--list` starts nothing.
+    fn begun(&self) -> Result<Arc<Run>> {
+        let mut run = self.0.run.lock().unwrap();
+        if run.is_none() {
+            *run = Some(Arc::new(Run::begin(&format!("test-{}", std::process::id()))?));
+        }
+        run.clone().context("the run is over")
+    }
+
+    fn print_slowest(&self) {
+        let mut took = self.0.took.lock().unwrap();
+        took.sort();
+        if took.len() > SLOWEST {
+            eprintln!("the slowest:");
+        }
+        for (took, name) in took.iter().rev().take(SLOWEST) {
+            eprintln!("{:6.1} s  {name}", took.as_secs_f64());
+        }
     }
 
     /// Stops everything, and looks whether anything of ours is left on the machine.
@@ -145,6 +147,7 @@ impl Suite {
         let Some(run) = self.0.run.lock().unwrap().take() else { return Ok(()) };
         let traces = Traces::of(&run.dir)?;
         run.end()?;
+        self.0.runtime.block_on(async { self.0.lanes.clear() });
         let found = leftovers::found(&run.dir, traces.as_ref());
         anyhow::ensure!(found.is_empty(), "this run has left on the machine: {}", found.join(", "));
         Ok(())

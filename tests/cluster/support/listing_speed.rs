@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use serde_json::Value;
 
-use crate::support::{Context, measured};
+use super::{Context, measured};
 
 const RECOMMENDATIONS: &str = "/apis/plumb.dev/v1alpha1/recommendations";
 const SETS: &str = "/apis/apps/v1/statefulsets";
