@@ -14,8 +14,8 @@ use hyper::body::Bytes;
 use k8s_openapi::api::core::v1::Secret;
 
 use crate::admission::start;
-use crate::admission_fleet::{Workload, fill, review};
 use crate::admission_under_attack::Door;
+use crate::support::admission_fleet::{Workload, fill, review};
 use crate::support::listing_speed;
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::process::free_port;

@@ -12,7 +12,6 @@ mod support;
 
 mod admission;
 mod admission_certificates;
-mod admission_fleet;
 mod admission_killed;
 mod admission_never_refuses;
 mod admission_policy;

@@ -7,6 +7,7 @@
 #[macro_use]
 pub mod registry;
 
+pub mod admission_fleet;
 pub mod backfill;
 pub mod certificates;
 pub mod cgroups;
