@@ -1,16 +1,26 @@
 #!/usr/bin/env bash
-# Does what README.md says, as a new user would: a clean checkout of what is committed, an empty target folder, and the
-# blocks marked <!-- run --> one after the other. Nothing else is done, so that what is missing in the page fails here.
+# Does what README.md says, as a new user would: a clean checkout of what is committed, with a target folder of its own,
+# and the blocks marked <!-- run --> one after the other. Nothing else is done, so that what is missing in the page fails
+# here.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 
+# The checkout and what was built in it stay: a file that did not change keeps its time, so that only what changed is
+# built again. Without target/ all of it is built, as for a new user.
+home=${CARGO_TARGET_DIR:-$here/target}/readme
+mkdir -p "$home"
+exec 9> "$home/lock"
+command -v flock > /dev/null && flock 9
 work=$(mktemp -d "${TMPDIR:-/tmp}/plumb-readme.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-git clone --quiet --no-local "$here" "$work/plumb"
-cd "$work/plumb"
+[ -d "$home/plumb/.git" ] || git clone --quiet --no-local --no-checkout "$here" "$home/plumb"
+cd "$home/plumb"
+git fetch --quiet --force "$here" HEAD
+git checkout --quiet --force --detach FETCH_HEAD
+# Nothing is there but what is committed, and what was built.
+git clean --quiet -ffdx --exclude=/target
 # A new user has no settings, and what they build lands in target/.
 unset CARGO_TARGET_DIR RUSTFLAGS CARGO_BUILD_TARGET
-[ ! -e target ]
 
 blocks=$(awk '/^<!-- run -->$/ {marked = 1; next}
               /^```/ && inside {inside = 0; print ""; next}

@@ -18,7 +18,7 @@ use super::rescale::{self, Rescale};
 use super::turn::{Budget, Step, Turn, at_once};
 use crate::units::Timestamp;
 
-/// Seconds after the start in which nothing is changed that does not burn: what runs has to be seen first.
+/// Default warm-up, in seconds.
 const WARM_UP: i64 = 30;
 /// A pod that was refused is tried again after so many seconds.
 const TRY_AGAIN: i64 = 60;
@@ -104,6 +104,7 @@ pub struct Updater {
     /// What each workload may still have changed of its pods; full where it is not there.
     paces: HashMap<Arc<str>, Bucket>,
     started: Option<Timestamp>,
+    warm_up: i64,
 }
 
 /// An action with its place in the order.
@@ -133,13 +134,22 @@ impl Updater {
             evictions: Bucket::new(evictions_per_second, (evictions_per_second * 5.0).max(1.0)),
             paces: HashMap::new(),
             started: None,
+            warm_up: WARM_UP,
         }
+    }
+
+    /// Sets the warm-up: for this many seconds after the first plan, only urgent actions are taken, as what runs has to
+    /// be seen first.
+    #[must_use]
+    pub fn with_warm_up(mut self, seconds: i64) -> Self {
+        self.warm_up = seconds;
+        self
     }
 
     /// What is to be done now. What is accepted or refused of it has to be told before the next call.
     pub fn plan(&mut self, workloads: &[Workload], settings: &Settings, now: Timestamp) -> Plan {
         let started = *self.started.get_or_insert(now);
-        let warming_up = now.seconds_since(started) < WARM_UP;
+        let warming_up = now.seconds_since(started) < self.warm_up;
         let settings = Settings { warming_up, ..*settings };
         self.resizes.fill(now);
         self.evictions.fill(now);

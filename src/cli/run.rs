@@ -82,6 +82,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 30, env = "PLUMB_EVICTIONS_PER_MINUTE")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=6000))]
     evictions_per_minute: u32,
+    /// For this long after its start the updater takes only urgent actions: OOM kills and rollbacks. Until then it sees
+    /// what runs, and what a process before it has begun
+    #[arg(long, value_name = "SPAN", default_value = "30s", env = "PLUMB_WARM_UP")]
+    warm_up: Span,
     /// Namespace of the Leases by which one of several plumbs leads in each role [default: the pod's, or the
     /// kubeconfig's]
     #[arg(long, value_name = "NAME", env = "PLUMB_LEASE_NAMESPACE")]
@@ -273,6 +277,7 @@ impl Process {
             namespace: args.lease_namespace.as_ref().unwrap_or(own).clone(),
             resizes_per_second: f64::from(args.resizes_per_second),
             evictions_per_second: f64::from(args.evictions_per_minute) / 60.0,
+            warm_up: i64::try_from(args.warm_up.seconds).unwrap_or(i64::MAX),
         };
         self.loops.spawn(updater.run(self.stop.clone()));
     }

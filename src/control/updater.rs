@@ -76,6 +76,8 @@ pub struct Updater {
     pub resizes_per_second: f64,
     /// Evictions a second, over time.
     pub evictions_per_second: f64,
+    /// Seconds after the start in which only urgent actions are taken.
+    pub warm_up: i64,
 }
 
 /// What is kept from round to round.
@@ -94,7 +96,7 @@ impl Updater {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut state = State {
-            core: Core::new(self.resizes_per_second, self.evictions_per_second),
+            core: Core::new(self.resizes_per_second, self.evictions_per_second).with_warm_up(self.warm_up),
             version: 0,
             last: None,
             resize_served: true,

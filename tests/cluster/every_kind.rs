@@ -66,7 +66,7 @@ pub async fn make(context: &Context, load: impl Fn(&str) -> Load) -> Result<()> 
 }
 
 /// A kind with /scale that somebody has defined, and one of it; nobody makes its pods.
-async fn a_kind_of_ones_own(context: &Context) -> Result<()> {
+pub async fn a_kind_of_ones_own(context: &Context) -> Result<()> {
     let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     context
         .apply(&json!({

@@ -31,6 +31,7 @@ mod metrics;
 mod older_server;
 mod oom_answered;
 mod oom_kill;
+mod owners;
 mod past;
 mod recommender;
 mod recommender_on_node;

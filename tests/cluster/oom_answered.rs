@@ -12,8 +12,7 @@ use kube::api::{DeleteParams, WatchEvent, WatchParams};
 use serde_json::json;
 
 use super::updater::{SOON, memory_limit, pods_of, policy};
-use crate::support::plumb::{Plumb, account_with};
-use crate::support::process::free_port;
+use crate::support::roles::Roles;
 use crate::support::{Context, Load, cgroups, wait_for};
 
 /// So many are killed, one after another.
@@ -23,11 +22,7 @@ const LIMIT: u64 = 64;
 
 cluster_test!(an_oom_kill_is_answered_at_once, [Node, MetricsServer, Crds]);
 async fn an_oom_kill_is_answered_at_once(context: Context) -> Result<()> {
-    let account = account_with(&context, "plumb", &["recommender", "updater", "webhook"], None).await?;
-    let listen = format!("127.0.0.1:{}", free_port()?);
-    let flags = ["--roles", "recommender,updater,webhook", "--webhook-listen", &listen];
-    let plumb = Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
-    plumb.wait_ready().await?;
+    let plumb = Roles::start(&context, &[("recommender", &[]), ("updater", &[]), ("webhook", &[])]).await?;
     let done = async {
         let mut waits = Vec::new();
         for number in 0..PODS {

@@ -9,10 +9,9 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use crate::support::plumb::{Plumb, account_with};
-use crate::support::process::free_port;
 use crate::support::recommended::{container, resources};
-use crate::support::{Context, Load, kwok, wait_for};
+use crate::support::roles::Roles;
+use crate::support::{Context, Load, wait_for};
 use crate::updater::{SOON, advise, memory_limit, pods_of, policy, ready, said, start, wait_blocked};
 
 cluster_test!(what_the_cluster_does_not_allow_is_named, [Node, Crds]);
@@ -94,19 +93,15 @@ async fn what_no_node_can_hold_is_capped_and_named(context: Context) -> Result<(
         .await?;
     context.apply(&Load::named("huge").requests("20m", "32Mi").memory_limit("64Mi").deployment(1)).await?;
     let before = ready(&context, "huge", 1).await?;
-    // A larger one that does not exist would be the largest.
-    kwok::remove_nodes(&context.cluster.plane).await?;
     let nodes = Api::<Node>::all(context.client()).list(&ListParams::default()).await?.items;
     let cpu_of = |node: &Node| {
         let all = node.status.as_ref()?.allocatable.as_ref()?;
         Some(all.get("cpu")?.0.parse::<plumb::units::Quantity>().ok()?.as_cores().to_milli())
     };
     let largest = nodes.iter().filter_map(cpu_of).max().context("no node has CPU")?;
-    let account = account_with(&context, "plumb", &["recommender", "updater"], None).await?;
-    let flags = ["--roles", "recommender,updater", "--interval", "2s"];
-    let plumb = Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
+    let roles = [("recommender", &["--interval", "2s"][..]), ("updater", &[])];
+    let plumb = Roles::start(&context, &roles).await?;
     let done = async {
-        plumb.wait_ready().await?;
         wait_for("as much to be asked for as a node can hold", SOON, || async {
             let now = pods_of(&context, "huge").await?.pop().context("it is gone")?;
             ensure!(now.uid() == before[0].uid(), "it was replaced");
@@ -119,7 +114,7 @@ async fn what_no_node_can_hold_is_capped_and_named(context: Context) -> Result<(
         .await?;
         let (_, limited) = said(&context, "huge", "Limited").await?;
         ensure!(limited["status"] == "True" && limited["reason"] == "LargestNode", "{limited}");
-        let refused = plumb.metric("plumb_updater_held_pods{reason=\"NodeTooSmall\"}").await?;
+        let refused = plumb.of("updater")?.metric("plumb_updater_held_pods{reason=\"NodeTooSmall\"}").await?;
         ensure!(refused < 0.5, "more was asked for than a node can hold");
         Ok(())
     };
@@ -142,20 +137,17 @@ async fn a_leak_is_named_and_not_chased(context: Context) -> Result<()> {
             "metadata": {"name": "leak"},
             "spec": {"mode": "Auto", "containers": [{"name": "*", "maxAllowed": {"memory": "96Mi"}}]}}))
         .await?;
-    let account = account_with(&context, "plumb", &["recommender", "updater", "webhook"], None).await?;
-    let listen = format!("127.0.0.1:{}", free_port()?);
-    let flags = ["--roles", "recommender,updater,webhook", "--webhook-listen", &listen, "--interval", "2s"];
-    let plumb = Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
-    plumb.wait_ready().await?;
+    let roles = [("recommender", &["--interval", "2s"][..]), ("updater", &[]), ("webhook", &[])];
+    let plumb = Roles::start(&context, &roles).await?;
     let load = Load::named("leak").uses("grow", "24Mi/s").requests("20m", "32Mi").memory_limit("48Mi");
     context.apply(&load.deployment(1)).await?;
     let evictions = "plumb_updater_actions_total{action=\"evict\",outcome=\"accepted\"}";
     let done = async {
         wait_blocked(&context, "leak", "Leaking").await?;
-        let before = plumb.metric(evictions).await?;
+        let before = plumb.of("updater")?.metric(evictions).await?;
         ensure!(before <= 3.0, "evicted {before} times on the way");
         tokio::time::sleep(Duration::from_secs(30)).await;
-        let after = plumb.metric(evictions).await?;
+        let after = plumb.of("updater")?.metric(evictions).await?;
         ensure!((after - before).abs() < 0.5, "evicted {before}, then {after} times");
         for pod in pods_of(&context, "leak").await? {
             let limit = memory_limit(&pod)?;

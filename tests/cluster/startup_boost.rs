@@ -12,10 +12,8 @@ use plumb::api::Recommendation;
 use serde_json::{Value, json};
 
 use crate::admission::wait_stamped;
-use crate::support::cluster::Account;
-use crate::support::plumb::{Plumb, account_with};
-use crate::support::process::free_port;
 use crate::support::recommended::{auto_policy, container, recommend, resources, stamp};
+use crate::support::roles::Roles;
 use crate::support::{Context, Load, pods, wait_for};
 use crate::updater::{SOON, pods_of, ready};
 
@@ -28,17 +26,8 @@ fn boosted(cpu: &str, duration: &str) -> Value {
     json!([container])
 }
 
-async fn start<'a>(context: &'a Context, account: &Account) -> Result<Plumb<'a>> {
-    let listen = format!("127.0.0.1:{}", free_port()?);
-    let flags = ["--roles", "webhook,updater", "--webhook-listen", &listen];
-    let plumb = Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
-    plumb.wait_ready().await?;
-    Ok(plumb)
-}
-
 cluster_test!(more_cpu_at_the_start_is_taken_back, [Node, Crds]);
 async fn more_cpu_at_the_start_is_taken_back(context: Context) -> Result<()> {
-    let account = account_with(&context, "plumb", &["webhook", "updater"], None).await?;
     auto_policy(&context, "all").await?;
     recommend(&context, "pod-web", ("v1", "Pod", "web"), "Auto", boosted("180m", "untilReady")).await?;
     let a_while = format!("{LENT}s");
@@ -46,7 +35,7 @@ async fn more_cpu_at_the_start_is_taken_back(context: Context) -> Result<()> {
         let of = ("apps/v1", "Deployment", name);
         recommend(&context, &format!("deployment-{name}"), of, "Auto", boosted("180m", duration)).await?;
     }
-    let plumb = start(&context, &account).await?;
+    let mut plumb = Roles::start(&context, &[("webhook", &[]), ("updater", &[])]).await?;
     wait_stamped(&context).await.with_context(|| plumb.log())?;
     for name in ["timed", "until", "left"] {
         let load = Load::named(name).requests("300m", "256Mi").memory_limit("512Mi");
@@ -67,8 +56,7 @@ async fn more_cpu_at_the_start_is_taken_back(context: Context) -> Result<()> {
     let api = context.api::<Recommendation>();
     api.patch("deployment-left", &PatchParams::default(), &advice_only).await?;
     // Who takes it back may be another one than who gave it.
-    plumb.kill()?;
-    let plumb = start(&context, &account).await?;
+    plumb.replace(&context, ("updater", &[])).await?;
     for name in ["timed", "until", "left"] {
         taken_back(&context, name).await.with_context(|| plumb.log())?;
     }

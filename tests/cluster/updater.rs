@@ -16,8 +16,8 @@ use plumb::api::Recommendation;
 use serde_json::{Value, json};
 
 use crate::support::plumb::{Plumb, account_with};
-use crate::support::process::free_port;
 use crate::support::recommended::{container, new_pods, recommend_by, resources};
+use crate::support::roles::Roles;
 use crate::support::{Context, Load, cgroups, pods, wait_for};
 
 pub(crate) const SOON: Duration = Duration::from_secs(120);
@@ -319,11 +319,8 @@ cluster_test!(an_oom_loop_is_healed, [Node, MetricsServer, Crds]);
 /// their status alone, gives new ones what they need, and stops there.
 async fn an_oom_loop_is_healed(context: Context) -> Result<()> {
     policy(&context, "loop", "Deployment", json!({})).await?;
-    let account = account_with(&context, "plumb", &["recommender", "updater", "webhook"], None).await?;
-    let listen = format!("127.0.0.1:{}", free_port()?);
-    let flags = ["--roles", "recommender,updater,webhook", "--webhook-listen", &listen, "--interval", "2s"];
-    let plumb = Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
-    plumb.wait_ready().await?;
+    let roles = [("recommender", &["--interval", "2s"][..]), ("updater", &[]), ("webhook", &[])];
+    let plumb = Roles::start(&context, &roles).await?;
     let load = Load::named("loop").uses("memory", "110Mi").requests("20m", "64Mi").memory_limit("64Mi");
     context.apply(&load.deployment(2)).await?;
     let done = async {

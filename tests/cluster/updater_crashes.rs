@@ -14,25 +14,52 @@ use serde_json::json;
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::process::free_port;
 use crate::support::recommended::{container, resources};
-use crate::support::{Context, Load, pods, wait_for};
+use crate::support::{Context, Load, pods, soak, wait_for};
 use crate::updater::{SOON, advise, pods_of, policy, ready, start};
-
-/// The steps at which a process can be made to end, of a resize and of an eviction.
-const OF_RESIZES: [&str; 4] = ["before-resize", "after-resize", "before-status", "after-status"];
-const OF_EVICTIONS: [&str; 2] = ["before-evict", "after-evict"];
 
 fn cpu(pod: &Pod) -> String {
     resources(pod, "load")["requests"]["cpu"].as_str().unwrap_or_default().to_owned()
 }
 
-cluster_test!(a_crash_in_a_resize_does_nothing_twice, [Node, Crds]);
-async fn a_crash_in_a_resize_does_nothing_twice(context: Context) -> Result<()> {
-    crashes(context, &OF_RESIZES, false).await
+cluster_test!(a_crash_before_a_resize_does_nothing_twice, [Node, Crds]);
+async fn a_crash_before_a_resize_does_nothing_twice(context: Context) -> Result<()> {
+    crashes(context, &["before-resize"], false).await
 }
 
-cluster_test!(a_crash_in_an_eviction_does_nothing_twice, [Node, Crds]);
-async fn a_crash_in_an_eviction_does_nothing_twice(context: Context) -> Result<()> {
-    crashes(context, &OF_EVICTIONS, true).await
+cluster_test!(a_crash_after_a_resize_does_nothing_twice, [Node, Crds]);
+async fn a_crash_after_a_resize_does_nothing_twice(context: Context) -> Result<()> {
+    crashes(context, &["after-resize"], false).await
+}
+
+cluster_test!(a_crash_before_the_status_does_nothing_twice, [Node, Crds]);
+async fn a_crash_before_the_status_does_nothing_twice(context: Context) -> Result<()> {
+    crashes(context, &["before-status"], false).await
+}
+
+cluster_test!(a_crash_after_the_status_does_nothing_twice, [Node, Crds]);
+async fn a_crash_after_the_status_does_nothing_twice(context: Context) -> Result<()> {
+    crashes(context, &["after-status"], false).await
+}
+
+cluster_test!(a_crash_before_an_eviction_does_nothing_twice, [Node, Crds]);
+async fn a_crash_before_an_eviction_does_nothing_twice(context: Context) -> Result<()> {
+    crashes(context, &["before-evict"], true).await
+}
+
+cluster_test!(a_crash_after_an_eviction_does_nothing_twice, [Node, Crds]);
+async fn a_crash_after_an_eviction_does_nothing_twice(context: Context) -> Result<()> {
+    crashes(context, &["after-evict"], true).await
+}
+
+cluster_test!(crashes_at_each_step_of_a_resize_do_nothing_twice, [Node, Crds], only soak);
+/// A process ends at each step, one after another, with a workload of its own waiting at each.
+async fn crashes_at_each_step_of_a_resize_do_nothing_twice(context: Context) -> Result<()> {
+    crashes(context, &["before-resize", "after-resize", "before-status", "after-status"], false).await
+}
+
+cluster_test!(crashes_at_each_step_of_an_eviction_do_nothing_twice, [Node, Crds], only soak);
+async fn crashes_at_each_step_of_an_eviction_do_nothing_twice(context: Context) -> Result<()> {
+    crashes(context, &["before-evict", "after-evict"], true).await
 }
 
 /// One workload a step. Each process ends at its step and the next one begins, with a step and a workload of its own;

@@ -1,6 +1,6 @@
 //! etcd, kube-apiserver, kube-controller-manager and kube-scheduler: a cluster without a node.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::ApiResource;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::discovery::ApiCapabilities;
 use kube::{Api, Client, Config};
 use serde_json::json;
 
@@ -37,6 +39,8 @@ pub struct ControlPlane {
     client: Client,
     etcd: String,
     port: u16,
+    /// What the API server calls the kinds that objects were applied of, by API version and kind.
+    pub kinds: Mutex<HashMap<(String, String), (ApiResource, ApiCapabilities)>>,
 }
 
 /// A small number that no other control plane of this process has while it lasts. Nodes have one machine in common, so
@@ -127,6 +131,7 @@ impl ControlPlane {
             client,
             etcd,
             port,
+            kinds: Mutex::default(),
         })
     }
 

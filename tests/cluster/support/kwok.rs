@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
 
 use super::control_plane::ControlPlane;
@@ -58,13 +58,6 @@ pub async fn add_nodes(plane: &ControlPlane, prefix: &str, count: usize) -> Resu
     })
     .await
     .with_context(|| plane.run.log_tail(&format!("{}-kwok", plane.name)))
-}
-
-/// Takes all fake nodes away, also those that other tests have left.
-pub async fn remove_nodes(plane: &ControlPlane) -> Result<()> {
-    let ours = ListParams::default().labels(&format!("{KEY}=true"));
-    Api::<Node>::all(plane.client()).delete_collection(&DeleteParams::default(), &ours).await?;
-    Ok(())
 }
 
 fn is_ready(node: &Node) -> bool {

@@ -13,6 +13,9 @@ use super::control_plane::ControlPlane;
 use super::process::free_port;
 use super::{measured, paths, wait_for};
 
+/// Flags where a test gives none: what waits for an interval waits for a short one.
+const DEFAULTS: [(&str, &str); 2] = [("--roles", "recommender"), ("--warm-up", "3s")];
+
 /// One that runs.
 pub struct Plumb<'a> {
     plane: &'a ControlPlane,
@@ -40,8 +43,10 @@ impl<'a> Plumb<'a> {
         let mut command = measured::on_one_core(&paths::plumb());
         command.args(["run", "--listen", &address, "--lease-namespace", namespace, "--log", "debug"]);
         command.arg("--kubeconfig").arg(kubeconfig).args(more);
-        if !more.contains(&"--roles") {
-            command.args(["--roles", "recommender"]);
+        for (flag, default) in DEFAULTS {
+            if !more.contains(&flag) {
+                command.args([flag, default]);
+            }
         }
         command.envs(environment.iter().copied());
         plane.run.spawn(&name, &mut command)?;

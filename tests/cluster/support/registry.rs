@@ -32,26 +32,38 @@ pub struct Test {
     pub needs: &'static [Need],
     /// True where it applies, such as to the Kubernetes version under test.
     pub only: fn() -> bool,
-    /// Cause of a known fault by which it fails today. Such a test must fail; when it passes, this is to be removed.
-    pub fails: Option<&'static str>,
+    /// A known fault by which it fails today.
+    pub fails: Option<KnownFault>,
     /// The test itself.
     pub run: fn(Context) -> LocalBoxFuture<'static, Result<()>>,
+}
+
+/// A fault that is not mended yet. Its test must fail by it: one that passes, or fails otherwise, is reported.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownFault {
+    /// Its cause, for whoever mends it.
+    pub cause: &'static str,
+    /// Part of the error by which the test ends.
+    pub error: &'static str,
 }
 
 inventory::collect!(Test);
 
 /// Registers the test function of that name: `cluster_test!(pods_run, [Node, Crds]);`.
 ///
-/// `only CONDITION` (a closure without arguments) leaves it out where that is false; `fails "CAUSE"` expects it to fail.
+/// `only CONDITION` (a closure without arguments) leaves it out where that is false; `fails ("CAUSE", "PART OF
+/// ITS ERROR")` expects it to fail by a known fault.
 macro_rules! cluster_test {
-    ($name:ident, [$($need:ident),*] $(, only $only:expr)? $(, fails $cause:literal)?) => {
+    ($name:ident, [$($need:ident),*] $(, only $only:expr)? $(, fails ($cause:literal, $error:literal))?) => {
         ::inventory::submit! {
             $crate::support::registry::Test {
                 name: stringify!($name),
                 file: file!(),
                 needs: &[$($crate::support::Need::$need),*],
                 only: cluster_test!(@or { || true } $({ $only })?),
-                fails: cluster_test!(@or { None } $({ Some($cause) })?),
+                fails: cluster_test!(@or { None } $({
+                    Some($crate::support::registry::KnownFault { cause: $cause, error: $error })
+                })?),
                 run: |context| Box::pin($name(context)),
             }
         }

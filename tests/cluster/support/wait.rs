@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-const PAUSE: Duration = Duration::from_millis(150);
+/// Pauses between two questions: what comes soon is seen soon, and what takes long costs little.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
 /// Asks until the answer is `Ok`, or until `limit` has passed; then fails with what `what` was and the last `Err`.
 ///
@@ -16,15 +18,17 @@ where
 {
     let start = Instant::now();
     let mut last = None;
+    let mut pause = FIRST_PAUSE;
     while start.elapsed() < limit {
         // An answer that never comes counts as none.
-        let left = limit.saturating_sub(start.elapsed()).max(PAUSE);
+        let left = limit.saturating_sub(start.elapsed()).max(LONGEST_PAUSE);
         match tokio::time::timeout(left, ask()).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(not_yet)) => last = Some(format!("{not_yet:#}")),
             Err(_) => {}
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }
     let seen = last.unwrap_or_else(|| "no answer at all".to_owned());
     Err(anyhow!("waited {} s for {what}; last seen: {seen}", limit.as_secs()))
