@@ -15,8 +15,22 @@ TARGET ?= $(shell rustc -vV | sed -n "s/^host: //p")
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+.PHONY: quick
+quick: deps check unit ## format, lints, unit tests: while you work
+
 .PHONY: test
-test: deps check docs unit licences cluster-test readme ## everything: format, lints, docs, licences, unit and cluster tests, the README
+test: deps check docs unit licences cluster-test readme ## everything that CI runs: also docs, licences, cluster tests, the README
+
+# Each part by itself; SOAK_SECONDS for each target of the fuzzer, SOAK_CONTAINERS for the scale tests.
+SOAK_SECONDS ?= 600
+SOAK_CONTAINERS ?= 10000
+.PHONY: soak
+soak: cluster-parts ## what takes hours: the long forms of all cluster tests, fuzzing, properties, scale
+	FUZZ_SECONDS=$(SOAK_SECONDS) fuzz/run.sh
+	PROPTEST_CASES=10000 cargo test --locked --release --test model_properties --test replay_properties --test export_properties
+	PLUMB_SOAK=1 PLUMB_TEST_LIMIT=3600 cargo test --locked --test cluster
+	$(MAKE) scale SCALE=$(SOAK_CONTAINERS)
+	$(MAKE) scale-updates
 
 .PHONY: deps
 deps: ## install what is missing (as root, by apt), or name it
@@ -25,8 +39,7 @@ deps: ## install what is missing (as root, by apt), or name it
 .PHONY: check
 check: deps ## format and lints
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --test cluster -- -D warnings
+	cargo clippy --locked --all-targets --test cluster -- -D warnings
 
 .PHONY: docs
 docs: deps ## the documentation builds without a warning
@@ -37,7 +50,7 @@ unit: deps ## unit, property and documentation tests, and those of the command l
 	cargo test --locked
 
 .PHONY: readme
-readme: deps ## what README.md says, on a clean checkout with an empty target folder
+readme: deps ## what README.md says, on a clean checkout
 	tests/readme.sh
 
 .PHONY: cluster-parts
@@ -46,7 +59,7 @@ cluster-parts: deps ## build what the test cluster is made of, once, into target
 
 .PHONY: cluster-test
 cluster-test: cluster-parts ## the tests against a real Kubernetes on this machine (KUBERNETES=1.37.2 for that version)
-	cargo test --locked --test cluster -- --test-threads=1
+	cargo test --locked --test cluster
 
 .PHONY: cluster
 cluster: cluster-parts ## leave a whole cluster running; the last line says how to reach it

@@ -19,9 +19,6 @@ pub struct Signed {
     pub key: String,
 }
 
-/// The address of the Service `kubernetes`: the first of the range that control_plane.rs names.
-pub const API_SERVICE: &str = "10.96.0.1";
-
 impl Authority {
     pub fn new() -> Result<Self> {
         let mut params = CertificateParams::default();
@@ -38,7 +35,12 @@ impl Authority {
 
     /// For a server on this machine.
     pub fn server(&self) -> Result<Signed> {
-        let names = ["localhost", "127.0.0.1", "kubernetes.default.svc", API_SERVICE].map(str::to_owned);
+        self.server_at("127.0.0.1")
+    }
+
+    /// For an API server on this machine, that pods reach at the address of a Service.
+    pub fn server_at(&self, service: &str) -> Result<Signed> {
+        let names = ["localhost", "127.0.0.1", "kubernetes.default.svc", service].map(str::to_owned);
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, "localhost");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

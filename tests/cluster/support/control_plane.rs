@@ -15,9 +15,8 @@ use kube::{Api, Client, Config};
 use serde_json::json;
 
 use super::certificates::Authority;
-use super::node::BRIDGES;
 use super::process::{Run, free_port};
-use super::{cgroups, paths, wait_for};
+use super::{cgroups, node, paths, wait_for};
 
 const START: Duration = Duration::from_secs(60);
 const ADMIN: &str = "admin";
@@ -64,7 +63,7 @@ impl Number {
 
     /// The network interface that pods of its node are on.
     pub fn bridge(&self) -> String {
-        format!("{BRIDGES}{}", self.0)
+        format!("{}{}", node::BRIDGES, self.0)
     }
 
     /// The control group that its node's pods are below.
@@ -79,6 +78,11 @@ impl Number {
 
     fn services(&self) -> String {
         format!("10.{}.0.0/16", 96 + u16::from(self.0))
+    }
+
+    /// The address of the Service `kubernetes`: the first one.
+    fn api_service(&self) -> String {
+        format!("10.{}.0.1", 96 + u16::from(self.0))
     }
 }
 
@@ -107,7 +111,7 @@ impl ControlPlane {
         let etcd = start_etcd(run, name, &dir)?;
         let port = free_port()?;
         let server = format!("https://127.0.0.1:{port}");
-        write_credentials(&dir, &server)?;
+        write_credentials(&dir, &server, &number)?;
         start_api_server(run, name, &dir, (&etcd, port), &number)?;
         let client = client(&dir.join("admin.kubeconfig")).await?;
         wait_api_server(run, name, &client).await?;
@@ -166,8 +170,10 @@ impl Drop for ControlPlane {
     fn drop(&mut self) {
         tokio::task::block_in_place(|| {
             self.run.stop_those_of(&self.name);
-            // What does not die is for the run's end.
+            // What does not die is for the run's end. A bridge that stays would lead to the dead pods' addresses, which
+            // the pods of the next cluster of this number have.
             _ = cgroups::kill_pods(&self.number.control_group());
+            _ = node::delete_bridge(&self.number.bridge());
         });
     }
 }
@@ -270,10 +276,10 @@ fn start_controllers(run: &Run, name: &str, dir: &Path) -> Result<()> {
 }
 
 /// Certificates, tokens and kubeconfigs of everyone who is part of the cluster.
-fn write_credentials(dir: &Path, server: &str) -> Result<()> {
+fn write_credentials(dir: &Path, server: &str, number: &Number) -> Result<()> {
     let authority = Authority::new()?;
     std::fs::write(dir.join("ca.crt"), authority.certificate())?;
-    authority.server()?.write(dir, "server")?;
+    authority.server_at(&number.api_service())?.write(dir, "server")?;
     authority.client("front-proxy", None)?.write(dir, "front-proxy")?;
     authority.client("kube-apiserver", Some("system:masters"))?.write(dir, "kubelet-client")?;
     let accounts = rcgen::KeyPair::generate()?;

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
@@ -102,10 +101,7 @@ fn clean_node(dir: &Path, traces: &Traces) -> Result<()> {
         unmount_below(place)?;
     }
     for bridge in node::bridges() {
-        let status = Command::new("ip").args(["link", "delete", &bridge]).status()?;
-        if !status.success() {
-            bail!("failed to delete the network interface {bridge}");
-        }
+        node::delete_bridge(&bridge)?;
     }
     cgroups::remove_pods()?;
     for made in &traces.made {

@@ -122,6 +122,15 @@ pub fn bridges() -> Vec<String> {
     names.filter(ours).collect()
 }
 
+/// Deletes a network interface of a node, where it is there.
+pub fn delete_bridge(name: &str) -> Result<()> {
+    if Path::new("/sys/class/net").join(name).exists() {
+        let status = Command::new("ip").args(["link", "delete", name]).status()?;
+        ensure!(status.success(), "failed to delete the network interface {name}");
+    }
+    Ok(())
+}
+
 impl RunningNode {
     /// Starts the node of a control plane and waits until pods can run on it.
     pub async fn start(plane: &ControlPlane) -> Result<Self> {
