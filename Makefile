@@ -7,6 +7,8 @@ SHELL := /bin/bash
 KUBERNETES ?= 1.36.3
 export KUBERNETES
 TOOLS := $(CURDIR)/target/tools
+# The feature holds the builders that all tests share; one for all, so that the library is compiled once.
+CLUSTER_TESTS := cargo test --locked --features testing --test cluster
 CARGO_DENY_VERSION := 0.20.2
 CARGO_CYCLONEDX_VERSION := 0.5.9
 TARGET ?= $(shell rustc -vV | sed -n "s/^host: //p")
@@ -27,8 +29,8 @@ SOAK_CONTAINERS ?= 10000
 .PHONY: soak
 soak: cluster-parts ## what takes hours: the long forms of all cluster tests, fuzzing, properties, scale
 	FUZZ_SECONDS=$(SOAK_SECONDS) fuzz/run.sh
-	PROPTEST_CASES=10000 cargo test --locked --release --test model_properties --test replay_properties --test export_properties
-	PLUMB_SOAK=1 PLUMB_TEST_LIMIT=3600 cargo test --locked --test cluster
+	PROPTEST_CASES=10000 cargo test --locked --features testing --release --test model_properties --test replay_properties --test export_properties
+	PLUMB_SOAK=1 PLUMB_TEST_LIMIT=3600 $(CLUSTER_TESTS)
 	$(MAKE) scale SCALE=$(SOAK_CONTAINERS)
 	$(MAKE) scale-updates
 
@@ -39,7 +41,7 @@ deps: ## install what is missing (as root, by apt), or name it
 .PHONY: check
 check: deps ## format and lints
 	cargo fmt --check
-	cargo clippy --locked --all-targets --test cluster -- -D warnings
+	cargo clippy --locked --all-targets --test cluster --features testing -- -D warnings
 
 .PHONY: docs
 docs: deps ## the documentation builds without a warning
@@ -47,7 +49,7 @@ docs: deps ## the documentation builds without a warning
 
 .PHONY: unit
 unit: deps ## unit, property and documentation tests, and those of the command line
-	cargo test --locked
+	cargo test --locked --features testing
 
 .PHONY: readme
 readme: deps ## what README.md says, on a clean checkout
@@ -59,15 +61,15 @@ cluster-parts: deps ## build what the test cluster is made of, once, into target
 
 .PHONY: cluster-test
 cluster-test: cluster-parts ## the tests against a real Kubernetes on this machine (KUBERNETES=1.37.2 for that version)
-	cargo test --locked --test cluster
+	$(CLUSTER_TESTS)
 
 .PHONY: cluster
 cluster: cluster-parts ## leave a whole cluster running; the last line says how to reach it
-	@cargo test --locked --quiet --test cluster -- up
+	@$(CLUSTER_TESTS) --quiet -- up
 
 .PHONY: cluster-down
 cluster-down: ## stop it
-	@cargo test --locked --quiet --test cluster -- down
+	@$(CLUSTER_TESTS) --quiet -- down
 
 .PHONY: bench
 bench: deps ## our own benchmarks
@@ -84,19 +86,19 @@ SCALE_PER_POD ?= 1
 scale: cluster-parts ## memory and CPU of one process for SCALE=10000 containers, on fake nodes
 	cargo build --locked --release
 	PLUMB_BIN=$(CURDIR)/target/release/plumb PLUMB_SCALE=$(SCALE) PLUMB_SCALE_PER_POD=$(SCALE_PER_POD) \
-	    PLUMB_TEST_LIMIT=7200 cargo test --locked --test cluster -- a_large_fleet
+	    PLUMB_TEST_LIMIT=7200 $(CLUSTER_TESTS) -- a_large_fleet
 
 .PHONY: scale-updates
 scale-updates: cluster-parts ## how long the updater takes for 1,000 policies with two pods each, on fake nodes
 	cargo build --locked --release
 	PLUMB_BIN=$(CURDIR)/target/release/plumb PLUMB_SCALE_POLICIES=1000 PLUMB_TEST_LIMIT=7200 \
-	    cargo test --locked --test cluster -- --nocapture many_resizes_take
+	    $(CLUSTER_TESTS) -- --nocapture many_resizes_take
 
 .PHONY: bench-scan
 bench-scan: cluster-parts ## time, queries and Prometheus's memory of a scan of 14 days of 1,000 pods
 	cargo build --locked --release
 	PLUMB_BIN=$(CURDIR)/target/release/plumb PLUMB_SCAN_PODS=1000 PLUMB_SCAN_DAYS=14 PLUMB_TEST_LIMIT=7200 \
-	    cargo test --locked --test cluster -- a_scan_of_days
+	    $(CLUSTER_TESTS) -- a_scan_of_days
 
 # Each answers on core 1 alone; who asks, and the API server, run where there is room.
 VPA_ADMISSION := $(CURDIR)/target/cluster/bin/shared/vpa-admission-controller
@@ -104,9 +106,9 @@ VPA_ADMISSION := $(CURDIR)/target/cluster/bin/shared/vpa-admission-controller
 bench-webhook: cluster-parts ## our webhook beside VPA's admission controller, among 10,000 workloads: first answer, memory, reviews/s, latency
 	cd benches/peers/admission && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o $(VPA_ADMISSION) \
 	    k8s.io/autoscaler/vertical-pod-autoscaler/pkg/admission-controller
-	cargo test --locked --release --test cluster --no-run
+	$(CLUSTER_TESTS) --release --no-run
 	PLUMB_VPA_ADMISSION=$(VPA_ADMISSION) PLUMB_BENCH_CORE=1 PLUMB_TEST_LIMIT=3600 \
-	    cargo test --locked --release --test cluster -- --nocapture the_webhook_answers_fast
+	    $(CLUSTER_TESTS) --release -- --nocapture the_webhook_answers_fast
 
 .PHONY: fuzz
 fuzz: deps ## what reads reviews, snapshots and traces, fuzzed for FUZZ_SECONDS=10 each (needs a nightly Rust)
@@ -143,7 +145,7 @@ sbom: $(TOOLS)/bin/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION) ## the bill of mat
 
 .PHONY: worked-example
 worked-example: cluster-parts ## write docs/worked-example.md anew, from a real cluster
-	PLUMB_WRITE_EXAMPLE=docs/worked-example.md cargo test --locked --test cluster -- installed_by_the_chart
+	PLUMB_WRITE_EXAMPLE=docs/worked-example.md $(CLUSTER_TESTS) -- installed_by_the_chart
 
 .PHONY: reference
 reference: ## write docs/policy.md and docs/metrics.md anew from the program

@@ -16,6 +16,7 @@
 //! - [`report`]: what people read
 //! - [`cli`]: the command line, one file per verb
 //! - [`clock`]: the one place that reads a clock
+//! - `testing`: builders for tests, in no released binary
 
 pub mod actuate;
 pub mod admit;
@@ -31,4 +32,6 @@ pub mod policy;
 pub mod replay;
 pub mod report;
 pub mod sources;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod units;

@@ -34,6 +34,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "actuate", "policy", "model", "units",
         ],
     ),
+    // For tests only: no other room may import it but in its own tests.
+    ("testing", &["control", "sources", "cluster", "api", "actuate", "policy", "model", "units"]),
 ];
 
 /// Rooms that compute only.

@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::policy::{CpuLimitRule, MemoryLimitRule};
+use crate::testing::NOW;
 use crate::units::{MIB, Quantity};
-
-const NOW: Timestamp = Timestamp(1_800_000_000);
 
 fn pod(value: Value) -> Pod {
     serde_json::from_value(value).unwrap()

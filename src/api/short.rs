@@ -122,6 +122,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::testing::resources;
 
     fn containers(value: &serde_json::Value) -> Vec<ContainerRecommendation> {
         serde_json::from_str(&value.to_string()).unwrap()
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_line_says_what_new_pods_are_given() {
-        let usual = json!({"requests": {"cpu": "180m", "memory": "300Mi"}, "limits": {"memory": "400Mi"}});
+        let usual = resources("180m", "300Mi", "400Mi");
         let all = containers(&json!([
             {"name": "app", "target": usual, "lower": {"cpu": "1m", "memory": "1Mi"}, "reasons": ["long"],
              "current": usual, "samples": 7},

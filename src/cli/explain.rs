@@ -126,14 +126,11 @@ async fn find(connection: &Connection, namespace: &str, wanted: &str) -> anyhow:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::workload;
 
     #[test]
     fn workloads_are_named_as_kubectl_does() {
-        let web = WorkloadReference {
-            api_version: "apps/v1".to_owned(),
-            kind: "Deployment".to_owned(),
-            name: "web".to_owned(),
-        };
+        let web = workload("web").reference();
         for name in ["deploy/web", "deployment/web", "Deployment/web", "web", "deployment-web"] {
             assert!(is_meant(name, "deployment-web", &web), "{name}");
         }

@@ -103,18 +103,18 @@ fn words(previous: &PreviousSize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::NOW;
 
     #[test]
     fn each_one_in_a_row_lasts_twice_as_long() {
-        let begin = Timestamp(1_800_000_000);
-        let first = next(None, begin);
+        let first = next(None, NOW);
         let lasts = |rollback: &Rollback| rollback.until.0.as_second() - rollback.at.0.as_second();
         assert_eq!((first.times, lasts(&first)), (1, 3600));
         let text = serde_json::to_string(&first).unwrap();
-        let second = next(Some(&text), begin.plus(5000));
+        let second = next(Some(&text), NOW.plus(5000));
         assert_eq!((second.times, lasts(&second)), (2, 7200));
         // Long after it has gone well, it begins anew.
-        assert_eq!(next(Some(&text), begin.plus(10_000)).times, 1);
-        assert_eq!(next(Some("nonsense"), begin).times, 1);
+        assert_eq!(next(Some(&text), NOW.plus(10_000)).times, 1);
+        assert_eq!(next(Some("nonsense"), NOW).times, 1);
     }
 }

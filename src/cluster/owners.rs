@@ -91,46 +91,33 @@ fn controller(object: &ObjectMeta) -> Option<&OwnerReference> {
 mod tests {
     use super::*;
     use crate::cluster::pods::LeanPod;
+    use crate::testing;
 
-    fn owned(uid: &str, by: Option<(&str, &str, &str)>) -> ObjectMeta {
-        ObjectMeta {
-            name: Some(format!("name-of-{uid}")),
-            uid: Some(uid.to_owned()),
-            owner_references: by.map(|(kind, name, uid)| {
-                vec![OwnerReference {
-                    api_version: "apps/v1".to_owned(),
-                    kind: kind.to_owned(),
-                    name: name.to_owned(),
-                    uid: uid.to_owned(),
-                    controller: Some(true),
-                    block_owner_deletion: None,
-                }]
-            }),
-            ..ObjectMeta::default()
+    fn owned(uid: &str, by: Option<(&str, &str, &str)>) -> LeanPod {
+        let pod = testing::pod(&format!("name-of-{uid}")).uid(uid);
+        match by {
+            Some((kind, name, uid)) => pod.controlled_by(kind, name, uid).object(),
+            None => pod.object(),
         }
-    }
-
-    fn pod(metadata: ObjectMeta) -> LeanPod {
-        LeanPod { metadata, spec: Default::default(), status: Default::default() }
     }
 
     #[test]
     fn up_to_the_top() {
         let mut owners = Owners::default();
-        owners.insert(&owned("rs1", Some(("Deployment", "web", "d1"))));
-        let found = owners.workload(&pod(owned("p1", Some(("ReplicaSet", "web-7f", "rs1")))));
+        owners.insert(&owned("rs1", Some(("Deployment", "web", "d1"))).metadata);
+        let found = owners.workload(&owned("p1", Some(("ReplicaSet", "web-7f", "rs1"))));
         assert_eq!((found.kind.as_str(), found.name.as_str()), ("Deployment", "web"));
-        let found = owners.workload(&pod(owned("p2", Some(("StatefulSet", "db", "s1")))));
+        let found = owners.workload(&owned("p2", Some(("StatefulSet", "db", "s1"))));
         assert_eq!((found.kind.as_str(), found.name.as_str()), ("StatefulSet", "db"));
-        let found = owners.workload(&pod(owned("p3", None)));
+        let found = owners.workload(&owned("p3", None));
         assert_eq!((found.kind.as_str(), found.name.as_str()), ("Pod", "name-of-p3"));
     }
 
     #[test]
     fn a_circle_of_owners_ends() {
         let mut owners = Owners::default();
-        owners.insert(&owned("a", Some(("ReplicaSet", "b", "b"))));
-        owners.insert(&owned("b", Some(("ReplicaSet", "a", "a"))));
-        assert_eq!(owners.workload(&pod(owned("p", Some(("ReplicaSet", "a", "a"))))).kind, "ReplicaSet");
+        owners.insert(&owned("a", Some(("ReplicaSet", "b", "b"))).metadata);
+        owners.insert(&owned("b", Some(("ReplicaSet", "a", "a"))).metadata);
+        assert_eq!(owners.workload(&owned("p", Some(("ReplicaSet", "a", "a")))).kind, "ReplicaSet");
     }
 }

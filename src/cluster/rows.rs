@@ -138,8 +138,9 @@ mod tests {
 
     use super::*;
     use crate::api::{ROLLBACK, Recommendation};
-    use crate::cluster::index::{Fold, Index, ObjectKey, Sizing};
+    use crate::cluster::index::{Fold, Index, Sizing};
     use crate::cluster::slim::Stampable;
+    use crate::testing::{self, NAMESPACE, object_key, recommended};
     use crate::units::Timestamp;
 
     /// As the API server makes it of the definition's columns.
@@ -167,14 +168,20 @@ mod tests {
     }
 
     fn recommendation(name: &str, mode: &str, status: &Value) -> Value {
-        let size = json!({"requests": {"cpu": "180m", "memory": "300Mi"}, "limits": {"memory": "400Mi"}});
-        let containers = json!([{"name": "app", "target": size, "lower": {"cpu": "1m", "memory": "1Mi"},
-            "limitRules": {"cpu": "Remove"}, "startupBoost": {"cpu": "540m", "duration": "60s"}}]);
-        let sizes = short::write(&serde_json::from_str::<Vec<_>>(&containers.to_string()).unwrap());
-        let mut object = json!({"metadata": {"name": name, "namespace": "shop", "managedFields": [{}]},
-            "spec": {"mode": mode, "policyRef": {"kind": "VerticalScalingPolicy", "name": "p"},
-                     "workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}},
-            "status": {"containers": containers, "sizes": sizes, "summary": {"message": "}]\n"}}});
+        let app = recommended("app")
+            .target("180m", "300Mi", "400Mi")
+            .lower("1m", "1Mi")
+            .with("/limitRules/cpu", "Remove")
+            .startup_boost("540m", "60s");
+        let mut object = testing::recommendation("web")
+            .named(name)
+            .namespace(NAMESPACE)
+            .mode(mode)
+            .containers([app.clone()])
+            .with("/metadata/managedFields", json!([{}]))
+            .with("/status/sizes", short::write(&[app.object()]))
+            .with("/status/summary/message", "}]\n")
+            .json();
         for (key, value) in status.as_object().into_iter().flatten() {
             object["status"][key] = value.clone();
         }
@@ -197,7 +204,7 @@ mod tests {
         let mut index = Index::default();
         index.apply(serde_json::from_str::<Stampable>(&object.to_string()).unwrap(), Timestamp(0));
         let name = object["metadata"]["name"].as_str().unwrap();
-        index.sizings.get(&ObjectKey { namespace: "shop".into(), name: name.into() }).unwrap().clone()
+        index.sizings.get(&object_key(name)).unwrap().clone()
     }
 
     #[test]

@@ -315,6 +315,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::testing::recommendation;
 
     #[test]
     fn of_managed_fields_only_the_time_of_a_resize_is_kept() {
@@ -333,16 +334,15 @@ mod tests {
 
     #[test]
     fn a_recommendation_that_cannot_be_read_still_has_a_name() {
-        let spec = json!({"workloadRef": {"apiVersion": "v1", "kind": "Pod", "name": "web"},
-                          "policyRef": {"kind": "VerticalScalingPolicy", "name": "p"}, "mode": "Auto"});
         let read = |object: serde_json::Value| serde_json::from_str::<Guarded>(&object.to_string());
-        let whole = read(json!({"metadata": {"name": "r"}, "spec": spec})).unwrap();
+        let object = recommendation("web").auto().json();
+        let whole = read(object.clone()).unwrap();
         assert_eq!(whole.whole.unwrap().spec.workload_ref.name, "web");
         let other = read(json!({"metadata": {"name": "r"}, "spec": {"mode": 7}})).unwrap();
         assert_eq!((other.meta().name.as_deref(), other.whole.is_none()), (Some("r"), true));
         assert!(read(json!([])).is_err());
         // As a watch tells it.
-        let event = json!({"type": "ADDED", "object": {"metadata": {"name": "r"}, "spec": spec}}).to_string();
+        let event = json!({"type": "ADDED", "object": object}).to_string();
         let event = event.replace(r#","type":"ADDED""#, "").replacen('{', r#"{"type":"ADDED","#, 1);
         let event: kube::core::WatchEvent<Guarded> = serde_json::from_str(&event).unwrap();
         assert!(matches!(event, kube::core::WatchEvent::Added(Guarded { whole: Some(_), .. })));

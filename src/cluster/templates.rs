@@ -97,21 +97,21 @@ mod tests {
 
     use super::*;
     use crate::cluster::slim::Slim;
+    use crate::testing::{self, container, object};
 
     #[test]
     fn a_template_is_read_where_one_is_sent() {
-        let pod = json!({"containers": [{"name": "app", "image": "x", "resources": {"limits": {"cpu": 1}}}]});
-        let deployment =
-            json!({"metadata": {"name": "d"}, "spec": {"replicas": 2, "template": {"spec": pod}}});
-        let read: Slim<Deployment> = serde_json::from_value(deployment.clone()).unwrap();
+        let app = container("app").with("/resources/limits/cpu", 1);
+        let deployment = testing::deployment("d").replicas(2).containers([app.clone()]);
+        let read: Slim<Deployment> = deployment.clone().object();
         assert_eq!(read.spec.pods().unwrap().containers[0].name, "app");
-        let cron = json!({"metadata": {"name": "c"}, "spec": {"jobTemplate": {"spec": {"template": {"spec": pod}}}}});
-        let read: Slim<CronJob> = serde_json::from_value(cron).unwrap();
+        let containers = "/spec/jobTemplate/spec/template/spec/containers";
+        let read: Slim<CronJob> = object("CronJob", "c").with(containers, json!([app.json()])).object();
         assert_eq!(read.spec.pods().unwrap().containers[0].resources.limits["cpu"].0, "1");
         // Metadata alone, and a kind whose template is nobody's.
-        let read: Slim<Deployment> = serde_json::from_value(json!({"metadata": {"name": "d"}})).unwrap();
+        let read: Slim<Deployment> = object("Deployment", "d").object();
         assert!(read.spec.pods().is_none());
-        let read: Slim<ReplicaSet> = serde_json::from_value(deployment).unwrap();
+        let read: Slim<ReplicaSet> = deployment.object();
         assert!(read.spec.pods().is_none());
     }
 }

@@ -148,22 +148,20 @@ fn size(container: &ContainerRecommendation) -> ContainerSize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{self, recommended, resources};
     use crate::units::{Bytes, Cores};
 
     #[test]
     fn alternatives_come_from_the_model_itself() {
-        let (mut series, model) = (Series::default(), Model::default());
-        for minute in 0..3 * 1440_i64 {
-            let at = Timestamp(1_700_000_000 + minute * 60);
+        let series = testing::series(Timestamp(1_700_000_000), 60, 3 * 1440, |minute| {
             let noise = (minute * 7919 % 97) as f64 / 97.0;
-            series.add_cpu(at, Cores(0.2 + 0.2 * noise), 0.0, None, &model).unwrap();
-            series.add_memory(at, Bytes::from_f64(1e8 * (1.0 + 0.3 * noise)), None, &model).unwrap();
-        }
+            (Cores(0.2 + 0.2 * noise), Bytes::from_f64(1e8 * (1.0 + 0.3 * noise)))
+        });
         let at = Timestamp(1_700_000_000 + 3 * 86_400);
-        let container: ContainerRecommendation = serde_json::from_value(serde_json::json!({
-            "name": "app", "current": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}},
-            "target": {"limits": {"memory": "200Mi"}}}))
-        .unwrap();
+        let container: ContainerRecommendation = recommended("app")
+            .current(resources("1", "1Gi", "1Gi"))
+            .with("/target/limits/memory", "200Mi")
+            .object();
         let all = alternatives(&container, &series, Objective::Balanced, None, at);
         let names: Vec<_> = all.iter().map(|what| what.change.as_str()).collect();
         assert_eq!(names, ["objective Economy", "objective Critical", "an OOM kill at 200Mi"]);

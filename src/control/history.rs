@@ -222,12 +222,9 @@ mod tests {
     use super::*;
     use crate::model::Series;
     use crate::policy::Rules;
+    use crate::testing::container_name;
 
     const STEP: i64 = 300;
-
-    fn name(pod: &str) -> ContainerName {
-        ContainerName { namespace: "shop".into(), pod: pod.into(), container: "app".into() }
-    }
 
     fn points(from: i64, count: i64, value: f64) -> Vec<Point> {
         (0..count).map(|i| (Timestamp(from + i * STEP), value)).collect()
@@ -247,15 +244,15 @@ mod tests {
     fn what_is_known_already_is_left_out() {
         let (mut fleet, place) = fleet();
         let kill = |at| Kills {
-            container: name("a"),
+            container: container_name("a"),
             at: Timestamp(at),
             count: 1,
             limit: Some(Bytes::from_mib(64)),
         };
         let piece = Piece {
             step: STEP,
-            cpu: vec![(name("a"), points(0, 10, 0.1))],
-            memory: vec![(name("a"), points(0, 10, 1e8))],
+            cpu: vec![(container_name("a"), points(0, 10, 0.1))],
+            memory: vec![(container_name("a"), points(0, 10, 1e8))],
             kills: vec![kill(STEP * 2), kill(STEP * 8)],
             ..Piece::default()
         };
@@ -267,8 +264,10 @@ mod tests {
     #[test]
     fn replicas_are_pooled_in_the_order_of_time() {
         let (mut fleet, place) = fleet();
-        let cpu = vec![(name("a"), points(0, 2000, 0.1)), (name("b"), points(0, 2000, 0.3))];
-        let memory = vec![(name("a"), points(0, 2000, 1e8)), (name("b"), points(0, 2000, 2e8))];
+        let cpu =
+            vec![(container_name("a"), points(0, 2000, 0.1)), (container_name("b"), points(0, 2000, 0.3))];
+        let memory =
+            vec![(container_name("a"), points(0, 2000, 1e8)), (container_name("b"), points(0, 2000, 2e8))];
         let piece = Piece { step: STEP, end: Timestamp(1999 * STEP), cpu, memory, ..Piece::default() };
         let fed = take(&mut fleet, &piece, |_| Some(place));
         // Days later than the first samples of the one the other's are not too old.
@@ -281,13 +280,13 @@ mod tests {
     fn kills_count_once_each_and_in_their_place() {
         let (mut fleet, place) = fleet();
         let kill = |at: i64, count| Kills {
-            container: name("a"),
+            container: container_name("a"),
             at: Timestamp(at),
             count,
             limit: Some(Bytes::from_mib(64)),
         };
         let kills = vec![kill(STEP * 3, 2), kill(STEP * 50, 1)];
-        let memory = vec![(name("a"), points(0, 10, 6e7))];
+        let memory = vec![(container_name("a"), points(0, 10, 6e7))];
         let piece = Piece { step: STEP, end: Timestamp(STEP * 50), memory, kills, ..Piece::default() };
         assert_eq!(take(&mut fleet, &piece, |_| Some(place)).kills, 3);
         assert_eq!(fleet.get(place.series).unwrap().kills(), 3);
@@ -301,8 +300,8 @@ mod tests {
         let (mut fleet, place) = fleet();
         let mut cpu = points(0, 100, 0.1);
         cpu[50].1 = 2.0;
-        let young = [(name("a"), vec![(cpu[50].0, 400.0)])].into();
-        let piece = Piece { step: STEP, cpu: vec![(name("a"), cpu)], young, ..Piece::default() };
+        let young = [(container_name("a"), vec![(cpu[50].0, 400.0)])].into();
+        let piece = Piece { step: STEP, cpu: vec![(container_name("a"), cpu)], young, ..Piece::default() };
         take(&mut fleet, &piece, |_| Some(place));
         let mut series = fleet.get(place.series).unwrap().clone();
         assert_eq!(series.startup().samples, 1);
@@ -317,7 +316,7 @@ mod tests {
         let day = |(at, _): Point| (at, if (at.0 % 86_400) < 40_000 { 0.6 } else { 0.05 });
         // Its last hours are of the night.
         let cpu: Vec<Point> = points(0, 288 * 14, 0.0).into_iter().map(day).collect();
-        let piece = Piece { step: STEP, cpu: vec![(name("a"), cpu)], ..Piece::default() };
+        let piece = Piece { step: STEP, cpu: vec![(container_name("a"), cpu)], ..Piece::default() };
         take(&mut fleet, &piece, |_| Some(place));
         let mut series = fleet.get(place.series).unwrap().clone();
         let target = series.estimate(&Rules::default().prices(), &standing_model()).cpu.unwrap().target;
@@ -327,7 +326,8 @@ mod tests {
     #[test]
     fn what_belongs_to_nobody_is_left_out() {
         let (mut fleet, _) = fleet();
-        let piece = Piece { step: STEP, cpu: vec![(name("a"), points(0, 9, 1.0))], ..Piece::default() };
+        let piece =
+            Piece { step: STEP, cpu: vec![(container_name("a"), points(0, 9, 1.0))], ..Piece::default() };
         assert_eq!(take(&mut fleet, &piece, |_| None), Fed::default());
     }
 }

@@ -332,18 +332,11 @@ fn key(text: &str) -> Option<SeriesKey> {
 mod tests {
     use super::*;
     use crate::control::kills::Told;
+    use crate::testing::{NOW, workload};
     use crate::units::Bytes;
 
-    const NOW: Timestamp = Timestamp(1_800_000_000);
-
     fn series(name: &str) -> SeriesKey {
-        let workload = WorkloadKey {
-            namespace: "shop".into(),
-            kind: "Deployment".into(),
-            name: name.into(),
-            api_version: "apps/v1".into(),
-        };
-        SeriesKey { workload, container: "app".into() }
+        workload(name).series("app")
     }
 
     fn kill(book: &mut Book, name: &str, id: u64) -> bool {

@@ -56,36 +56,28 @@ fn hashed(plain: &str, workload: &WorkloadKey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn workload(kind: &str, name: &str, api_version: &str) -> WorkloadKey {
-        WorkloadKey {
-            namespace: "shop".into(),
-            kind: kind.into(),
-            name: name.into(),
-            api_version: api_version.into(),
-        }
-    }
+    use crate::testing::workload;
 
     #[test]
     fn names_are_plain_where_they_can_be() {
         let mut taken = HashMap::new();
-        assert_eq!(name(&workload("Deployment", "web", "apps/v1"), &mut taken), "deployment-web");
-        assert_eq!(name(&workload("StatefulSet", "db.main", "apps/v1"), &mut taken), "statefulset-db.main");
+        assert_eq!(name(&workload("web").key(), &mut taken), "deployment-web");
+        assert_eq!(name(&workload("db.main").kind("StatefulSet").key(), &mut taken), "statefulset-db.main");
         // The same again is the same.
-        assert_eq!(name(&workload("Deployment", "web", "apps/v1"), &mut taken), "deployment-web");
+        assert_eq!(name(&workload("web").key(), &mut taken), "deployment-web");
     }
 
     #[test]
     fn long_odd_and_taken_names_end_in_a_hash() {
         let mut taken = HashMap::new();
-        let long = name(&workload("Deployment", &"x".repeat(250), "apps/v1"), &mut taken);
+        let long = name(&workload(&"x".repeat(250)).key(), &mut taken);
         assert_eq!(long.len(), 253);
-        let other = name(&workload("Deployment", &format!("{}y", "x".repeat(249)), "apps/v1"), &mut taken);
+        let other = name(&workload(&format!("{}y", "x".repeat(249))).key(), &mut taken);
         assert!(is_name(&long) && is_name(&other) && long != other);
-        let odd = name(&workload("Pod", "My_App", "v1"), &mut taken);
+        let odd = name(&workload("My_App").kind("Pod").key(), &mut taken);
         assert!(is_name(&odd) && odd.starts_with("pod-my-app-"), "{odd}");
-        let first = name(&workload("Deployment", "web", "apps/v1"), &mut taken);
-        let second = name(&workload("Deployment", "web", "other.dev/v1"), &mut taken);
+        let first = name(&workload("web").key(), &mut taken);
+        let second = name(&workload("web").api_version("other.dev/v1").key(), &mut taken);
         assert!(first == "deployment-web" && second.starts_with("deployment-web-"), "{second}");
     }
 }

@@ -278,33 +278,21 @@ mod tests {
     use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
     use crate::cluster::index::Fold;
     use crate::cluster::slim::Slim;
-    use crate::units::Timestamp;
-
-    const NOW: Timestamp = Timestamp(1_800_000_000);
+    use crate::testing::{self, NOW};
 
     fn policy(index: &mut Index, name: &str, day: u32, spec: Value) {
-        let value = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
-            "metadata": {"name": name, "namespace": "shop", "uid": name,
-                         "creationTimestamp": format!("2026-01-{day:02}T00:00:00Z")}, "spec": spec});
-        let object: DeserializeGuard<VerticalScalingPolicy> = serde_json::from_value(value).unwrap();
-        index.apply(object, NOW);
+        let object =
+            testing::policy(name).uid(name).created(&format!("2026-01-{day:02}T00:00:00Z")).spec(spec);
+        index.apply(object.object::<DeserializeGuard<VerticalScalingPolicy>>(), NOW);
     }
 
     fn cluster_policy(index: &mut Index, name: &str, spec: Value) {
-        let value = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "ClusterVerticalScalingPolicy",
-            "metadata": {"name": name, "uid": name, "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": spec});
-        let object: DeserializeGuard<ClusterVerticalScalingPolicy> = serde_json::from_value(value).unwrap();
-        index.apply(object, NOW);
+        let object = testing::cluster_policy(name).uid(name).created("2026-01-01T00:00:00Z").spec(spec);
+        index.apply(object.object::<DeserializeGuard<ClusterVerticalScalingPolicy>>(), NOW);
     }
 
     fn web() -> (WorkloadKey, Labels) {
-        let key = WorkloadKey {
-            namespace: "shop".into(),
-            kind: "Deployment".into(),
-            name: "web".into(),
-            api_version: "apps/v1".into(),
-        };
-        (key, [("tier".to_owned(), "back".to_owned())].into())
+        (testing::workload("web").key(), [("tier".to_owned(), "back".to_owned())].into())
     }
 
     fn chosen(index: &Index) -> (Option<String>, Policies) {
@@ -353,10 +341,8 @@ mod tests {
         assert_eq!(chosen(&index).0, None);
         cluster_policy(&mut index, "prod", json!({"namespaceSelector": {"matchLabels": {"stage": "prod"}}}));
         assert_eq!(chosen(&index).0, None, "the namespace is not known");
-        let namespace: Slim<Namespace> =
-            serde_json::from_value(json!({"metadata": {"name": "shop", "labels": {"stage": "prod"}}}))
-                .unwrap();
-        index.apply(namespace, NOW);
+        let namespace = testing::object("Namespace", "shop").label("stage", "prod");
+        index.apply(namespace.object::<Slim<Namespace>>(), NOW);
         assert_eq!(chosen(&index).0.unwrap(), "prod");
     }
 

@@ -10,15 +10,14 @@ use plumb::api::{
     ClusterVerticalScalingPolicy, MemoryLimitRule, Method, Mode, Objective, Recommendation,
     VerticalScalingPolicy,
 };
+use plumb::testing;
 use serde_json::{Value, json};
 
 use crate::support::{Context, wait_for};
 
 cluster_test!(crds_defaults_appear, [Crds]);
 async fn crds_defaults_appear(context: Context) -> Result<()> {
-    let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
-        "metadata": {"name": "shop"}, "spec": {"containers": [{"name": "*"}]}});
-    context.apply(&policy).await?;
+    context.apply(&testing::policy("shop").all_containers(json!({})).json()).await?;
     let got = context.api::<VerticalScalingPolicy>().get("shop").await?;
     // Read back from the server, so that what is compared are its defaults, not ours.
     let raw = context.kubectl(&["get", "vsp", "shop", "-o", "json"]).await?.ok()?;
@@ -231,10 +230,7 @@ async fn crds_are_explained_by_kubectl(context: Context) -> Result<()> {
 
 cluster_test!(crds_show_recommendations_in_columns, [Crds]);
 async fn crds_show_recommendations_in_columns(context: Context) -> Result<()> {
-    let recommendation = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "Recommendation", "metadata": {"name": "deployment-web"},
-        "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
-            "policyRef": {"kind": "VerticalScalingPolicy", "name": "shop"}, "mode": "Recommend"}});
-    context.apply(&recommendation).await?;
+    context.apply(&testing::recommendation("web").by_policy("shop").json()).await?;
     let status = json!({"status": {"replicas": 3, "summary": {"cpu": "500m → 180m", "memory": "1Gi → 412Mi", "oomKills": 0,
         "saves": "$11/mo", "confidence": "high", "state": "Advised"}}});
     let api = context.api::<Recommendation>();

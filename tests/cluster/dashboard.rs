@@ -11,7 +11,7 @@ use plumb::api::Recommendation;
 use plumb::cluster::{Connection, ConnectionOptions};
 use plumb::control::book::Kept;
 use plumb::control::checkpoint::{Checkpoints, Entry, Place, Shard};
-use plumb::model::{Model, Series};
+use plumb::testing;
 use plumb::units::{Bytes, Cores, Timestamp};
 use serde_json::json;
 
@@ -22,9 +22,7 @@ cluster_test!(dashboard_in_a_browser, [Crds]);
 async fn dashboard_in_a_browser(context: Context) -> Result<()> {
     let folder = tempfile::tempdir()?;
     learned(&context, folder.path()).await?;
-    let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
-        "metadata": {"name": "all"}, "spec": {}});
-    context.apply(&policy).await?;
+    context.apply(&testing::policy("all").json()).await?;
     for (name, cpu, ooms) in
         [("web", ["500m", "180m"], 0), ("leak", ["50m", "60m"], 7), ("batch", ["2", "700m"], 1)]
     {
@@ -63,14 +61,13 @@ async fn dashboard_in_a_browser(context: Context) -> Result<()> {
 async fn learned(context: &Context, folder: &Path) -> Result<()> {
     let options = ConnectionOptions { kubeconfig: Some(context.kubeconfig()), context: None };
     let connection = Connection::open(&options).await?;
-    let (mut series, model) = (Series::default(), Model::default());
     let now = backfill::now();
-    for minute in 0..2 * 1440_i64 {
-        let at = Timestamp(now + (minute - 2 * 1440) * 60);
-        let wave = (at.0 % 86_400) as f64 / 86_400.0 * std::f64::consts::TAU;
-        series.add_cpu(at, Cores(0.12 - 0.05 * wave.cos()), 0.0, None, &model).ok().context("refused")?;
-        series.add_memory(at, Bytes::from_mib(300 + (at.0 % 7200).unsigned_abs() / 100), None, &model).ok();
-    }
+    let start = now - 2 * 86_400;
+    let series = testing::series(Timestamp(start), 60, 2 * 1440, |minute| {
+        let at = start + minute * 60;
+        let wave = (at % 86_400) as f64 / 86_400.0 * std::f64::consts::TAU;
+        (Cores(0.12 - 0.05 * wave.cos()), Bytes::from_mib(300 + (at % 7200).unsigned_abs() / 100))
+    });
     let keys: Vec<String> = ["web", "leak", "batch"]
         .map(|name| format!("apps/v1|Deployment|{}|{name}|app", context.namespace))
         .to_vec();
@@ -84,26 +81,31 @@ async fn learned(context: &Context, folder: &Path) -> Result<()> {
 }
 
 async fn recommend(context: &Context, name: &str, cpu: [&str; 2], ooms: u32) -> Result<()> {
-    context
-        .apply(&json!({
-            "apiVersion": "plumb.dev/v1alpha1", "kind": "Recommendation",
-            "metadata": {"name": format!("deployment-{name}")},
-            "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
-                     "policyRef": {"kind": "VerticalScalingPolicy", "name": "all"}, "mode": "Auto"}}))
-        .await?;
-    let condition = json!({"type": "Blocked", "status": "True", "reason": "Budget",
-        "message": "<script>document.title='owned'</script> 0 disruptions are allowed",
-        "lastTransitionTime": "2026-11-23T00:00:00Z"});
-    let status = json!({"status": {
-        "replicas": 3, "conditions": [condition],
-        "summary": {"cpu": format!("{} → {}", cpu[0], cpu[1]), "memory": "1Gi → 412Mi", "oomKills": ooms,
-                    "confidence": "high", "state": "Blocked", "message": "<img src=x onerror=alert(1)>"},
-        "containers": [{
-            "name": "app", "samples": 4032, "days": 14, "oomKills": ooms, "confidence": "high",
-            "current": {"requests": {"cpu": cpu[0], "memory": "1Gi"}, "limits": {"memory": "1Gi"}},
-            "target": {"requests": {"cpu": cpu[1], "memory": "412Mi"}, "limits": {"memory": "700Mi"}},
-            "lower": {"cpu": "40m", "memory": "390Mi"}, "upper": {"cpu": "800m", "memory": "560Mi"},
-            "reasons": ["4032 samples over 336 hours: high confidence", "memory limit 700Mi: the tail"]}]}});
+    let recommendation = testing::recommendation(name).auto();
+    context.apply(&recommendation.clone().json()).await?;
+    let app = testing::recommended("app")
+        .current(testing::resources(cpu[0], "1Gi", "1Gi"))
+        .target(cpu[1], "412Mi", "700Mi")
+        .lower("40m", "390Mi")
+        .upper("800m", "560Mi")
+        .with("/samples", 4032)
+        .with("/days", 14)
+        .with("/oomKills", ooms)
+        .with("/confidence", "high")
+        .with(
+            "/reasons",
+            json!(["4032 samples over 336 hours: high confidence", "memory limit 700Mi: the tail"]),
+        );
+    let summary = json!({"cpu": format!("{} → {}", cpu[0], cpu[1]), "memory": "1Gi → 412Mi", "oomKills": ooms,
+        "confidence": "high", "state": "Blocked", "message": "<img src=x onerror=alert(1)>"});
+    let message = "<script>document.title='owned'</script> 0 disruptions are allowed";
+    let shown = recommendation
+        .containers([app])
+        .condition("Blocked", "Budget", message)
+        .with("/status/replicas", 3)
+        .with("/status/summary", summary)
+        .json();
+    let status = json!({"status": shown["status"]});
     let api = context.api::<Recommendation>();
     api.patch_status(&format!("deployment-{name}"), &PatchParams::default(), &Patch::Merge(&status)).await?;
     Ok(())

@@ -8,7 +8,7 @@ use plumb::api::Recommendation;
 use plumb::cluster::{Connection, ConnectionOptions};
 use plumb::control::book::Kept;
 use plumb::control::checkpoint::{Checkpoints, Entry, Place, Shard};
-use plumb::model::{Model, Series};
+use plumb::testing;
 use plumb::units::{Bytes, Cores, Timestamp};
 use serde_json::{Value, json};
 
@@ -230,12 +230,8 @@ async fn checkpoints_in_config_maps(context: Context) -> Result<()> {
     let connection = Connection::open(&options).await?;
     let place = Place::ConfigMaps(Some(context.namespace.clone()));
     let open = || Checkpoints::open(&place, &connection, Shard::default());
-    let mut series = Series::default();
-    for i in 0..500 {
-        let at = Timestamp(1_700_000_000 + i * 300);
-        series.add_cpu(at, Cores(0.1), 0.0, None, &Model::default()).ok().context("refused")?;
-        series.add_memory(at, Bytes::from_mib(100), None, &Model::default()).ok().context("refused")?;
-    }
+    let usage = (Cores(0.1), Bytes::from_mib(100));
+    let series = testing::series(Timestamp(1_700_000_000), 300, 500, |_| usage);
     let keys: Vec<String> = (0..4000).map(|i| format!("apps/v1/Deployment/shop/web-{i}/app")).collect();
     let kept = Kept { series, ..Kept::default() };
     let entry = |key| Entry { key, kept: &kept, changed: true };
@@ -279,9 +275,7 @@ async fn checkpoints_in_config_maps(context: Context) -> Result<()> {
 cluster_test!(what_was_learned_outlives_a_restart, [MetricsServer, Crds]);
 async fn what_was_learned_outlives_a_restart(context: Context) -> Result<()> {
     context.run_pod(&Load::named("steady").uses("cpu", "50m").requests("100m", "64Mi")).await?;
-    let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
-        "metadata": {"name": "all"}, "spec": {}});
-    context.apply(&policy).await?;
+    context.apply(&testing::policy("all").json()).await?;
     let account = account(&context, "plumb", None).await?;
     let start = || {
         let flags = ["--interval", "2s", "--checkpoint-interval", "2s"];

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 use plumb::api::{Confidence, Recommendation, RecommendationStatus, VerticalScalingPolicy};
-use serde_json::json;
+use plumb::testing;
 
 use crate::support::backfill::{self, Story};
 use crate::support::faults::{Before, Fault};
@@ -72,9 +72,7 @@ async fn the_past_makes_recommendations_confident_at_once(context: Context) -> R
     let run = &context.cluster.plane.run;
     let url = backfill::start(run, &format!("{namespace}-past"), &stories, 3, true).await?;
     let before = Before::start(&url).await?;
-    let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
-        "metadata": {"name": "all"}, "spec": {}});
-    context.apply(&policy).await?;
+    context.apply(&testing::policy("all").json()).await?;
     let rights = account(&context, "plumb", None).await?;
     let flags = ["--interval", "2s", "--checkpoint-interval", "2s", "--prometheus", &before.url];
     let flags = [&flags[..], &["--prometheus-timeout", "2"]].concat();
@@ -182,10 +180,7 @@ async fn faults(context: &Context, plumb: &Plumb<'_>, before: &Before) -> Result
     // The good one among them: a namespace goes, and another is answered.
     let other = Context::new(context.cluster.clone(), "going").await?;
     other.apply(&Load::named("brief").json()).await?;
-    other
-        .apply(&json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
-            "metadata": {"name": "all"}, "spec": {}}))
-        .await?;
+    other.apply(&testing::policy("all").json()).await?;
     wait_for("the other namespace's recommendation", Duration::from_secs(30), || status(&other, "pod-brief"))
         .await?;
     context.kubectl(&["delete", "namespace", &other.namespace, "--wait=false"]).await?.ok()?;

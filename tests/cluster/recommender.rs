@@ -11,6 +11,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use plumb::api::{Recommendation, VerticalScalingPolicy};
+use plumb::testing::{self, Builder, kind};
 use serde_json::{Value, json};
 
 use crate::support::plumb::{Plumb, account};
@@ -59,16 +60,14 @@ fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
     conditions.into_iter().flatten().find(|c| c["type"] == kind).unwrap_or(&Value::Null)
 }
 
-async fn create_policy(context: &Context, name: &str, spec: Value) -> Result<()> {
-    let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
-                        "metadata": {"name": name}, "spec": spec});
-    let policy: VerticalScalingPolicy = serde_json::from_value(policy)?;
+async fn create_policy(context: &Context, policy: Builder<kind::Policy>) -> Result<()> {
+    let policy: VerticalScalingPolicy = policy.namespace(&context.namespace).object();
     context.api().create(&PostParams::default(), &policy).await?;
     Ok(())
 }
 
 async fn policies_become_recommendations(context: &Context) -> Result<()> {
-    create_policy(context, "all", json!({})).await?;
+    create_policy(context, testing::policy("all")).await?;
     wait_for("the recommendation", SOON, || async {
         let found = recommendation(context, "deployment-web").await?;
         ensure!(found["spec"]["policyRef"]["name"] == "all", "{found}");
@@ -158,7 +157,7 @@ async fn bad_policies_disturb_no_other(context: &Context) -> Result<()> {
     stream::iter(0..500)
         .map(|number| {
             let odd = odd.clone();
-            async move { create_policy(context, &format!("bad-{number}"), odd).await }
+            async move { create_policy(context, testing::policy(&format!("bad-{number}")).spec(odd)).await }
         })
         .buffer_unordered(10)
         .try_collect::<Vec<_>>()
@@ -214,11 +213,9 @@ async fn the_most_specific_policy_speaks(context: &Context) -> Result<()> {
         })
         .await
     };
-    let reference =
-        json!({"target": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}});
-    create_policy(context, "web", reference).await?;
+    create_policy(context, testing::policy("web").for_deployment("web")).await?;
     policy("web").await?;
-    create_policy(context, "younger", json!({})).await?;
+    create_policy(context, testing::policy("younger")).await?;
     wait_for("the younger one to say so", SOON, || async {
         let policy = serde_json::to_value(context.api::<VerticalScalingPolicy>().get("younger").await?)?;
         let ready = condition(&policy, "Ready");
@@ -308,7 +305,7 @@ async fn what_nothing_selects_goes(context: &Context) -> Result<()> {
 }
 
 async fn a_missing_right_is_named(context: &Context) -> Result<()> {
-    create_policy(context, "early", json!({})).await?;
+    create_policy(context, testing::policy("early")).await?;
     let few = account(context, "few", Some("deployments")).await?;
     let plumb = Plumb::start(&context.cluster.plane, &few.kubeconfig, &context.namespace, &[])?;
     wait_for("the policy to say what is missing", SOON, || async {

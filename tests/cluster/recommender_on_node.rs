@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, PostParams};
-use plumb::api::{Recommendation, VerticalScalingPolicy};
-use serde_json::json;
+use kube::api::DeleteParams;
+use plumb::api::Recommendation;
+use plumb::testing;
 
 use crate::support::plumb::{Plumb, account};
 use crate::support::{Context, Load, pods, wait_for};
@@ -15,9 +15,7 @@ cluster_test!(prometheus_alone_and_both_sources_are_enough, [Node, MetricsServer
 /// Prometheus alone; then, after it was killed, both, from where it was.
 async fn prometheus_alone_and_both_sources_are_enough(context: Context) -> Result<()> {
     let url = context.cluster.prometheus().await?.url.clone();
-    let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
-                        "metadata": {"name": "all"}, "spec": {}});
-    context.apply(&policy).await?;
+    context.apply(&testing::policy("all").json()).await?;
     let steady = Load::named("steady").uses("memory", "60Mi").uses("cpu", "60m").requests("300m", "256Mi");
     context.create_pod(&steady).await?;
     let leak = Load::named("leak").uses("memory", "20Mi").uses("grow", "16Mi/s").memory_limit("64Mi");
@@ -96,10 +94,7 @@ async fn usage_and_oom_kills_of_a_node_are_recommended_from(context: Context) ->
     let plane = &context.cluster.plane;
     let plumb = Plumb::start(plane, &rights.kubeconfig, &context.namespace, &["--interval", "5s"])?;
     plumb.wait_ready().await?;
-    let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
-                        "metadata": {"name": "all"}, "spec": {}});
-    let policy: VerticalScalingPolicy = serde_json::from_value(policy)?;
-    context.api().create(&PostParams::default(), &policy).await?;
+    context.apply(&testing::policy("all").json()).await?;
     let steady = Load::named("steady").uses("memory", "60Mi").uses("cpu", "60m").requests("300m", "256Mi");
     context.create_pod(&steady).await?;
     let result = async {

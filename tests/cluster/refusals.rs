@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
+use plumb::testing;
 use serde_json::json;
 
 use crate::support::recommended::{container, resources};
@@ -85,12 +86,11 @@ cluster_test!(what_no_node_can_hold_is_capped_and_named, [Node, MetricsServer, C
 /// A policy asks for more than any node has: what is recommended, and so what is asked for, is what the largest can give;
 /// and both say so.
 async fn what_no_node_can_hold_is_capped_and_named(context: Context) -> Result<()> {
-    context
-        .apply(&json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
-            "metadata": {"name": "huge"},
-            "spec": {"mode": "Auto", "actuation": {"method": "InPlace"},
-                     "containers": [{"name": "*", "minAllowed": {"cpu": "900"}}]}}))
-        .await?;
+    let huge = testing::policy("huge")
+        .auto()
+        .actuation(json!({"method": "InPlace"}))
+        .all_containers(json!({"minAllowed": {"cpu": "900"}}));
+    context.apply(&huge.json()).await?;
     context.apply(&Load::named("huge").requests("20m", "32Mi").memory_limit("64Mi").deployment(1)).await?;
     let before = ready(&context, "huge", 1).await?;
     let nodes = Api::<Node>::all(context.client()).list(&ListParams::default()).await?.items;
@@ -132,11 +132,8 @@ cluster_test!(a_leak_is_named_and_not_chased, [Node, MetricsServer, Crds]);
 /// A container grows for ever, under a policy that allows it 96 MiB: it gets those, is told of, and gets no new pod each
 /// time that it dies.
 async fn a_leak_is_named_and_not_chased(context: Context) -> Result<()> {
-    context
-        .apply(&json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
-            "metadata": {"name": "leak"},
-            "spec": {"mode": "Auto", "containers": [{"name": "*", "maxAllowed": {"memory": "96Mi"}}]}}))
-        .await?;
+    let bounded = testing::policy("leak").auto().all_containers(json!({"maxAllowed": {"memory": "96Mi"}}));
+    context.apply(&bounded.json()).await?;
     let roles = [("recommender", &["--interval", "2s"][..]), ("updater", &[]), ("webhook", &[])];
     let plumb = Roles::start(&context, &roles).await?;
     let load = Load::named("leak").uses("grow", "24Mi/s").requests("20m", "32Mi").memory_limit("48Mi");

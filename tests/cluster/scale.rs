@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{ListParams, PartialObjectMeta, PostParams};
 use plumb::api::Recommendation;
+use plumb::testing;
 use serde_json::{Value, json};
 
 use crate::support::plumb::{Plumb, account};
@@ -68,10 +69,7 @@ async fn a_large_fleet_fits_its_budget(context: Context) -> Result<()> {
         containers: names.clone(),
     };
     metrics.serve(all.iter().map(pod).collect());
-    context
-        .apply(&json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "ClusterVerticalScalingPolicy",
-            "metadata": {"name": "all"}, "spec": {}}))
-        .await?;
+    context.apply(&testing::cluster_policy("all").json()).await?;
     let rights = account(&context, "plumb", None).await?;
     let flags = ["--interval", "10s", "--checkpoint-interval", "30s"];
     let plumb = Plumb::start(plane, &rights.kubeconfig, &context.namespace, &flags)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use plumb::api::{Recommendation, RecommendationStatus};
-use serde_json::json;
+use plumb::testing;
 
 use crate::support::faults::Fault;
 use crate::support::plumb::{Plumb, account};
@@ -35,9 +35,7 @@ async fn a_metrics_api_that_fails_costs_nothing(context: Context) -> Result<()> 
     // Of the second nothing is known while the source fails.
     metrics.serve(vec![pod("first"), pod("second")]);
     context.apply(&Load::named("first").json()).await?;
-    let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
-        "metadata": {"name": "all"}, "spec": {}});
-    context.apply(&policy).await?;
+    context.apply(&testing::policy("all").json()).await?;
     let rights = account(&context, "plumb", None).await?;
     let start =
         || Plumb::start(&cluster.plane, &rights.kubeconfig, &context.namespace, &["--interval", "1s"]);

@@ -13,6 +13,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use plumb::api::Recommendation;
+use plumb::testing;
 use serde_json::{Value, json};
 
 use crate::support::plumb::{Plumb, account_with};
@@ -24,14 +25,8 @@ pub(crate) const SOON: Duration = Duration::from_secs(120);
 
 /// A policy of that name in mode Auto for the Deployment of that name.
 pub(crate) async fn policy(context: &Context, name: &str, kind: &str, actuation: Value) -> Result<()> {
-    let version = if kind == "Pod" { "v1" } else { "apps/v1" };
-    context
-        .apply(&json!({
-            "apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy", "metadata": {"name": name},
-            "spec": {"mode": "Auto", "actuation": actuation,
-                     "target": {"workloadRef": {"apiVersion": version, "kind": kind, "name": name}}}}))
-        .await?;
-    Ok(())
+    let policy = testing::policy(name).auto().for_workload(kind, name).actuation(actuation);
+    context.apply(&policy.json()).await
 }
 
 /// What a Deployment's container should have; its policy has the same name.

@@ -1,54 +1,23 @@
 #![allow(clippy::cast_sign_loss, reason = "what is cast is positive")]
 
 use super::*;
-use crate::actuate::facts::{Container, MaxUnavailable, Method, PodId, Resize, Rules};
+use crate::actuate::facts::{MaxUnavailable, Method, PodId, Rules};
 use crate::actuate::step::Pace;
 use crate::actuate::{Deed, Settings, Updater};
 use crate::model::Confidence;
-use crate::policy::{Class, ContainerSize, Recommendation};
-use crate::units::{Cores, Timestamp};
+use crate::policy::{ContainerSize, Recommendation};
+use crate::testing::pure;
+use crate::units::Timestamp;
 
 const CALM: Settings =
     Settings { paused: false, resize_served: true, admission_answers: true, warming_up: false };
 
 fn size(cores: f64) -> ContainerSize {
-    let memory = Some(Bytes::from_mib(100));
-    let cpu_request = Some(Cores::from_milli((cores * 1000.0).round() as u64));
-    ContainerSize { cpu_request, memory_request: memory, memory_limit: memory, cpu_limit: None }
+    pure::size((cores * 1000.0).round() as u64, 100, 100)
 }
 
 fn pod(id: PodId, cores: f64) -> Pod {
-    let container = Container {
-        name: "app".into(),
-        sidecar: false,
-        given: size(cores),
-        asked: size(cores),
-        boost: None,
-        cpu_restarts: false,
-        memory_restarts: false,
-        restarts: 0,
-        down: false,
-        oom_killed: None,
-    };
-    Pod {
-        id,
-        node: Some("node".into()),
-        running: true,
-        ready: true,
-        leaving: false,
-        managed: true,
-        may_not_be_evicted: false,
-        paused: false,
-        stamped: true,
-        created: Some(Timestamp(0)),
-        revision: None,
-        resize: Resize::None,
-        resized: None,
-        class: Class::Burstable,
-        sized_as_whole: false,
-        stalled: None,
-        containers: vec![container],
-    }
+    Pod { created: Some(Timestamp(0)), revision: None, ..pure::pod(id, size(cores)) }
 }
 
 fn target(percent: u32) -> Target {

@@ -1,16 +1,11 @@
 use super::*;
 use crate::model::Confidence;
+use crate::testing::pure::size;
 
 const HOLD: HoldRule = HoldRule { grow: 0.03, shrink: 0.07, price: 300.0, underrun: None };
 
 fn advice(cpu: f64, memory_mib: u64, limit_mib: u64) -> Recommendation {
-    let (cpu_request, memory_request) = (Some(Cores(cpu)), Some(Bytes::from_mib(memory_mib)));
-    let target = ContainerSize {
-        cpu_request,
-        memory_request,
-        cpu_limit: None,
-        memory_limit: Some(Bytes::from_mib(limit_mib)),
-    };
+    let target = ContainerSize { cpu_request: Some(Cores(cpu)), ..size(0, memory_mib, limit_mib) };
     Recommendation {
         target,
         lower: target,

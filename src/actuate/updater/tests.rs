@@ -5,24 +5,16 @@ mod pace;
 mod rollback;
 
 use super::*;
-use crate::actuate::facts::{Container, MaxUnavailable, Method, Rules, Stalled};
+use crate::actuate::facts::{MaxUnavailable, Method, Rules, Stalled};
 use crate::actuate::step::Pace;
 use crate::model::Confidence;
 use crate::policy::{Class, ContainerSize, Recommendation};
+use crate::testing::pure::{pod, size};
 use crate::units::{Bytes, Cores};
 
 const START: i64 = 1_800_000_000;
 const CALM: Settings =
     Settings { paused: false, resize_served: true, admission_answers: true, warming_up: false };
-
-fn size(milli: u64, mib: u64, limit: u64) -> ContainerSize {
-    ContainerSize {
-        cpu_request: Some(Cores::from_milli(milli)),
-        cpu_limit: None,
-        memory_request: Some(Bytes::from_mib(mib)),
-        memory_limit: Some(Bytes::from_mib(limit)),
-    }
-}
 
 /// Bounds of a tenth to either side.
 fn advice(milli: u64, mib: u64, limit: u64) -> Recommendation {
@@ -38,39 +30,6 @@ fn advice(milli: u64, mib: u64, limit: u64) -> Recommendation {
         cpu_hold: None,
         memory_hold: None,
         confidence: Confidence::High,
-    }
-}
-
-fn pod(id: PodId, has: ContainerSize) -> Pod {
-    Pod {
-        id,
-        node: Some("node-1".into()),
-        running: true,
-        ready: true,
-        leaving: false,
-        managed: true,
-        may_not_be_evicted: false,
-        paused: false,
-        stamped: true,
-        created: Some(Timestamp(START - 86_400)),
-        revision: Some("r1".into()),
-        resize: Resize::None,
-        resized: None,
-        class: Class::Burstable,
-        sized_as_whole: false,
-        stalled: None,
-        containers: vec![Container {
-            name: "app".into(),
-            sidecar: false,
-            given: has,
-            asked: has,
-            boost: None,
-            cpu_restarts: false,
-            memory_restarts: false,
-            restarts: 0,
-            down: false,
-            oom_killed: None,
-        }],
     }
 }
 

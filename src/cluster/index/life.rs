@@ -310,19 +310,20 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::testing::{container, pod, resources};
 
     /// A pod that was given 180m and 300Mi, and states this.
     fn stamped(requests: &Value, resized: bool) -> bool {
-        let note = json!({"recommendation": "deployment-web", "at": "2026-11-23T04:00:00Z", "containers": {
-            "app": {"requests": {"cpu": "180m", "memory": "300Mi"}, "limits": {"memory": "400Mi"}}}});
+        let note = json!({"recommendation": "deployment-web", "at": "2026-11-23T04:00:00Z",
+                          "containers": {"app": resources("180m", "300Mi", "400Mi")}});
         let fields = json!([{"subresource": "resize", "time": "2026-11-23T05:00:00Z", "manager": "m"}]);
-        let pod: LeanPod = serde_json::from_value(json!({
-            "metadata": {"name": "web-1", "annotations": {SIZED: note.to_string()},
-                         "managedFields": if resized { fields } else { json!([]) }},
-            "spec": {"containers": [{"name": "app", "resources": {"requests": requests, "limits": {"memory": "400Mi"}}},
-                                    {"name": "injected", "resources": {"requests": {"cpu": "1"}}}]}}))
-        .unwrap();
-        Index::default().life(&pod).stamped
+        let app = container("app").memory_limit("400Mi").with("/resources/requests", requests.clone());
+        let injected = container("injected").with("/resources/requests/cpu", "1");
+        let pod = pod("web-1")
+            .annotation(SIZED, &note.to_string())
+            .containers([app, injected])
+            .with("/metadata/managedFields", if resized { fields } else { json!([]) });
+        Index::default().life(&pod.object()).stamped
     }
 
     #[test]

@@ -158,35 +158,34 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cluster::index::{Fold, Index, ObjectKey};
+    use crate::cluster::index::{Fold, Index};
     use crate::cluster::slim::Stampable;
-
-    const NOW: Timestamp = Timestamp(1_800_000_000);
+    use crate::testing::{NOW, object_key, recommendation, recommended, resources, workload};
 
     fn kept(annotations: &Value) -> Sizing {
-        let size = |cpu: &str, memory: &str| json!({"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": "96Mi"}});
-        let object = json!({"metadata": {"name": "r", "namespace": "shop", "annotations": annotations},
-            "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
-                     "policyRef": {"kind": "VerticalScalingPolicy", "name": "p"}, "mode": "Auto"},
-            "status": {"replicas": "nobody reads this", "conditions": 7,
-                "previous": [{"name": "app", "resources": size("2", "1Gi")}],
-                "containers": [{"name": "app", "kind": "Sidecar", "reasons": [{}], "lower": {"memory": "32Mi"},
-                    "target": size("180m", "64Mi"), "limitRules": {"cpu": "Remove"},
-                    "startupBoost": {"cpu": "540m", "duration": "60s"}}]}});
+        let app = recommended("app")
+            .target("180m", "64Mi", "96Mi")
+            .with("/kind", "Sidecar")
+            .with("/reasons", json!([{}]))
+            .with("/lower/memory", "32Mi")
+            .with("/limitRules/cpu", "Remove")
+            .startup_boost("540m", "60s");
+        let object = recommendation("web")
+            .auto()
+            .containers([app])
+            .with("/metadata/annotations", annotations.clone())
+            .with("/status/previous", json!([{"name": "app", "resources": resources("2", "1Gi", "96Mi")}]))
+            .with("/status/replicas", "nobody reads this")
+            .with("/status/conditions", 7);
         let mut index = Index::default();
-        index.apply(serde_json::from_value::<Stampable>(object).unwrap(), NOW);
-        index.sizings.get(&ObjectKey { namespace: "shop".into(), name: "r".into() }).unwrap().clone()
+        index.apply(object.object::<Stampable>(), NOW);
+        index.sizings.get(&object_key("deployment-web")).unwrap().clone()
     }
 
     #[test]
     fn of_a_recommendation_is_kept_what_new_pods_are_given() {
         let sizing = kept(&json!({}));
-        let workload = |api_version: &str, name: &str| WorkloadKey {
-            namespace: "shop".into(),
-            kind: "Deployment".into(),
-            name: name.into(),
-            api_version: api_version.into(),
-        };
+        let workload = |api_version: &str, name: &str| workload(name).api_version(api_version).key();
         assert!(sizing.is_about(&workload("apps/v2", "web")) && sizing.mode == Mode::Auto);
         assert!(!sizing.is_about(&workload("apps/v1", "webs")) && !sizing.is_about(&workload("x/v1", "web")));
         let [app] = &*sizing.containers else { panic!("{sizing:?}") };

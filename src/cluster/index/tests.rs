@@ -1,30 +1,25 @@
 #![allow(clippy::needless_pass_by_value, reason = "a json! that is made for the call")]
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota};
 use kube::core::DeserializeGuard;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::api::ContainerKind;
 use crate::cluster::pods::LeanPod;
-use crate::cluster::slim::Slim;
-use crate::cluster::templates::Skimmed;
+use crate::cluster::slim::{Guarded, Slim};
+use crate::testing::{self, NOW, container, object, object_key};
 use crate::units::Bytes;
 
-const NOW: Timestamp = Timestamp(1_800_000_000);
-
-fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).unwrap()
-}
-
 fn pod(name: &str, uid: &str, status: Value) -> LeanPod {
-    read(json!({
-        "metadata": {"name": name, "namespace": "shop", "uid": uid, "ownerReferences": [{
-            "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "rs", "controller": true}]},
-        "spec": {"containers": [{"name": "app", "resources": {"limits": {"memory": "64Mi"}}}],
-                 "initContainers": [{"name": "side", "restartPolicy": "Always"}, {"name": "init"}]},
-        "status": status,
-    }))
+    testing::pod(name)
+        .uid(uid)
+        .controlled_by("ReplicaSet", "web-1", "rs")
+        .containers([container("app").memory_limit("64Mi")])
+        .init_containers([container("side").sidecar(), container("init")])
+        .status(status)
+        .object()
 }
 
 fn killed(id: &str) -> Value {
@@ -35,18 +30,6 @@ fn status(restarts: i32, state: Value, last: Value) -> Value {
     json!({"phase": "Running", "containerStatuses": [
         {"name": "app", "restartCount": restarts, "state": state, "lastState": last,
          "resources": {"limits": {"memory": "96Mi"}}}]})
-}
-
-fn metadata<K: Skimmed>(name: &str, uid: &str, owner: Option<(&str, &str, &str)>) -> Slim<K> {
-    let owners: Vec<_> = owner
-        .into_iter()
-        .map(|(kind, name, uid)| {
-            json!({"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": true})
-        })
-        .collect();
-    serde_json::from_value(json!({"metadata": {"name": name, "namespace": "shop", "uid": uid,
-        "labels": {"tier": "back"}, "ownerReferences": owners}}))
-    .unwrap()
 }
 
 #[test]
@@ -120,10 +103,15 @@ fn pods_are_found_under_their_top_workload_also_after_it_is_gone() {
     let known = index.apply(pod("web-1-a", "a", json!({"phase": "Running"})), NOW);
     assert!(known.is_empty());
     assert!(index.workloads().workloads.is_empty(), "its ReplicaSet is not known yet");
-    let replica_set = || metadata::<ReplicaSet>("web-1", "rs", Some(("Deployment", "web", "d")));
+    let above = |kind: &str, name: &str, uid: &str| object(kind, name).uid(uid).label("tier", "back");
+    let replica_set = || {
+        above("ReplicaSet", "web-1", "rs")
+            .controlled_by("Deployment", "web", "d")
+            .object::<Slim<ReplicaSet>>()
+    };
     index.apply(replica_set(), NOW);
     assert!(index.workloads().workloads.is_empty(), "nor is the Deployment");
-    index.apply(metadata::<Deployment>("web", "d", None), NOW);
+    index.apply(above("Deployment", "web", "d").object::<Slim<Deployment>>(), NOW);
     let Workloads { workloads, unknown, .. } = index.workloads();
     let (key, workload) = workloads.iter().next().unwrap();
     assert_eq!(key.to_string(), "Deployment shop/web");
@@ -143,9 +131,8 @@ fn what_nothing_controls_is_pooled_by_its_labels() {
     for (name, uid, labels) in
         [("a", "1", json!({"app": "web"})), ("b", "2", json!({"app": "web"})), ("lone", "3", json!({}))]
     {
-        let value = json!({"metadata": {"name": name, "namespace": "shop", "uid": uid, "labels": labels},
-                           "status": {"phase": "Running"}});
-        index.apply(read::<LeanPod>(value), NOW);
+        let pod = testing::pod(name).uid(uid).with("/metadata/labels", labels).running();
+        index.apply(pod.object::<LeanPod>(), NOW);
     }
     let workloads = index.workloads().workloads;
     let mut found: Vec<_> = workloads.iter().map(|(key, w)| (key.to_string(), w.pods.len())).collect();
@@ -156,10 +143,8 @@ fn what_nothing_controls_is_pooled_by_its_labels() {
 #[test]
 fn a_custom_owner_is_asked_for_once_and_then_known() {
     let mut index = Index::default();
-    let value = json!({"metadata": {"name": "r", "namespace": "shop", "uid": "u", "ownerReferences": [{
-        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "roll", "uid": "ro", "controller": true}]},
-        "status": {"phase": "Running"}});
-    index.apply(read::<LeanPod>(value), NOW);
+    let pod = testing::pod("r").uid("u").controlled_by("Rollout", "roll", "ro").running();
+    index.apply(pod.object::<LeanPod>(), NOW);
     let unknown = index.workloads().unknown;
     let owner = unknown[&Uid::from("ro")].clone();
     assert_eq!(&*owner.1.name, "roll");
@@ -181,17 +166,16 @@ fn a_custom_owner_is_asked_for_once_and_then_known() {
 fn rules_of_a_namespace_join_to_the_narrowest() {
     let mut index = Index::default();
     for (name, max, min) in [("a", "2", "10m"), ("b", "1", "5m")] {
-        let value = json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"limits": [
-            {"type": "Container", "max": {"cpu": max}, "min": {"cpu": min}}, {"type": "Pod", "max": {"memory": "1Gi"}}]}});
-        index.apply(read::<k8s_openapi::api::core::v1::LimitRange>(value), NOW);
+        let limits = json!([{"type": "Container", "max": {"cpu": max}, "min": {"cpu": min}},
+                            {"type": "Pod", "max": {"memory": "1Gi"}}]);
+        index.apply(object("LimitRange", name).with("/spec/limits", limits).object::<LimitRange>(), NOW);
     }
     let limits = index.limits("shop");
     assert_eq!((limits.container_max.milli_cpu, limits.container_min.milli_cpu), (Some(1000), Some(10)));
     assert_eq!(limits.pod_max.memory, Some(Bytes(1 << 30)));
     assert_eq!(index.limits("other"), Limits::default());
-    let quota = json!({"metadata": {"name": "q", "namespace": "shop"},
-        "status": {"hard": {"requests.cpu": "4", "memory": "8Gi"}, "used": {"requests.cpu": "1500m"}}});
-    index.apply(read::<k8s_openapi::api::core::v1::ResourceQuota>(quota), NOW);
+    let status = json!({"hard": {"requests.cpu": "4", "memory": "8Gi"}, "used": {"requests.cpu": "1500m"}});
+    index.apply(object("ResourceQuota", "q").with("/status", status).object::<ResourceQuota>(), NOW);
     assert_eq!(index.quota("shop").cpu_requests, Some((4000, 1500)));
     assert_eq!(index.quota("shop").memory_requests, Some((8 << 30, 0)));
 }
@@ -199,9 +183,8 @@ fn rules_of_a_namespace_join_to_the_narrowest() {
 #[test]
 fn a_policy_that_cannot_be_read_is_kept_as_its_error() {
     let mut index = Index::default();
-    let bad = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
-        "metadata": {"name": "bad", "namespace": "shop", "generation": 3}, "spec": {"mode": "Guess"}});
-    index.apply(read::<DeserializeGuard<crate::api::VerticalScalingPolicy>>(bad), NOW);
+    let bad = testing::policy("bad").with("/spec/mode", "Guess").with("/metadata/generation", 3);
+    index.apply(bad.object::<DeserializeGuard<crate::api::VerticalScalingPolicy>>(), NOW);
     let (_, policy) = index.policies.iter().next().unwrap();
     let error = policy.as_ref().unwrap_err();
     assert!(error.error.contains("Guess") && error.generation == Some(3), "{error:?}");
@@ -218,17 +201,14 @@ fn uids_are_exact_where_they_are_uuids() {
 #[test]
 fn a_recommendation_is_kept_as_what_it_says_of_each_container() {
     let mut index = Index::default();
-    let object: crate::cluster::slim::Guarded = read(json!({
-        "apiVersion": "plumb.dev/v1alpha1", "kind": "Recommendation",
-        "metadata": {"name": "deployment-web", "namespace": "shop"},
-        "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
-                 "policyRef": {"kind": "VerticalScalingPolicy", "name": "shop"}, "mode": "Auto"},
-        "status": {"containers": [{
-            "name": "app", "confidence": "medium", "lower": {"cpu": "100m"}, "upper": {"cpu": "300m"},
-            "target": {"requests": {"cpu": "180m", "memory": "64Mi"}, "limits": {"memory": "96Mi"}}}]}}));
-    index.apply(object, NOW);
-    let key = ObjectKey { namespace: index.name("shop"), name: "deployment-web".into() };
-    let written = index.recommendations.get(&key).unwrap();
+    let app = testing::recommended("app")
+        .target("180m", "64Mi", "96Mi")
+        .with("/confidence", "medium")
+        .with("/lower/cpu", "100m")
+        .with("/upper/cpu", "300m");
+    let object = testing::recommendation("web").auto().by_policy("shop").containers([app]);
+    index.apply(object.object::<Guarded>(), NOW);
+    let written = index.recommendations.get(&object_key("deployment-web")).unwrap();
     assert_eq!(written.mode, crate::api::Mode::Auto);
     assert_eq!(written.policy.as_ref().unwrap().name, "shop");
     let [advice] = &*written.containers else { panic!("one container: {:?}", written.containers) };

@@ -5,30 +5,20 @@ use super::*;
 use crate::cluster::Index;
 use crate::cluster::index::Fold;
 use crate::cluster::pods::LeanPod;
-use crate::sources::ContainerName;
 use crate::sources::prometheus::history::Piece;
+use crate::testing::{NOW, container, container_name, pod, workload};
 use crate::units::Cores;
 
-const NOW: Timestamp = Timestamp(1_800_000_000);
 const DAY: i64 = 86_400;
 
 fn key() -> SeriesKey {
-    let workload = WorkloadKey {
-        namespace: "shop".into(),
-        kind: "Deployment".into(),
-        name: "web".into(),
-        api_version: "apps/v1".into(),
-    };
-    SeriesKey { workload, container: "app".into() }
+    workload("web").series("app")
 }
 
 fn facts(status: &serde_json::Value) -> PodFacts {
-    let pod: LeanPod = serde_json::from_value(json!({
-        "metadata": {"name": "web-1", "namespace": "shop", "uid": "u1"},
-        "spec": {"containers": [{"name": "app"}, {"name": "side"}]}, "status": status}))
-    .unwrap();
+    let pod = pod("web-1").uid("u1").containers([container("app"), container("side")]);
     let mut index = Index::default();
-    index.apply(pod, NOW);
+    index.apply(pod.status(status.clone()).object::<LeanPod>(), NOW);
     index.pods.iter().next().unwrap().1.clone()
 }
 
@@ -134,7 +124,7 @@ fn a_restart_goes_on_with_samples_and_kills() {
 }
 
 fn piece(from: Timestamp, to: Timestamp) -> Piece {
-    let name = ContainerName { namespace: "shop".into(), pod: "web-1".into(), container: "app".into() };
+    let name = container_name("web-1");
     let points = |value: f64| {
         let times = (from.0..=to.0).step_by(300);
         vec![(name.clone(), times.map(|at| (Timestamp(at), value)).collect())]

@@ -1,18 +1,15 @@
 use std::path::Path;
 
 use super::*;
-use crate::model::{Model, Series};
+use crate::model::Series;
+use crate::testing::{self, NOW};
 use crate::units::{Bytes, Cores};
 
 fn series(seed: i64) -> Series {
-    let (model, mut series) = (Model::default(), Series::default());
-    for i in 0..600 {
-        let at = Timestamp(1_700_000_000 + i * 300);
+    testing::series(Timestamp(1_700_000_000), 300, 600, |i| {
         let wave = (i * seed % 17) as f64;
-        series.add_cpu(at, Cores(0.1 + wave / 50.0), 0.0, None, &model).unwrap();
-        series.add_memory(at, Bytes::from_mib(64 + (i * seed % 31).unsigned_abs()), None, &model).unwrap();
-    }
-    series
+        (Cores(0.1 + wave / 50.0), Bytes::from_mib(64 + (i * seed % 31).unsigned_abs()))
+    })
 }
 
 fn all(count: usize) -> Vec<(String, Kept)> {
@@ -39,8 +36,6 @@ fn files(path: &Path) -> Vec<String> {
     names.sort();
     names
 }
-
-const NOW: Timestamp = Timestamp(1_800_000_000);
 
 #[tokio::test]
 async fn what_was_saved_is_restored() {

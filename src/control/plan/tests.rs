@@ -15,8 +15,7 @@ use crate::cluster::slim::{Guarded, Slim};
 use crate::control::book::Taken;
 use crate::control::kills::Told;
 use crate::sources::metrics_server::PodUsage;
-
-const NOW: Timestamp = Timestamp(1_800_000_000);
+use crate::testing::{self, Builder, NOW, container, object};
 
 /// An index, a book and what plans are made with.
 struct Place {
@@ -32,25 +31,26 @@ impl Place {
         Self { index: Index::default(), book: Book::default(), prices, resizes: true }
     }
 
-    fn add<T: DeserializeOwned>(&mut self, value: Value)
+    fn add<T: DeserializeOwned>(&mut self, object: Builder<impl Sized>)
     where
         Index: Fold<T>,
     {
-        self.index.apply(serde_json::from_value(value).unwrap(), NOW);
+        self.index.apply(object.object::<T>(), NOW);
+    }
+
+    fn node(&mut self, allocatable: Value) {
+        self.add::<Node>(object("Node", "n").with("/status/allocatable", allocatable));
     }
 
     fn policy(&mut self, spec: Value) {
-        self.add::<DeserializeGuard<VerticalScalingPolicy>>(json!({
-            "apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
-            "metadata": {"name": "all", "namespace": "shop", "uid": "p", "generation": 1}, "spec": spec}));
+        let policy = testing::policy("all").uid("p").with("/metadata/generation", 1).spec(spec);
+        self.add::<DeserializeGuard<VerticalScalingPolicy>>(policy);
     }
 
     fn pod(&mut self, name: &str, qos: &str, limits: Value) {
-        self.add::<LeanPod>(json!({
-            "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": {"app": "web"}},
-            "spec": {"containers": [{"name": "app", "resources": {
-                "requests": {"cpu": "500m", "memory": "256Mi"}, "limits": limits}}]},
-            "status": {"phase": "Running", "qosClass": qos}}));
+        let app = container("app").requests("500m", "256Mi").with("/resources/limits", limits);
+        let pod = testing::pod(name).uid(name).label("app", "web").containers([app]);
+        self.add::<LeanPod>(pod.running().with("/status/qosClass", qos));
     }
 
     /// Usage of every pod, each minute for some hours.
@@ -92,7 +92,7 @@ impl Place {
             ]);
             object.status = Some(write.status.clone());
             // As the API server sends it back.
-            self.add::<Guarded>(serde_json::to_value(object).unwrap());
+            self.index.apply(serde_json::from_value::<Guarded>(json!(object)).unwrap(), NOW);
         }
     }
 }
@@ -189,10 +189,9 @@ fn what_binds_is_named_and_a_guaranteed_pod_stays_so() {
     let mut place = Place::new();
     place.policy(json!({}));
     place.pod("web-1", "Guaranteed", json!({"cpu": "500m", "memory": "256Mi"}));
-    place.add::<Node>(json!({"metadata": {"name": "n"},
-        "status": {"allocatable": {"cpu": "2", "memory": "200Mi"}}}));
-    place.add::<LimitRange>(json!({"metadata": {"name": "l", "namespace": "shop"},
-        "spec": {"limits": [{"type": "Container", "max": {"cpu": "90m"}}]}}));
+    place.node(json!({"cpu": "2", "memory": "200Mi"}));
+    let limit = json!({"type": "Container", "max": {"cpu": "90m"}});
+    place.add::<LimitRange>(object("LimitRange", "l").with("/spec/limits", json!([limit])));
     place.use_for(30, "150m", "300Mi");
     let plan = place.plan();
     let write = only(&plan);
@@ -214,9 +213,7 @@ fn lent(policy: Value, node: Option<&str>) -> (u64, Option<u64>) {
     place.policy(json!({"containers": [policy]}));
     place.pod("web-1", "Burstable", json!({}));
     if let Some(cpu) = node {
-        place.add::<Node>(
-            json!({"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": cpu, "memory": "8Gi"}}}),
-        );
+        place.node(json!({"cpu": cpu, "memory": "8Gi"}));
     }
     place.use_for(30, "100m", "120Mi");
     let plan = place.plan();
@@ -264,36 +261,22 @@ fn what_the_policy_does_not_size_stays() {
 fn a_workload_at_rest_keeps_its_row_and_one_that_is_gone_does_not() {
     let mut place = Place::new();
     place.policy(json!({}));
-    let owned = |uid: &str, name: &str, by: Option<(&str, &str, &str)>| {
-        let owners: Vec<_> = by
-            .into_iter()
-            .map(|(kind, name, uid)| {
-                json!({"apiVersion": "batch/v1", "kind": kind, "name": name, "uid": uid,
-                                            "controller": true})
-            })
-            .collect();
-        json!({"metadata": {"namespace": "shop", "name": name, "uid": uid, "ownerReferences": owners}})
-    };
-    place.add::<Slim<CronJob>>(owned("c", "nightly", None));
-    place.add::<Slim<Job>>(owned("j", "nightly-1", Some(("CronJob", "nightly", "c"))));
-    let mut pod = owned("p", "nightly-1-x", Some(("Job", "nightly-1", "j")));
-    pod["spec"] = json!({"containers": [{"name": "app"}]});
-    pod["status"] = json!({"phase": "Running"});
+    let cron = object("CronJob", "nightly").uid("c");
+    place.add::<Slim<CronJob>>(cron.clone());
+    let job = object("Job", "nightly-1").uid("j").controlled_by("CronJob", "nightly", "c");
+    place.add::<Slim<Job>>(job);
+    let pod = testing::pod("nightly-1-x").uid("p").controlled_by("Job", "nightly-1", "j").running();
     place.add::<LeanPod>(pod.clone());
     let first = place.plan();
     assert_eq!(&*first.writes.keys().next().unwrap().name, "cronjob-nightly");
     place.write(&first);
-    let pod: LeanPod = serde_json::from_value(pod).unwrap();
-    place.index.delete(pod.clone(), NOW);
+    place.index.delete(pod.clone().object::<LeanPod>(), NOW);
     let rest = place.plan();
     assert!(rest.removals.is_empty() && rest.standing.len() == 1, "{rest:?}");
-    let cron: Slim<CronJob> = serde_json::from_value(owned("c", "nightly", None)).unwrap();
-    place.index.delete(cron, NOW);
+    place.index.delete(cron.object::<Slim<CronJob>>(), NOW);
     assert_eq!(place.plan().removals.len(), 1);
     // A pod whose owner is not known yet may be just this workload's.
-    let mut other = pod;
-    other.metadata.owner_references.as_mut().unwrap()[0].uid = "unknown".to_owned();
-    place.index.apply(other, NOW);
+    place.add::<LeanPod>(pod.controlled_by("Job", "nightly-1", "unknown"));
     assert!(place.plan().removals.is_empty());
 }
 
@@ -302,26 +285,19 @@ fn a_workload_at_rest_keeps_its_row_and_one_that_is_gone_does_not() {
 fn what_a_template_asks_for_is_said_where_pods_run_with_something_else() {
     let mut place = Place::new();
     place.policy(json!({}));
-    let owned = |uid: &str, kind: &str, name: &str| {
-        json!({"namespace": "shop", "name": uid, "uid": uid, "ownerReferences": [
-            {"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": name, "controller": true}]})
-    };
-    let deployment = |resources: Value| {
-        json!({"metadata": {"namespace": "shop", "name": "web", "uid": "web"}, "spec": {"template": {"spec":
-            {"containers": [{"name": "app", "resources": resources}]}}}})
-    };
-    place.add::<Slim<ReplicaSet>>(json!({"metadata": owned("web-7f", "Deployment", "web")}));
-    place.add::<LeanPod>(json!({"metadata": owned("web-7f-1", "ReplicaSet", "web-7f"),
-        "spec": {"containers": [{"name": "app", "resources": {
-            "requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"memory": "256Mi"}}}]},
-        "status": {"phase": "Running"}}));
+    let set = object("ReplicaSet", "web-7f").uid("web-7f").controlled_by("Deployment", "web", "web");
+    place.add::<Slim<ReplicaSet>>(set);
+    let pod = testing::pod("web-7f-1").uid("web-7f-1").controlled_by("ReplicaSet", "web-7f", "web-7f");
+    let app = container("app").requests("500m", "256Mi").memory_limit("256Mi");
+    place.add::<LeanPod>(pod.containers([app]).running());
     for (asked, said) in [
         (json!({"requests": {"cpu": 2}}), json!({"requests": {"cpu": "2"}, "limits": {}})),
         (json!({}), json!({"requests": {}, "limits": {}})),
         // A request that is left out is the limit.
         (json!({"requests": {"cpu": "0.5"}, "limits": {"memory": "256Mi"}}), Value::Null),
     ] {
-        place.add::<Slim<Deployment>>(deployment(asked.clone()));
+        let app = container("app").resources(asked.clone());
+        place.add::<Slim<Deployment>>(testing::deployment("web").uid("web").containers([app]));
         let plan = place.plan();
         let container = &only(&plan).status.containers[0];
         assert_eq!(json!(container.template), said, "{asked}");

@@ -294,17 +294,14 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::container_name;
 
     #[test]
     fn counters_tell_what_is_new() {
-        let name = |pod: &str| ContainerName {
-            namespace: "shop".to_owned(),
-            pod: pod.to_owned(),
-            container: "app".to_owned(),
-        };
         let mut counters = Counters::default();
         let mut grown = |list: &[(&str, u32)], at: i64| {
-            let counts: BTreeMap<_, _> = list.iter().map(|(pod, count)| (name(pod), *count)).collect();
+            let counts: BTreeMap<_, _> =
+                list.iter().map(|(pod, count)| (container_name(pod), *count)).collect();
             let grown = counters.grown(&counts, Timestamp(at));
             grown
                 .into_iter()

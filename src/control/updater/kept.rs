@@ -86,20 +86,16 @@ fn time(at: Timestamp) -> Time {
 mod tests {
     use super::*;
     use crate::policy::ContainerSize;
+    use crate::testing::{NOW, pure::size};
     use crate::units::{Bytes, Cores};
 
     #[test]
     fn what_is_written_is_read_again() {
-        let size = ContainerSize {
-            cpu_request: Some(Cores::from_milli(180)),
-            cpu_limit: None,
-            memory_request: Some(Bytes::from_mib(300)),
-            memory_limit: Some(Bytes(123_456_789)),
-        };
+        let size = ContainerSize { memory_limit: Some(Bytes(123_456_789)), ..size(180, 300, 0) };
         let all = Remembered {
             watched: Some(Watched {
                 pod: Uid::from("0f2a3b4c-0000-4000-8000-00000000abcd").number(),
-                since: Timestamp(1_800_000_000),
+                since: NOW,
                 how: How::Restart,
                 before: vec![("app".into(), size)],
                 targets: vec![("app".into(), ContainerSize { cpu_limit: Some(Cores(1.0)), ..size })],
@@ -108,8 +104,8 @@ mod tests {
             }),
             harm: Some(Degraded {
                 evidence: "a container was OOM killed".to_owned(),
-                at: Timestamp(1_800_000_000),
-                until: Timestamp(1_800_003_600),
+                at: NOW,
+                until: NOW.plus(3600),
                 times: 2,
                 asked: false,
                 killed: true,

@@ -139,12 +139,13 @@ fn pod_name(pod: &Observed) -> PodName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::object_key;
 
     #[test]
     fn only_what_is_known_from_before_and_lately_is_judged() {
         let pod = |number: u128| Observed {
             uid: Uid::from_number(number),
-            name: ObjectKey { namespace: "shop".into(), name: format!("web-{number}").into() },
+            name: object_key(&format!("web-{number}")),
             since: Timestamp(1000),
         };
         let pressure = Pressure::default();

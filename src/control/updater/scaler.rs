@@ -125,6 +125,7 @@ pub(super) fn words(rescale: &Rescale) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::object_key;
 
     #[test]
     fn a_patch_notes_at_what_is_scaled_and_finds_it_again() {
@@ -139,7 +140,7 @@ mod tests {
             version: "7".to_owned(),
             ..Autoscaler::default()
         };
-        let key = ObjectKey { namespace: "shop".into(), name: "web".into() };
+        let key = object_key("web");
         let seen = scaler(&key, &found);
         let kept = Kept { threshold: 0.16, percent: 64 };
         let targets =

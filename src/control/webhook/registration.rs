@@ -301,6 +301,7 @@ mod tests {
     use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
     use crate::cluster::index::Fold;
     use crate::cluster::slim::Slim;
+    use crate::testing;
     use crate::units::Timestamp;
 
     fn index(policies: &[(&str, Value)], cluster: &[Value]) -> Index {
@@ -308,21 +309,16 @@ mod tests {
         for (namespace, labels) in
             [("shop", json!({"stage": "prod"})), ("dev", json!({})), (NEVER, json!({}))]
         {
-            let object: Slim<Namespace> =
-                serde_json::from_value(json!({"metadata": {"name": namespace, "labels": labels}})).unwrap();
-            index.apply(object, Timestamp(1));
+            let object = testing::object("Namespace", namespace).with("/metadata/labels", labels);
+            index.apply(object.object::<Slim<Namespace>>(), Timestamp(1));
         }
         for (namespace, spec) in policies {
-            let object: DeserializeGuard<VerticalScalingPolicy> = serde_json::from_value(json!({
-                "metadata": {"name": "p", "namespace": namespace}, "spec": spec}))
-            .unwrap();
-            index.apply(object, Timestamp(1));
+            let object = testing::policy("p").namespace(namespace).spec(spec.clone());
+            index.apply(object.object::<DeserializeGuard<VerticalScalingPolicy>>(), Timestamp(1));
         }
         for (number, spec) in cluster.iter().enumerate() {
-            let object: DeserializeGuard<ClusterVerticalScalingPolicy> =
-                serde_json::from_value(json!({"metadata": {"name": format!("c{number}")}, "spec": spec}))
-                    .unwrap();
-            index.apply(object, Timestamp(1));
+            let object = testing::cluster_policy(&format!("c{number}")).spec(spec.clone());
+            index.apply(object.object::<DeserializeGuard<ClusterVerticalScalingPolicy>>(), Timestamp(1));
         }
         index
     }

@@ -133,8 +133,8 @@ fn is_usable(kept: &Kept, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::NOW;
 
-    const NOW: Timestamp = Timestamp(1_800_000_000);
     const DAY: i64 = 86_400;
     const LIFE: Lifetimes = Lifetimes { leaf: 30 * DAY };
 

@@ -10,39 +10,23 @@ use crate::admit::Verdict;
 use crate::cluster::Index;
 use crate::cluster::index::Fold;
 use crate::cluster::slim::{Slim, Stampable};
-use crate::units::Timestamp;
+use crate::testing::{self, Builder, NOW, kind, object, owner_reference, recommended};
 
-const NOW: Timestamp = Timestamp(1_800_000_000);
 const SET: &str = "11111111-1111-1111-1111-111111111111";
 const DEPLOYMENT: &str = "22222222-2222-2222-2222-222222222222";
 
-fn owner(kind: &str, name: &str, uid: &str) -> Value {
-    json!([{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": true}])
-}
-
-fn recommendation(mode: &str) -> Value {
-    json!({"metadata": {"name": "deployment-web", "namespace": "shop"},
-    "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
-             "policyRef": {"kind": "VerticalScalingPolicy", "name": "p"}, "mode": mode},
-    "status": {"containers": [
-        {"name": "app", "target": {"requests": {"cpu": "180m", "memory": "300Mi"}, "limits": {"memory": "400Mi"}},
-         "lower": {"cpu": "100m", "memory": "200Mi"}},
-        {"name": "unsized", "target": {"requests": {"cpu": "3", "memory": "3Gi"}, "limits": {}}, "lower": {}},
-    ]}})
+fn recommendation(mode: &str) -> Builder<kind::Recommendation> {
+    let app = recommended("app").target("180m", "300Mi", "400Mi").lower("100m", "200Mi");
+    let other = recommended("unsized").with("/target/requests", json!({"cpu": "3", "memory": "3Gi"}));
+    testing::recommendation("web").mode(mode).containers([app, other])
 }
 
 fn index(mode: &str) -> Index {
     let mut index = Index::default();
-    let set: Slim<ReplicaSet> = serde_json::from_value(json!({"metadata":
-        {"name": "web-7f", "namespace": "shop", "uid": SET, "ownerReferences": owner("Deployment", "web", DEPLOYMENT)}}))
-    .unwrap();
-    index.apply(set, NOW);
-    let deployment: Slim<Deployment> =
-        serde_json::from_value(json!({"metadata": {"name": "web", "namespace": "shop", "uid": DEPLOYMENT}}))
-            .unwrap();
-    index.apply(deployment, NOW);
-    let object: Stampable = serde_json::from_value(recommendation(mode)).unwrap();
-    index.apply(object, NOW);
+    let set = object("ReplicaSet", "web-7f").uid(SET).controlled_by("Deployment", "web", DEPLOYMENT);
+    index.apply(set.object::<Slim<ReplicaSet>>(), NOW);
+    index.apply(object("Deployment", "web").uid(DEPLOYMENT).object::<Slim<Deployment>>(), NOW);
+    index.apply(recommendation(mode).object::<Stampable>(), NOW);
     index
 }
 
@@ -53,7 +37,7 @@ fn a_review() -> Value {
         "userInfo": {"username": "x", "groups": ["y"]}, "dryRun": false, "oldObject": null, "subResource": "",
         "object": {"apiVersion": "v1", "kind": "Pod",
             "metadata": {"generateName": "web-7f-", "labels": {"app": "web"}, "annotations": {"a": "b"},
-                         "ownerReferences": owner("ReplicaSet", "web-7f", SET)},
+                         "ownerReferences": [owner_reference("ReplicaSet", "web-7f", SET)]},
             "spec": {"initContainers": [{"name": "proxy", "restartPolicy": "Always", "resources": {"requests": {"cpu": "1"}}}],
                      "resources": null,
                      "containers": [{"name": "app", "image": "x",
@@ -112,7 +96,8 @@ fn what_is_not_to_be_stamped_is_left_with_a_reason() {
     unsized_container["request"]["object"]["spec"]["containers"][0]["name"] = json!("unsized");
     assert_eq!(reason(&index("Auto"), &unsized_container), "nothing_wanted");
     let mut young = a_review();
-    young["request"]["object"]["metadata"]["ownerReferences"] = owner("ReplicaSet", "web-80", "3");
+    young["request"]["object"]["metadata"]["ownerReferences"] =
+        json!([owner_reference("ReplicaSet", "web-80", "3")]);
     assert!(matches!(judged(&index("Auto"), &young), Ok(Judgement::Soon)));
 }
 
@@ -120,31 +105,26 @@ fn what_is_not_to_be_stamped_is_left_with_a_reason() {
 fn an_owner_of_another_kind_is_asked_for_unless_it_is_recommended_for() {
     let mut custom = a_review();
     let object = &mut custom["request"]["object"]["metadata"];
-    object["ownerReferences"] =
-        json!([{"apiVersion": "x.dev/v1", "kind": "Rollout", "name": "web", "uid": "9", "controller": true}]);
+    object["ownerReferences"] = json!([owner_reference("Rollout", "web", "9")]);
     let mut index = index("Auto");
     assert!(matches!(judged(&index, &custom), Ok(Judgement::Ask(..))));
-    let mut known = recommendation("Auto");
-    known["metadata"]["name"] = json!("rollout-web");
-    known["spec"]["workloadRef"] = json!({"apiVersion": "x.dev/v1", "kind": "Rollout", "name": "web"});
-    let object: Stampable = serde_json::from_value(known).unwrap();
-    index.apply(object, NOW);
+    let known = recommendation("Auto").named("rollout-web").for_workload("Rollout", "web");
+    index.apply(known.object::<Stampable>(), NOW);
     assert!(stamped(&index, &custom).is_some());
 }
 
 #[test]
 fn new_pods_are_given_what_the_updater_says() {
     let with = |given: &str, annotation: Option<&str>| {
-        let mut object = recommendation("Auto");
-        object["status"]["newPods"] = json!({"given": given, "since": "2026-11-23T07:00:00Z"});
-        object["status"]["previous"] = json!([{"name": "app", "resources":
-            {"requests": {"cpu": "700m", "memory": "500Mi"}, "limits": {"memory": "600Mi"}}}]);
+        let before = json!([{"name": "app", "resources": testing::resources("700m", "500Mi", "600Mi")}]);
+        let mut object = recommendation("Auto")
+            .with("/status/newPods", json!({"given": given, "since": "2026-11-23T07:00:00Z"}))
+            .with("/status/previous", before);
         if let Some(text) = annotation {
-            object["metadata"]["annotations"] = json!({"plumb.dev/rollback": text});
+            object = object.annotation("plumb.dev/rollback", text);
         }
         let mut index = index("Auto");
-        let object: Stampable = serde_json::from_value(object).unwrap();
-        index.apply(object, NOW);
+        index.apply(object.object::<Stampable>(), NOW);
         index
     };
     let cpu = |index: &Index| {
@@ -164,10 +144,9 @@ fn new_pods_are_given_what_the_updater_says() {
 #[test]
 fn limit_ranges_and_quotas_of_the_index_bind() {
     let mut index = index("Auto");
-    let range: LimitRange = serde_json::from_value(json!({"metadata": {"name": "l", "namespace": "shop"}, "spec": {"limits": [
-        {"type": "Container", "min": {"cpu": "200m"}, "max": {"memory": "350Mi"}, "maxLimitRequestRatio": {"cpu": "4"}}]}}))
-    .unwrap();
-    index.apply(range, NOW);
+    let limit = json!({"type": "Container", "min": {"cpu": "200m"}, "max": {"memory": "350Mi"},
+                       "maxLimitRequestRatio": {"cpu": "4"}});
+    index.apply(object("LimitRange", "l").with("/spec/limits", json!([limit])).object::<LimitRange>(), NOW);
     let resources =
         |index: &Index| stamped(index, &a_review()).unwrap()["spec"]["containers"][0]["resources"].clone();
     let expected =
@@ -175,18 +154,16 @@ fn limit_ranges_and_quotas_of_the_index_bind() {
     let found = resources(&index);
     assert_eq!(found["requests"], expected["requests"]);
     assert_eq!(found["limits"]["memory"], "350Mi");
-    let quota: ResourceQuota = serde_json::from_value(json!({"metadata": {"name": "q", "namespace": "shop"},
-        "status": {"hard": {"limits.memory": "1Gi"}, "used": {"limits.memory": "1Gi"}}}))
-    .unwrap();
-    index.apply(quota, NOW);
+    let full = json!({"hard": {"limits.memory": "1Gi"}, "used": {"limits.memory": "1Gi"}});
+    index.apply(object("ResourceQuota", "q").with("/status", full).object::<ResourceQuota>(), NOW);
     // Everything shrinks, for which there is always room.
     assert_eq!(resources(&index)["limits"]["memory"], "350Mi");
     for spec in [
         json!({"scopes": ["NotBestEffort"]}),
         json!({"scopeSelector": {"matchExpressions": [{"scopeName": "NotBestEffort", "operator": "Exists"}]}}),
     ] {
-        let quota = json!({"metadata": {"name": "q", "namespace": "shop"}, "spec": spec});
-        index.apply(serde_json::from_value::<ResourceQuota>(quota).unwrap(), NOW);
+        let quota = object("ResourceQuota", "q").with("/spec", spec.clone());
+        index.apply(quota.object::<ResourceQuota>(), NOW);
         let mut nothing = a_review();
         nothing["request"]["object"]["spec"]["initContainers"] = json!([]);
         nothing["request"]["object"]["spec"]["containers"][0]["resources"] = json!({});

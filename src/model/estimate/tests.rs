@@ -1,15 +1,12 @@
 use super::*;
 use crate::policy::Rules;
+use crate::testing;
 use crate::units::{Bytes, Cores, Timestamp};
 
 fn estimate(samples: i64) -> Estimate {
-    let (mut series, model) = (Series::default(), Model::default());
-    for i in 0..samples {
-        let at = Timestamp(i * 300);
-        series.add_cpu(at, Cores(0.2 + 0.001 * (i % 10) as f64), 0.0, None, &model).unwrap();
-        series.add_memory(at, Bytes::from_mib(200 + i.unsigned_abs() % 4), None, &model).unwrap();
-    }
-    series.estimate(&Rules::default().prices(), &model)
+    let usage = |i: i64| (Cores(0.2 + 0.001 * (i % 10) as f64), Bytes::from_mib(200 + i.unsigned_abs() % 4));
+    let mut series = testing::series(Timestamp(0), 300, samples, usage);
+    series.estimate(&Rules::default().prices(), &Model::default())
 }
 
 #[test]

@@ -1,27 +1,29 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::{Model, Series};
 use crate::report::explain::{Explanation, Learned};
+use crate::testing;
 use crate::units::{MIB, Timestamp};
 
 const PRICES: Prices = Prices { core_hour: 0.031, gib_hour: 0.0042 };
 
 fn recommendation(namespace: &str, name: &str, cpu: (&str, &str), ooms: u32) -> Recommendation {
-    serde_json::from_value(json!({
-        "apiVersion": "plumb.dev/v1alpha1", "kind": "Recommendation",
-        "metadata": {"name": format!("deployment-{name}"), "namespace": namespace},
-        "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
-                 "policyRef": {"kind": "VerticalScalingPolicy", "name": "all"}, "mode": "Auto"},
-        "status": {"replicas": 2, "summary": {"cpu": format!("{} → {}", cpu.0, cpu.1), "oomKills": ooms,
-                                              "state": "Blocked", "message": "no budget"},
-            "conditions": [{"type": "Blocked", "status": "True", "reason": "Budget", "message": "0 allowed",
-                            "lastTransitionTime": "2026-11-23T00:00:00Z"}],
-            "containers": [{"name": "app", "reasons": ["since <b>so</b>"],
-                "current": {"requests": {"cpu": cpu.0, "memory": "1Gi"}},
-                "target": {"requests": {"cpu": cpu.1, "memory": "512Mi"}, "limits": {"memory": "700Mi"}}}]},
-    }))
-    .unwrap()
+    let app = testing::recommended("app")
+        .current(json!({"requests": {"cpu": cpu.0, "memory": "1Gi"}}))
+        .target(cpu.1, "512Mi", "700Mi")
+        .with("/reasons", json!(["since <b>so</b>"]));
+    testing::recommendation(name)
+        .namespace(namespace)
+        .auto()
+        .containers([app])
+        .condition("Blocked", "Budget", "0 allowed")
+        .with("/status/replicas", 2)
+        .with(
+            "/status/summary",
+            json!({"cpu": format!("{} → {}", cpu.0, cpu.1), "oomKills": ooms,
+                                        "state": "Blocked", "message": "no budget"}),
+        )
+        .object()
 }
 
 /// Text between marks, in the order of the page.
@@ -98,12 +100,8 @@ fn nothing_from_the_cluster_becomes_markup() {
 
 #[test]
 fn a_workload_shows_its_day_its_reasons_and_what_holds() {
-    let (mut series, model) = (Series::default(), Model::default());
-    for minute in 0..1440_i64 {
-        let at = Timestamp(1_700_006_400 + minute * 60);
-        series.add_cpu(at, Cores(0.3), 0.0, None, &model).unwrap();
-        series.add_memory(at, Bytes(400 * MIB), None, &model).unwrap();
-    }
+    let usage = (Cores(0.3), Bytes(400 * MIB));
+    let series = testing::series(Timestamp(1_700_006_400), 60, 1440, |_| usage);
     let explanation = Explanation {
         recommendation: recommendation("shop", "web", ("1", "400m"), 2),
         learned: vec![Learned::of("app", &series, Vec::new())],

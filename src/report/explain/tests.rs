@@ -1,41 +1,44 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::{Histogram, Model};
+use crate::model::Histogram;
+use crate::testing::{self, resources};
 
 fn recommendation() -> Recommendation {
-    serde_json::from_value(json!({
-        "apiVersion": "plumb.dev/v1alpha1", "kind": "Recommendation",
-        "metadata": {"name": "deployment-web", "namespace": "shop"},
-        "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
-                 "policyRef": {"kind": "VerticalScalingPolicy", "name": "shop"}, "mode": "Recommend"},
-        "status": {
-            "replicas": 3,
-            "summary": {"cpu": "500m → 180m", "memory": "1Gi → 412Mi", "saves": "$11/mo", "state": "Advised"},
-            "conditions": [{"type": "HistoryReady", "status": "True", "reason": "Enough", "message": "14 days",
-                            "lastTransitionTime": "2026-11-23T00:00:00Z"}],
-            "containers": [{
-                "name": "app", "samples": 4032, "days": 14, "oomKills": 1,
-                "lastOomKill": "2026-11-20T10:00:00Z",
-                "current": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "1Gi"}},
-                "target": {"requests": {"cpu": "180m", "memory": "412Mi"}, "limits": {"memory": "700Mi"}},
-                "lower": {"cpu": "150m", "memory": "380Mi"}, "upper": {"cpu": "270m", "memory": "560Mi"},
-                "reasons": ["the first reason, which is so long that it has to be broken into two lines of text",
-                            "the second"]}]},
-    }))
-    .unwrap()
+    let app = testing::recommended("app")
+        .current(resources("500m", "1Gi", "1Gi"))
+        .target("180m", "412Mi", "700Mi")
+        .lower("150m", "380Mi")
+        .upper("270m", "560Mi")
+        .with("/samples", 4032)
+        .with("/days", 14)
+        .with("/oomKills", 1)
+        .with("/lastOomKill", "2026-11-20T10:00:00Z")
+        .with(
+            "/reasons",
+            json!([
+                "the first reason, which is so long that it has to be broken into two lines of text",
+                "the second"
+            ]),
+        );
+    testing::recommendation("web")
+        .containers([app])
+        .condition("HistoryReady", "Enough", "14 days")
+        .with("/status/replicas", 3)
+        .with(
+            "/status/summary",
+            json!(
+            {"cpu": "500m → 180m", "memory": "1Gi → 412Mi", "saves": "$11/mo", "state": "Advised"}),
+        )
+        .object()
 }
 
 /// Four days of a sample a minute; usage rises with the hour of the day.
 fn series() -> Series {
-    let (mut series, model) = (Series::default(), Model::default());
-    for minute in 0..4 * 1440_i64 {
-        let at = Timestamp(1_700_006_400 + minute * 60);
+    testing::series(Timestamp(1_700_006_400), 60, 4 * 1440, |minute| {
         let hour = (minute % 1440) as f64 / 60.0;
-        series.add_cpu(at, Cores(0.1 + 0.01 * hour), 0.0, None, &model).unwrap();
-        series.add_memory(at, Bytes::from_f64(3e8 + 1e6 * hour), None, &model).unwrap();
-    }
-    series
+        (Cores(0.1 + 0.01 * hour), Bytes::from_f64(3e8 + 1e6 * hour))
+    })
 }
 
 #[test]

@@ -1,18 +1,16 @@
-use super::*;
 use serde_json::json;
+
+use super::*;
+use crate::testing::{self, container};
 
 fn fixture() -> (Vec<LeanPod>, Vec<PodUsage>) {
     let pod = |name: &str, cpu: &str| {
-        serde_json::from_value(json!({
-            "metadata": {"name": name, "namespace": "shop", "ownerReferences":
-                [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "u", "controller": true}]},
-            "spec": {"containers": [
-                {"name": "db", "resources": {"requests": {"cpu": cpu, "memory": "1Gi"}}},
-                {"name": "side", "resources": {}}],
-              "initContainers": [{"name": "once", "resources": {"requests": {"cpu": "9"}}}]},
-            "status": {"phase": "Running"}
-        }))
-        .unwrap()
+        testing::pod(name)
+            .controlled_by("StatefulSet", "db", "u")
+            .containers([container("db").requests(cpu, "1Gi"), container("side")])
+            .init_containers([container("once").with("/resources/requests/cpu", "9")])
+            .running()
+            .object()
     };
     let usage = |name: &str, cpu: &str, memory: &str| {
         serde_json::from_value(json!({

@@ -8,6 +8,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use plumb::api::{Recommendation, short};
+use plumb::testing;
 use serde_json::{Value, json};
 
 use crate::support::recommended::{auto_policy, container};
@@ -59,11 +60,10 @@ async fn recommend(
     name: &str,
     (api_version, kind, workload): (&str, &str, &str),
 ) -> Result<()> {
-    let about =
-        json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "Recommendation", "metadata": {"name": name}});
-    let mut object = about.clone();
-    object["spec"] = json!({"workloadRef": {"apiVersion": api_version, "kind": kind, "name": workload},
-        "policyRef": {"kind": "VerticalScalingPolicy", "name": "all"}, "mode": "Auto"});
+    let about = testing::object("Recommendation", name).json();
+    let object =
+        testing::recommendation(workload).named(name).for_custom_workload(api_version, kind, workload);
+    let object = object.auto().json();
     let api: Api<Recommendation> = place.api();
     let params = |role| PatchParams::apply(role).force();
     api.patch(name, &params("plumb-recommender"), &Patch::Apply(&object)).await?;
@@ -75,7 +75,7 @@ async fn recommend(
         json!([learned("app", "180m", "300Mi", "400Mi"), learned("proxy", "20m", "50Mi", "64Mi")]);
     let sizes = short::write(&serde_json::from_str::<Vec<_>>(&containers.to_string())?);
     let mut said = about.clone();
-    said["status"] = json!({"replicas": 3, "pod": {"requests": {"cpu": "200m", "memory": "350Mi"}, "limits": {"memory": "464Mi"}},
+    said["status"] = json!({"replicas": 3, "pod": testing::resources("200m", "350Mi", "464Mi"),
     "summary": {"cpu": "1 → 200m", "memory": "1Gi → 350Mi", "oomKills": 0, "saves": "$24/mo", "confidence": "high"},
     "containers": containers, "sizes": sizes,
     "conditions": [
@@ -85,9 +85,8 @@ async fn recommend(
     api.patch_status(name, &params("plumb-recommender"), &Patch::Apply(&said)).await?;
     let mut acted = about;
     let before = |name: &str| {
-        json!({"name": name,
-        "resources": {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
-        "target": {"requests": {"cpu": "200m", "memory": "310Mi"}, "limits": {"memory": "420Mi"}}})
+        json!({"name": name, "resources": testing::resources("500m", "512Mi", "1Gi"),
+               "target": testing::resources("200m", "310Mi", "420Mi")})
     };
     acted["status"] = json!({"summary": {"state": "Applied"},
     "newPods": {"given": "Target", "since": "2026-11-23T20:22:25Z"},

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::{Api, ResourceExt};
+use plumb::testing;
 use serde_json::{Value, json};
 
 use super::{node, wait_for};
@@ -90,15 +91,7 @@ impl Load {
 
     /// A Deployment of such pods, as JSON.
     pub fn deployment(&self, replicas: u32) -> Value {
-        json!({
-            "apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": self.name},
-            "spec": {
-                "replicas": replicas,
-                "selector": {"matchLabels": {"app": self.name}},
-                "template": self.template(),
-            },
-        })
+        testing::deployment(&self.name).replicas(replicas).template(self.template()).json()
     }
 }
 

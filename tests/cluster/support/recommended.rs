@@ -5,24 +5,22 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams, PostParams};
 use plumb::admit::{ANNOTATION, Stamp};
 use plumb::api::{Recommendation, VerticalScalingPolicy};
+use plumb::testing;
 use serde_json::{Value, json};
 
 use super::Context;
 
 /// A policy that acts.
 pub async fn auto_policy(context: &Context, name: &str) -> Result<()> {
-    let policy = json!({"apiVersion": "plumb.dev/v1alpha1", "kind": "VerticalScalingPolicy",
-                        "metadata": {"name": name}, "spec": {"mode": "Auto"}});
-    let policy: VerticalScalingPolicy = serde_json::from_value(policy)?;
+    let policy: VerticalScalingPolicy = testing::policy(name).auto().namespace(&context.namespace).object();
     context.api().create(&PostParams::default(), &policy).await?;
     Ok(())
 }
 
 /// One container's part: what it should have, and that both resources are sized.
 pub fn container(name: &str, cpu: &str, memory: &str, memory_limit: &str) -> Value {
-    json!({"name": name,
-        "target": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory_limit}},
-        "lower": {"cpu": cpu, "memory": memory}, "upper": {"cpu": cpu, "memory": memory}})
+    let target = testing::recommended(name).target(cpu, memory, memory_limit);
+    target.lower(cpu, memory).upper(cpu, memory).json()
 }
 
 /// Writes a Recommendation for a workload, by policy `all`.
@@ -45,10 +43,13 @@ pub async fn recommend_by(
     mode: &str,
     containers: Value,
 ) -> Result<()> {
-    let object: Recommendation = serde_json::from_value(json!({
-        "apiVersion": "plumb.dev/v1alpha1", "kind": "Recommendation", "metadata": {"name": name},
-        "spec": {"workloadRef": {"apiVersion": api_version, "kind": kind, "name": workload},
-                 "policyRef": {"kind": "VerticalScalingPolicy", "name": policy}, "mode": mode}}))?;
+    let object: Recommendation = testing::recommendation(workload)
+        .named(name)
+        .namespace(&context.namespace)
+        .for_custom_workload(api_version, kind, workload)
+        .by_policy(policy)
+        .mode(mode)
+        .object();
     let api = context.api::<Recommendation>();
     api.create(&PostParams::default(), &object).await?;
     let status = Patch::Merge(json!({"status": {"containers": containers}}));

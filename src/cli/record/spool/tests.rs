@@ -1,8 +1,5 @@
 use super::*;
-
-fn name(pod: &str) -> ContainerName {
-    ContainerName { namespace: "shop".into(), pod: pod.into(), container: "app".into() }
-}
+use crate::testing::container_name;
 
 fn sample(at: i64) -> Sample {
     Sample { at: Timestamp(at), cpu: Some(Cores(0.25)), memory: Some(Bytes(1 << 20)) }
@@ -13,9 +10,11 @@ fn a_second_run_goes_on_where_the_first_was_cut_short() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("usage.csv");
     let mut spool = Spool::open(&out).unwrap();
-    spool.append(&name("b"), [sample(60), sample(120)].into_iter()).unwrap();
-    spool.append(&name("a"), [sample(60)].into_iter()).unwrap();
-    spool.set_requests(&name("a"), Requests { cpu: Some(Cores(0.5)), memory: Some(Bytes(1 << 30)) }).unwrap();
+    spool.append(&container_name("b"), [sample(60), sample(120)].into_iter()).unwrap();
+    spool.append(&container_name("a"), [sample(60)].into_iter()).unwrap();
+    spool
+        .set_requests(&container_name("a"), Requests { cpu: Some(Cores(0.5)), memory: Some(Bytes(1 << 30)) })
+        .unwrap();
     let file = spool.containers["shop/b/app"].file.clone();
     spool.set_complete(Timestamp(100)).unwrap();
     drop(spool);
@@ -24,8 +23,8 @@ fn a_second_run_goes_on_where_the_first_was_cut_short() {
 
     let mut spool = Spool::open(&out).unwrap();
     assert_eq!(spool.complete(), Some(Timestamp(100)));
-    assert!(spool.knows_requests(&name("a")) && !spool.knows_requests(&name("b")));
-    spool.append(&name("b"), [sample(120), sample(180)].into_iter()).unwrap();
+    assert!(spool.knows_requests(&container_name("a")) && !spool.knows_requests(&container_name("b")));
+    spool.append(&container_name("b"), [sample(120), sample(180)].into_iter()).unwrap();
     let written = spool.assemble(&out).unwrap();
     assert_eq!((written.containers, written.samples), (2, 4));
     assert_eq!(
@@ -58,6 +57,6 @@ fn a_sample_seen_twice_counts_once_and_an_empty_one_not_at_all() {
     let out = dir.path().join("t.csv");
     let mut spool = Spool::open(&out).unwrap();
     let empty = Sample { at: Timestamp(90), cpu: None, memory: None };
-    spool.append(&name("a"), [sample(60), sample(60), sample(30), empty].into_iter()).unwrap();
+    spool.append(&container_name("a"), [sample(60), sample(60), sample(30), empty].into_iter()).unwrap();
     assert_eq!(spool.assemble(&out).unwrap().samples, 1);
 }
