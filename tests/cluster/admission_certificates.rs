@@ -100,7 +100,12 @@ impl Creations {
         Ok(())
     }
 
-    /// How many were made, all of them stamped.
+    /// How many were made so far, all of them stamped.
+    pub fn made(&self) -> usize {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// How many were made in all.
     pub async fn end(self) -> Result<usize> {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await??;

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::admission::{place, start};
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::recommended::{container, recommend, stamp};
-use crate::support::{Context, Load, wait_for};
+use crate::support::{Context, Load, later_second, wait_for};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -51,8 +51,8 @@ async fn the_updater_knows_whether_admission_answers(context: Context) -> Result
 
 /// Has one more pod made, and waits until the updater knows what became of it.
 async fn answers(context: &Context, updater: &Plumb<'_>, replicas: u32, stamped: bool) -> Result<()> {
-    // Times are in whole seconds: the new pod is to be younger than all before.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // The new pod is to be younger than all before.
+    later_second().await;
     context.apply(&Load::named("web").deployment(replicas)).await?;
     wait_for("another pod", SOON, || async {
         let label = ListParams::default().labels("app=web");

@@ -123,8 +123,14 @@ async fn two_webhooks_share_one_certificate(context: Context) -> Result<()> {
     });
     let (left, gone) = (other, one.stop_within(Duration::from_secs(20))?);
     let after = async {
-        tokio::time::sleep(Duration::from_secs(3)).await;
         ensure!(configuration(&context).await.is_ok(), "the registration went with one of two");
+        let goal = creations.made() + 2 * usize::try_from(RATE)?;
+        wait_for("the other one to answer for both", SOON, || async {
+            creations.check()?;
+            ensure!(creations.made() >= goal, "{} of {goal} pods", creations.made());
+            Ok(())
+        })
+        .await?;
         let made = creations.end().await?;
         ensure!(made as u64 > RATE, "only {made} pods were created");
         println!(

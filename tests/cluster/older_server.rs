@@ -7,7 +7,6 @@
 //! that refuses streaming lists.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt;
@@ -19,7 +18,7 @@ use crate::admission;
 use crate::support::older::Older;
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::recommended::{auto_policy, container, recommend, resources};
-use crate::support::{Context, Load, wait_for};
+use crate::support::{Context, Load, later_second, wait_for};
 use crate::updater::{SOON, advise, events_tell, pods_of, policy, ready, wait_blocked};
 
 cluster_test!(the_webhook_starts_on_a_server_without_streaming_lists, [Fresh, Crds]);
@@ -87,8 +86,8 @@ async fn a_server_without_resize_is_recognised_once(context: Context) -> Result<
         let actuation = json!({"method": "InPlaceOrEvict", "minReplicas": 1, "maxUnavailable": 1});
         policy(&context, "moves", "Deployment", actuation).await?;
         advise(&context, "moves", target()).await?;
-        // Times are in whole seconds: its pod is to be younger than what was recommended, and to tell of admission.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        // Its pod is to be younger than what was recommended, and to tell of admission.
+        later_second().await;
         let mut moves = load("moves");
         moves["spec"]["template"]["metadata"]["annotations"] = json!({"plumb.dev/sized": "{}"});
         context.apply(&moves).await?;
@@ -127,7 +126,7 @@ async fn nothing_is_lent(context: &Context, older: &Older) -> Result<()> {
     let straight =
         Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &["--interval", "1s"])?;
     straight.wait_ready().await?;
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    straight.rounds(3).await?;
     ensure!(!straight.log().contains("resizes no pods"), "{}", straight.log());
     Ok(())
 }

@@ -29,7 +29,7 @@ async fn prometheus_alone_and_both_sources_are_enough(context: Context) -> Resul
     alone.wait_ready().await?;
     let seen = async {
         rows_are_near_the_need(&context).await?;
-        kills_count_once(&context).await
+        kills_count_once(&context, &alone).await
     };
     let seen =
         seen.await.with_context(|| alone.log().lines().rev().take(30).collect::<Vec<_>>().join("\n"))?;
@@ -53,7 +53,7 @@ async fn prometheus_alone_and_both_sources_are_enough(context: Context) -> Resul
     both.wait_ready().await?;
     let again = async {
         rows_are_near_the_need(&context).await?;
-        kills_count_once(&context).await
+        kills_count_once(&context, &both).await
     };
     let again =
         again.await.with_context(|| both.log().lines().rev().take(30).collect::<Vec<_>>().join("\n"))?;
@@ -65,7 +65,7 @@ async fn prometheus_alone_and_both_sources_are_enough(context: Context) -> Resul
 }
 
 /// As many kills as the kubelet tells of, though two sources tell of them. Answers how many samples and kills there are.
-async fn kills_count_once(context: &Context) -> Result<(u64, u32)> {
+async fn kills_count_once(context: &Context, plumb: &Plumb<'_>) -> Result<(u64, u32)> {
     let pods = context.api::<Pod>();
     wait_for("as many kills as there were", Duration::from_secs(90), || async {
         let kills = || async {
@@ -76,8 +76,8 @@ async fn kills_count_once(context: &Context) -> Result<(u64, u32)> {
         };
         let before = kills().await?;
         ensure!(before >= 5, "killed {before} times");
-        // What the status says is told within two seconds; counted twice, the earlier ones would show by now.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        // Counted twice, the earlier ones would show after a round.
+        plumb.rounds(1).await?;
         let leak = context.api::<Recommendation>().get("pod-leak").await?.status.context("no status yet")?;
         let steady =
             context.api::<Recommendation>().get("pod-steady").await?.status.context("no status yet")?;

@@ -1,8 +1,6 @@
 //! What the cluster does not allow is left alone and named, beside what tests/cluster/updater.rs shows: a quota, a full
 //! node, a rollout that hangs, and a container that no memory is enough for.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
@@ -143,7 +141,16 @@ async fn a_leak_is_named_and_not_chased(context: Context) -> Result<()> {
         wait_blocked(&context, "leak", "Leaking").await?;
         let before = plumb.of("updater")?.metric(evictions).await?;
         ensure!(before <= 3.0, "evicted {before} times on the way");
-        tokio::time::sleep(Duration::from_secs(30)).await;
+        // It dies on, and nothing is done about that.
+        let kills = "plumb_oom_kills_total";
+        let goal = plumb.of("recommender")?.metric(kills).await? + 3.0;
+        wait_for("three more kills", SOON, || async {
+            let now = plumb.of("recommender")?.metric(kills).await?;
+            ensure!(now >= goal, "{now} of {goal}");
+            Ok(())
+        })
+        .await?;
+        plumb.of("updater")?.plans(2).await?;
         let after = plumb.of("updater")?.metric(evictions).await?;
         ensure!((after - before).abs() < 0.5, "evicted {before}, then {after} times");
         for pod in pods_of(&context, "leak").await? {

@@ -42,4 +42,4 @@ pub use cluster::Context;
 pub use pods::Load;
 pub use registry::Need;
 pub use suite::{Suite, soak};
-pub use wait::wait_for;
+pub use wait::{later_second, wait_for};

@@ -1,8 +1,6 @@
 //! Others have a say too: what a person has rolled back stays so, what another autoscaler sizes is left alone, and what
 //! one scales by moves together with it.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt};
@@ -78,7 +76,7 @@ async fn what_was_before_is_put_back_and_stays(context: Context) -> Result<()> {
     // Another process keeps to it, for longer than a cooldown, a round and its own warm-up.
     let plumb = start(&context).await?;
     let done = async {
-        tokio::time::sleep(Duration::from_secs(40)).await;
+        plumb.plans(4).await?;
         let found = all_have(&context, "web", 2, "60m").await?;
         for pod in &found {
             let old = before.iter().find(|old| old.uid() == pod.uid()).context("a pod was replaced")?;
@@ -225,7 +223,7 @@ async fn at_what_an_autoscaler_scales_stays(context: Context) -> Result<()> {
         let rest = percent("moves").await?;
         let acted =
             plumb.metric("plumb_updater_actions_total{action=\"rescale\",outcome=\"accepted\"}").await?;
-        tokio::time::sleep(Duration::from_secs(15)).await;
+        plumb.plans(3).await?;
         ensure!(percent("moves").await? == rest, "it moves on");
         let now =
             plumb.metric("plumb_updater_actions_total{action=\"rescale\",outcome=\"accepted\"}").await?;

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::recommended::{container, new_pods, recommend_by, resources};
 use crate::support::roles::Roles;
-use crate::support::{Context, Load, cgroups, pods, wait_for};
+use crate::support::{Context, Load, cgroups, later_second, pods, wait_for};
 
 pub(crate) const SOON: Duration = Duration::from_secs(120);
 
@@ -157,7 +157,7 @@ async fn a_steady_cluster_costs_no_write(context: &Context, plumb: &Plumb<'_>) -
         Ok::<_, anyhow::Error>((found.resource_version(), plumb.metric("plumb_updater_actions_total").await?))
     };
     let before = version().await?;
-    tokio::time::sleep(Duration::from_secs(12)).await;
+    plumb.plans(2).await?;
     let after = version().await?;
     ensure!(before == after, "{before:?}, then {after:?}");
     Ok(())
@@ -184,8 +184,8 @@ async fn what_keeps_a_pod_as_it_is_is_named(context: Context) -> Result<()> {
         // By a process before this one.
         new_pods(&context, &format!("deployment-{name}"), "Target", json!([])).await?;
     }
-    // Times are in whole seconds: what is made after this is seen to be younger than what was recommended.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Admission is judged by pods that are younger than what is recommended for them.
+    later_second().await;
     for (name, ..) in &cases {
         let mut deployment = small(name).deployment(1);
         match *name {

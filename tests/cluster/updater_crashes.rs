@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
@@ -132,7 +131,7 @@ async fn crashes(context: Context, steps: &'static [&'static str], evicts: bool)
             all.extend(found);
         }
         // Nothing is done for a second time: who is there now stays.
-        tokio::time::sleep(Duration::from_secs(10)).await;
+        last.plans(2).await?;
         for pod in &all {
             let stays =
                 context.api::<Pod>().get(&pod.name_any()).await.context("a pod was replaced again")?;
@@ -234,7 +233,7 @@ async fn a_cooldown_outlives_the_process(context: Context) -> Result<()> {
             Ok(())
         })
         .await?;
-        tokio::time::sleep(Duration::from_secs(6)).await;
+        next.plans(2).await?;
         has("30m").await
     };
     let done: Result<()> = done.await;

@@ -1,8 +1,6 @@
 //! What is harm to a changed pod and what is not, and that neither is forgotten with the process: on the real node, by an
 //! updater that runs alone, as the chart installs it.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -105,9 +103,8 @@ async fn harm_and_what_is_watched_outlive_the_process(context: Context) -> Resul
     plumb.kill()?;
     well(&context, &first, true).await?;
     let plumb = start(&context).await?;
-    // For longer than its warm-up, and than a shrink is weighed.
-    tokio::time::sleep(Duration::from_secs(50)).await;
     let done = async {
+        plumb.plans(4).await?;
         for pod in ready(&context, "web", 2).await? {
             let old = before.iter().find(|old| old.uid() == pod.uid()).context("a pod was replaced")?;
             let changes = pod.metadata.generation.unwrap_or(0) - old.metadata.generation.unwrap_or(0);

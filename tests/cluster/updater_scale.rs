@@ -103,8 +103,7 @@ async fn nothing_is_written(context: &Context, plumb: &Plumb<'_>, policies: usiz
         Ok::<_, anyhow::Error>(all)
     };
     let before = versions().await?;
-    // Three rounds of the updater.
-    tokio::time::sleep(Duration::from_secs(16)).await;
+    plumb.plans(3).await?;
     let after = versions().await?;
     let written = after.iter().zip(&before).filter(|(after, before)| after != before).count();
     plumb.check_running()?;

@@ -115,6 +115,27 @@ impl<'a> Plumb<'a> {
         Ok(value.map_or(Ok(0.0), str::parse)?)
     }
 
+    /// Waits until the updater has planned so many more times; it does so every 5 s where nothing happens.
+    pub async fn plans(&self, more: u32) -> Result<()> {
+        self.counts("plumb_updater_plan_duration_seconds_count", more).await
+    }
+
+    /// Waits until the recommender has read usage so many more times.
+    pub async fn rounds(&self, more: u32) -> Result<()> {
+        self.counts("plumb_round_duration_seconds_count", more).await
+    }
+
+    async fn counts(&self, metric: &str, more: u32) -> Result<()> {
+        let goal = self.metric(metric).await? + f64::from(more);
+        wait_for(&format!("{metric} to be {goal}"), Duration::from_secs(120), || async {
+            self.check_running()?;
+            let now = self.metric(metric).await?;
+            ensure!(now >= goal, "it is {now}");
+            Ok(())
+        })
+        .await
+    }
+
     /// Asks it to stop, and waits for so long before it is killed, as a pod's end does.
     pub fn stop_within(self, grace: Duration) -> Result<String> {
         tokio::task::block_in_place(|| self.plane.run.stop_within(&self.name, grace))?;

@@ -8,6 +8,14 @@ use anyhow::{Result, anyhow};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
+/// Waits until the clock shows a later second: Kubernetes' times are whole seconds, and what is made after this is seen to
+/// be younger than what was made before.
+pub async fn later_second() {
+    let now = chrono::Utc::now();
+    let rest = 1_000_000_000 - i64::from(now.timestamp_subsec_nanos() % 1_000_000_000);
+    tokio::time::sleep(Duration::from_nanos(rest.unsigned_abs()) + Duration::from_millis(20)).await;
+}
+
 /// Asks until the answer is `Ok`, or until `limit` has passed; then fails with what `what` was and the last `Err`.
 ///
 /// The closure says "not yet" by an error that tells what it saw: `ensure!(phase == "Running", "it is {phase}")`.
