@@ -105,6 +105,12 @@ async fn harm_and_what_is_watched_outlive_the_process(context: Context) -> Resul
     let plumb = start(&context).await?;
     let done = async {
         plumb.plans(4).await?;
+        wait_for("the next one to hold it back", SOON, || async {
+            let blocked = said(&context, "web", "Blocked").await?.1;
+            ensure!(blocked["reason"] == "RolledBack", "{blocked}");
+            Ok(())
+        })
+        .await?;
         for pod in ready(&context, "web", 2).await? {
             let old = before.iter().find(|old| old.uid() == pod.uid()).context("a pod was replaced")?;
             let changes = pod.metadata.generation.unwrap_or(0) - old.metadata.generation.unwrap_or(0);
@@ -112,8 +118,6 @@ async fn harm_and_what_is_watched_outlive_the_process(context: Context) -> Resul
             ensure!(changes == expected, "{} was changed {changes} times", pod.name_any());
         }
         ensure!(canary(&context).await?["harm"] == told, "it is another harm: {told}");
-        let blocked = said(&context, "web", "Blocked").await?.1;
-        ensure!(blocked["reason"] == "RolledBack", "{blocked}");
         Ok(())
     };
     let done: Result<()> = done.await;

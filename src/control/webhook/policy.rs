@@ -188,7 +188,10 @@ impl AdmissionPolicy {
         let owned = owner.is_none();
         Resource::meta_mut(&mut wanted).owner_references = owner.map(|owner| vec![owner]);
         let written = match found {
-            Some(found) if owned && same(&found, &wanted) => return Ok(()),
+            Some(found) if owned && same(&found, &wanted) => {
+                tracing::debug!(resource, name = self.name, "the admission policy needs no change");
+                return Ok(());
+            }
             Some(found) => {
                 let (new, old) = (Resource::meta_mut(&mut wanted), Resource::meta(&found));
                 new.resource_version = old.resource_version.clone();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::rbac::v1::{ClusterRole, Role};
@@ -115,9 +115,15 @@ impl<'a> Plumb<'a> {
         Ok(value.map_or(Ok(0.0), str::parse)?)
     }
 
-    /// Waits until the updater has planned so many more times; it does so every 5 s where nothing happens.
-    pub async fn plans(&self, more: u32) -> Result<()> {
-        self.counts("plumb_updater_plan_duration_seconds_count", more).await
+    /// Waits for so many of the updater's rounds. Those that news bring about come in between and do not count.
+    pub async fn plans(&self, rounds: u32) -> Result<()> {
+        const ROUND: Duration = Duration::from_secs(5);
+        for _ in 0..rounds {
+            let next = Instant::now() + ROUND;
+            self.counts("plumb_updater_plan_duration_seconds_count", 1).await?;
+            tokio::time::sleep_until(next.into()).await;
+        }
+        Ok(())
     }
 
     /// Waits until the recommender has read usage so many more times.
