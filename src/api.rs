@@ -23,6 +23,7 @@ mod recommendation;
 mod rollback;
 #[expect(unreachable_pub, reason = "KubeSchema derives through a private copy of each struct")]
 mod rules;
+mod schema;
 pub mod short;
 mod span;
 #[cfg(test)]

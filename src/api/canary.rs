@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PreviousSize;
+use super::schema::TimeSchema;
 
 /// What is known of the first pod that was changed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +27,7 @@ pub struct WatchedPod {
     #[schemars(length(min = 1, max = 63))]
     pub uid: String,
     /// Since when it is watched.
+    #[schemars(with = "TimeSchema")]
     pub since: Time,
     /// By what means it was changed.
     pub by: ChangedBy,
@@ -57,8 +59,10 @@ pub struct Harm {
     #[schemars(length(max = 512))]
     pub evidence: String,
     /// When.
+    #[schemars(with = "TimeSchema")]
     pub at: Time,
     /// When a change is tried again.
+    #[schemars(with = "TimeSchema")]
     pub until: Time,
     /// How often this has happened in a row.
     pub times: u32,

@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::schema::{ConditionSchema, LabelSelectorSchema};
 use super::{Actuation, Band, ContainerPolicy, Span};
 
 /// What a VerticalScalingPolicy asks for. Every field has a default.
@@ -94,6 +95,7 @@ pub struct ClusterVerticalScalingPolicySpec {
     pub mode: Mode,
     /// Which namespaces this policy is for, by their labels. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<LabelSelectorSchema>")]
     pub namespace_selector: Option<LabelSelector>,
     /// Which workloads of those namespaces, by their labels and kinds. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,6 +145,7 @@ pub struct PolicyTarget {
     pub workload_ref: Option<WorkloadReference>,
     /// The workloads whose own labels match (not those of their pods).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<LabelSelectorSchema>")]
     pub selector: Option<LabelSelector>,
     /// The workloads of these kinds only, such as Deployment or StatefulSet. Absent: all kinds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -211,5 +214,6 @@ pub struct PolicyStatus {
     /// Ready: the policy is honoured as written, or why not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[schemars(with = "Vec<ConditionSchema>")]
     pub conditions: Vec<Condition>,
 }

@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::schema::{ConditionSchema, TimeSchema};
 use super::{
     Amount, BoostDuration, Canary, CpuLimitRule, MemoryLimitRule, Mode, ResourceAmounts, WorkloadReference,
 };
@@ -154,6 +155,7 @@ pub struct RecommendationStatus {
     /// HistoryReady, Limited, Applied, Blocked, Degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[schemars(with = "Vec<ConditionSchema>")]
     pub conditions: Vec<Condition>,
 }
 
@@ -231,6 +233,7 @@ pub struct NewPods {
     /// What it is.
     pub given: Given,
     /// Since when.
+    #[schemars(with = "TimeSchema")]
     pub since: Time,
 }
 
@@ -336,5 +339,6 @@ pub struct ContainerRecommendation {
     pub oom_kills: u32,
     /// When the last of them was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<TimeSchema>")]
     pub last_oom_kill: Option<Time>,
 }
