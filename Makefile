@@ -136,12 +136,13 @@ image: deps ## the container image as target/image/plumb.tar, without docker (IM
 	cargo build --locked --release
 	deploy/image.sh --user 65532 --certificates target/release/plumb $(IMAGE) target/image/plumb.tar
 
-# A list of all that is in the program, in CycloneDX's format. cargo-cyclonedx writes beside Cargo.toml only.
+# A list of all that is in the program, in CycloneDX's format. cargo-cyclonedx writes beside each Cargo.toml only.
 .PHONY: sbom
 sbom: $(TOOLS)/bin/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION) ## the bill of materials, target/sbom/plumb.cdx.json
 	mkdir -p target/sbom
 	$< cyclonedx --quiet --format json --spec-version 1.5 --target $(TARGET) --override-filename plumb.cdx
 	mv plumb.cdx.json target/sbom/
+	rm src/core/plumb.cdx.json
 
 .PHONY: worked-example
 worked-example: cluster-parts ## write docs/worked-example.md anew, from a real cluster

@@ -1,4 +1,4 @@
-//! What the average container's candidates cost, over recorded traces: the numbers of src/model/prior.rs.
+//! What the average container's candidates cost, over recorded traces: the numbers of src/core/model/prior.rs.
 //!
 //! `cargo run --release --example prior -- TRACE.csv.gz...`; each trace weighs the same, and in it each interval of a
 //! container with two days of history.

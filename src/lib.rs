@@ -18,20 +18,15 @@
 //! - [`clock`]: the one place that reads a clock
 //! - `testing`: builders for tests, in no released binary
 
-pub mod actuate;
-pub mod admit;
 pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod control;
-pub mod export;
 pub mod import;
-pub mod model;
-pub mod policy;
-pub mod replay;
 pub mod report;
 pub mod sources;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-pub mod units;
+
+pub use plumb_core::{actuate, admit, export, model, policy, replay, units};

@@ -10,6 +10,8 @@ mod builder;
 mod deployment;
 mod pod;
 mod policy;
+// The same file in both crates: a feature of the core would compile the core twice.
+#[path = "core/testing/pure.rs"]
 pub mod pure;
 mod recommendation;
 #[cfg(test)]

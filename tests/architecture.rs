@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room under src/, and the rooms that it may import. What is not listed here fails the test: a new room states
-/// its place first.
+/// Each room under src/ or src/core/, and the rooms that it may import. What is not listed here fails the test: a new
+/// room states its place first.
 const ROOMS: &[(&str, &[&str])] = &[
     ("units", &[]),
     ("model", &["units"]),
@@ -38,7 +38,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("testing", &["control", "sources", "cluster", "api", "actuate", "policy", "model", "units"]),
 ];
 
-/// Rooms that compute only.
+/// Rooms that compute only: the crate plumb-core, in src/core.
 const PURE: &[&str] = &["units", "model", "policy", "actuate", "admit", "replay", "export"];
 
 /// What a pure room may not name, and what that would let in.
@@ -64,10 +64,14 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("rand::rng", "chance that no seed repeats"),
 ];
 
+/// Crates that may stand in the manifest of the pure core: they compute, or parse bytes that they are given.
+const CORE_DEPENDENCIES: &[&str] =
+    &["chrono", "csv", "flate2", "granit-parser", "rayon", "serde", "serde_json", "statrs", "thiserror"];
+
 /// The one place in a pure room that reads files: traces come from nowhere else.
 const READS_FILES: &[&str] = &["replay/trace.rs", "replay/trace/open.rs"];
 
-/// (room, path below src/, text without comments), of all code that ships.
+/// (room, path below src/ or src/core/, text without comments), of all code that ships.
 fn sources() -> Vec<(String, String, String)> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).unwrap() {
@@ -86,8 +90,15 @@ fn sources() -> Vec<(String, String, String)> {
         .into_iter()
         .filter_map(|path| {
             let below = path.strip_prefix(&src).unwrap().to_string_lossy().into_owned();
+            let in_core = below.starts_with("core/");
+            let below = below.strip_prefix("core/").unwrap_or(&below).to_owned();
             let room = below.split(['/', '.']).next().unwrap().to_owned();
             let is_test = below.ends_with("tests.rs") || below.contains("/tests/");
+            let in_either = ["lib", "testing"].contains(&room.as_str());
+            assert!(
+                in_either || in_core == PURE.contains(&room.as_str()),
+                "src/core: pure rooms only: {below}"
+            );
             (!is_test && room != "lib" && room != "main")
                 .then(|| (room, below, code(&fs::read_to_string(&path).unwrap())))
         })
@@ -115,6 +126,21 @@ fn pure_rooms_stay_pure() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn the_core_depends_on_what_computes() {
+    let manifest =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core/Cargo.toml")).unwrap();
+    let dependencies = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    let name = |line: &str| line.split(['.', ' ', '=']).next().unwrap().to_owned();
+    let others: Vec<_> = dependencies
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(name)
+        .filter(|name| !CORE_DEPENDENCIES.contains(&name.as_str()))
+        .collect();
+    assert!(others.is_empty(), "src/core/Cargo.toml names {others:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Builders of what the pure rooms compute with: no Kubernetes object, so this file can move along with those rooms.
+//! Builders of what the pure rooms compute with: no Kubernetes object, so that both crates compile this file.
 
 use crate::actuate::facts::{Container, Pod, PodId, Resize};
 use crate::model::{Model, Series};
