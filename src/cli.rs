@@ -22,6 +22,7 @@ mod shell;
 
 use std::fmt;
 use std::io::{self, Write};
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -137,6 +138,8 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
 
 /// Runs what talks to a cluster.
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    // Boxed, so that the compiler generates the runtime's loop once and not for each verb.
+    let work: Pin<Box<dyn Future<Output = anyhow::Result<()>>>> = Box::pin(work);
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -285,12 +286,14 @@ impl Start<'_> {
         let (live, stop, tell) = (Arc::clone(self.live), self.stop.clone(), self.tell.clone());
         let server = self.connection.server.clone();
         live.health().entry(name).or_default();
-        self.tasks.spawn(async move {
+        // Boxed, so that the compiler generates the runtime's task once and not for each kind.
+        let watch: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = follow(&live, events, name, &server, &tell) => {}
             }
         });
+        self.tasks.spawn(watch);
     }
 }
 
@@ -314,29 +317,37 @@ async fn follow<K>(
                     drop(tell.send(news));
                 }
                 let synced = Fold::<K>::synced(&*live.index());
-                if live.note(name, synced, None) {
-                    tracing::info!(resource = name, "watching again");
-                }
-                if done {
-                    tracing::debug!(resource = name, "listed");
-                }
-                if done || changed {
-                    live.changed.notify_one();
-                }
+                note_event(live, name, synced, done, changed);
             }
             Err(error) if name == VERTICAL_AUTOSCALERS && is_absence(&error) => {
                 fold::<K>(live, Event::Init);
                 fold::<K>(live, Event::InitDone);
                 live.note(name, true, None);
             }
-            Err(error) => {
-                let text = explain(error, server, name);
-                if live.note(name, false, Some(&text)) {
-                    tracing::warn!(resource = name, error = text, "cannot watch; trying again");
-                    live.changed.notify_one();
-                }
-            }
+            Err(error) => note_trouble(live, error, server, name),
         }
+    }
+}
+
+/// Notes that a watch works, and wakes the loop after a whole list or a changed policy.
+fn note_event(live: &Live, name: &'static str, synced: bool, done: bool, changed: bool) {
+    if live.note(name, synced, None) {
+        tracing::info!(resource = name, "watching again");
+    }
+    if done {
+        tracing::debug!(resource = name, "listed");
+    }
+    if done || changed {
+        live.changed.notify_one();
+    }
+}
+
+/// Notes why a watch fails, and logs each new reason once.
+fn note_trouble(live: &Live, error: watcher::Error, server: &str, name: &'static str) {
+    let text = explain(error, server, name);
+    if live.note(name, false, Some(&text)) {
+        tracing::warn!(resource = name, error = text, "cannot watch; trying again");
+        live.changed.notify_one();
     }
 }
 
