@@ -27,9 +27,9 @@ test: deps check docs unit licences cluster-test readme ## everything that CI ru
 SOAK_SECONDS ?= 600
 SOAK_CONTAINERS ?= 10000
 .PHONY: soak
-soak: cluster-parts ## what takes hours: the long forms of all cluster tests, fuzzing, properties, scale
+soak: cluster-parts ## run the long tests, for hours: fuzzing (needs a nightly Rust), properties, long forms of the cluster tests, scale
 	FUZZ_SECONDS=$(SOAK_SECONDS) fuzz/run.sh
-	PROPTEST_CASES=10000 cargo test --locked --features testing --release --test model_properties --test replay_properties --test export_properties
+	PROPTEST_CASES=10000 cargo test --locked --features testing --release
 	PLUMB_SOAK=1 PLUMB_TEST_LIMIT=3600 $(CLUSTER_TESTS)
 	$(MAKE) scale SCALE=$(SOAK_CONTAINERS)
 	$(MAKE) scale-updates
@@ -42,6 +42,7 @@ deps: ## install what is missing (as root, by apt), or name it
 check: deps ## format and lints
 	cargo fmt --check
 	cargo clippy --locked --all-targets --test cluster --features testing -- -D warnings
+	cargo clippy --locked -- -D warnings
 
 .PHONY: docs
 docs: deps ## the documentation builds without a warning
@@ -52,7 +53,7 @@ unit: deps ## unit, property and documentation tests, and those of the command l
 	cargo test --locked --features testing
 
 .PHONY: readme
-readme: deps ## what README.md says, on a clean checkout
+readme: deps ## run README.md's commands in a clean checkout
 	tests/readme.sh
 
 .PHONY: cluster-parts

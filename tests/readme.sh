@@ -7,18 +7,25 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 
 # The checkout and what was built in it stay: a file that did not change keeps its time, so that only what changed is
 # built again. Without target/ all of it is built, as for a new user.
-home=${CARGO_TARGET_DIR:-$here/target}/readme
-mkdir -p "$home"
+mkdir -p "${CARGO_TARGET_DIR:-$here/target}/readme"
+home=$(cd "${CARGO_TARGET_DIR:-$here/target}/readme" && pwd -P)
 exec 9> "$home/lock"
 command -v flock > /dev/null && flock 9
 work=$(mktemp -d "${TMPDIR:-/tmp}/plumb-readme.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-[ -d "$home/plumb/.git" ] || git clone --quiet --no-local --no-checkout "$here" "$home/plumb"
+# A hook's variables, or a folder that is no checkout, must not lead git to the checkout that this stands in.
+for variable in $(git rev-parse --local-env-vars); do unset "$variable"; done
+export GIT_CEILING_DIRECTORIES=$home
+git -C "$home/plumb" rev-parse --quiet --verify HEAD > /dev/null 2>&1 || {
+    rm -rf "$home/plumb"
+    git clone --quiet --no-local --no-checkout "$here" "$home/plumb"
+}
 cd "$home/plumb"
-git fetch --quiet --force "$here" HEAD
+git fetch --quiet --force --update-shallow "$here" HEAD
 git checkout --quiet --force --detach FETCH_HEAD
 # Nothing is there but what is committed, and what was built.
 git clean --quiet -ffdx --exclude=/target
+rm -f target/*/plumb
 # A new user has no settings, and what they build lands in target/.
 unset CARGO_TARGET_DIR RUSTFLAGS CARGO_BUILD_TARGET
 
@@ -31,7 +38,7 @@ while IFS= read -r command; do
     [ -n "$command" ] || continue
     echo "README: $command" >&2
     # The page that the demo writes goes where this ends.
-    TMPDIR=$work bash -euo pipefail -c "$command" > "$work/said" < /dev/null || { cat "$work/said"; exit 1; }
+    TMPDIR=$work bash -euo pipefail -c "$command" > "$work/said" < /dev/null 9>&- || { cat "$work/said"; exit 1; }
     [ -s "$work/said" ] || { echo "README: it said nothing" >&2; exit 1; }
 done <<< "$blocks"
 

@@ -82,8 +82,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 30, env = "PLUMB_EVICTIONS_PER_MINUTE")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=6000))]
     evictions_per_minute: u32,
-    /// For this long after its start the updater takes only urgent actions: OOM kills and rollbacks. Until then it sees
-    /// what runs, and what a process before it has begun
+    /// For this long after its start the updater resizes and evicts only where that is urgent, after an OOM kill or for a
+    /// rollback. Until then it sees what runs, and what a process before it has begun
     #[arg(long, value_name = "SPAN", default_value = "30s", env = "PLUMB_WARM_UP")]
     warm_up: Span,
     /// Namespace of the Leases by which one of several plumbs leads in each role [default: the pod's, or the

@@ -100,12 +100,12 @@ impl Creations {
         Ok(())
     }
 
-    /// How many were made so far, all of them stamped.
+    /// Number of pods made so far.
     pub fn made(&self) -> usize {
         self.made.load(Ordering::Relaxed)
     }
 
-    /// How many were made in all.
+    /// Stops, and returns the number of pods made, each of which was stamped.
     pub async fn end(self) -> Result<usize> {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await??;

@@ -1,7 +1,7 @@
 //! plumb's promises, tried on a real Kubernetes that is started on this machine: no part of it is a double.
 //!
-//! `cargo test --test cluster` runs them; one file holds one promise, and `support` starts what they run on. The
-//! same program leaves a cluster running: `cargo test --test cluster -- up`, and `-- down`.
+//! `cargo test --features testing --test cluster` runs them; one file holds one promise, and `support` starts what they run on. The
+//! same program leaves a cluster running: `cargo test --features testing --test cluster -- up`, and `-- down`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program talks to a terminal")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by them")]

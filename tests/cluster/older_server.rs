@@ -7,6 +7,7 @@
 //! that refuses streaming lists.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt;
@@ -126,7 +127,7 @@ async fn nothing_is_lent(context: &Context, older: &Older) -> Result<()> {
     let straight =
         Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &["--interval", "1s"])?;
     straight.wait_ready().await?;
-    straight.rounds(3).await?;
+    straight.rounds(4, Duration::from_secs(1)).await?;
     ensure!(!straight.log().contains("resizes no pods"), "{}", straight.log());
     Ok(())
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::every_kind::a_kind_of_ones_own;
 use crate::support::recommended::{auto_policy, container, recommend, resources};
 use crate::support::roles::Roles;
 use crate::support::{Context, Load, wait_for};
-use crate::updater::{pods_of, ready};
+use crate::updater::{SOON, pods_of, ready};
 
 cluster_test!(
     an_updater_alone_resizes_pods_of_a_custom_kind,
@@ -61,11 +61,27 @@ async fn owner(context: &Context) -> Result<Value> {
 
 async fn resized(context: &Context) -> Result<()> {
     ready(context, "one", 1).await?;
+    // One that nobody owns shows that the updater is at work.
+    context.apply(&small("plain").deployment(1)).await?;
+    ready(context, "plain", 1).await?;
+    let target = json!([container("load", "30m", "24Mi", "64Mi")]);
+    recommend(context, "deployment-plain", ("apps/v1", "Deployment", "plain"), "Auto", target).await?;
     let plumb = Roles::start(context, &[("updater", &[])]).await?;
-    wait_for("pods of one to be resized", Duration::from_secs(45), || async {
-        let found = pods_of(context, "one").await?;
-        let cpu = |pod| resources(pod, "load")["requests"]["cpu"].clone();
-        ensure!(found.iter().all(|pod| cpu(pod) == "30m"), "{:?}", found.iter().map(cpu).collect::<Vec<_>>());
+    let cpu = |name: &'static str| async move {
+        let pod = pods_of(context, name).await?.pop().with_context(|| format!("no pod of {name}"))?;
+        Ok::<_, anyhow::Error>(resources(&pod, "load")["requests"]["cpu"].clone())
+    };
+    wait_for("the plain Deployment to be resized", SOON, || async {
+        let has = cpu("plain").await?;
+        ensure!(has == "30m", "it has {has}");
+        Ok(())
+    })
+    .await
+    .with_context(|| plumb.log())?;
+    wait_for("what the Squad owns to be resized", Duration::from_secs(30), || async {
+        plumb.of("updater")?.check_running()?;
+        let has = cpu("one").await?;
+        ensure!(has == "30m", "unresolved owner: {has}");
         Ok(())
     })
     .await?;

@@ -172,8 +172,10 @@ async fn faults(context: &Context, plumb: &Plumb<'_>, before: &Before) -> Result
         })
         .await?;
     }
+    let spoiled = before.switch.spoiled();
     before.switch.set(Fault::NotANumber);
-    plumb.rounds(2).await?;
+    plumb.rounds(4, Duration::from_secs(2)).await?;
+    ensure!(before.switch.spoiled() >= spoiled + 2, "Prometheus was not asked");
     ensure!(target().await? == stands, "NaN has changed a recommendation");
     before.switch.set(Fault::None);
     ensure!(rounds().await? > 1.0, "no rounds");

@@ -278,7 +278,8 @@ async fn an_owner_of_another_kind_is_found(context: &Context) -> Result<()> {
 async fn another_takes_over(context: &Context, kubeconfig: &Path, first: Plumb<'_>) -> Result<String> {
     let second = Plumb::start(&context.cluster.plane, kubeconfig, &context.namespace, &["--interval", "2s"])?;
     second.wait_ready().await?;
-    first.rounds(2).await?;
+    // Longer than two of its tries to lead.
+    first.rounds(3, Duration::from_secs(2)).await?;
     let (one, two) = (first.leads().await?, second.leads().await?);
     ensure!(one && !two, "of two plumbs the first leads: {one}, and the second: {two}");
     let log = first.stop()?;

@@ -77,7 +77,7 @@ async fn kills_count_once(context: &Context, plumb: &Plumb<'_>) -> Result<(u64, 
         let before = kills().await?;
         ensure!(before >= 5, "killed {before} times");
         // Counted twice, the earlier ones would show after a round.
-        plumb.rounds(1).await?;
+        plumb.rounds(1, Duration::from_secs(5)).await?;
         let leak = context.api::<Recommendation>().get("pod-leak").await?.status.context("no status yet")?;
         let steady =
             context.api::<Recommendation>().get("pod-steady").await?.status.context("no status yet")?;

@@ -14,6 +14,9 @@ use crate::support::plumb::{Plumb, account};
 use crate::support::stand_in::{MetricsApi, Pod};
 use crate::support::{Context, Load, wait_for};
 
+/// What usage is read at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
 async fn status(context: &Context, name: &str) -> Result<RecommendationStatus> {
     context.api::<Recommendation>().get(name).await?.status.context("no status yet")
 }
@@ -73,11 +76,13 @@ async fn a_metrics_api_that_fails_costs_nothing(context: Context) -> Result<()> 
     println!("HistoryReady: {}: {}", said.0, said.1);
     ensure!(plumb.log().contains("cannot read usage"), "{}", plumb.log());
     // Numbers that are none are no samples.
+    let spoiled = metrics.switch.spoiled();
     metrics.switch.set(Fault::NotANumber);
-    plumb.rounds(2).await?;
+    plumb.rounds(2, INTERVAL).await?;
     let none = samples().await?;
-    plumb.rounds(3).await?;
+    plumb.rounds(3, INTERVAL).await?;
     ensure!(samples().await? <= none, "NaN was taken for a sample");
+    ensure!(metrics.switch.spoiled() >= spoiled + 3, "usage was not asked for");
     metrics.switch.set(Fault::None);
     wait_for("the second one's figures", Duration::from_secs(30), || async {
         let found = status(&context, "pod-second").await?;

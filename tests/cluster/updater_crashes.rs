@@ -61,7 +61,7 @@ async fn crashes_at_each_step_of_an_eviction_do_nothing_twice(context: Context) 
     crashes(context, &["before-evict", "after-evict"], Way::Evict { within_a_minute: false }).await
 }
 
-/// How the pods of a workload are changed.
+/// Actuation method under test.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Resize,

@@ -21,7 +21,7 @@ fn node_roots() -> Vec<PathBuf> {
     hierarchies().iter().flat_map(|dir| subdirectories(dir)).filter(of_node).collect()
 }
 
-/// Where groups are made: of version 1 one for each controller, of version 2 one in all.
+/// Mount points of the control group hierarchies: one in version 2, one for each controller in version 1.
 fn hierarchies() -> Vec<PathBuf> {
     let root = Path::new(ROOT);
     if root.join("cgroup.controllers").exists() { vec![root.to_owned()] } else { subdirectories(root) }
@@ -65,12 +65,15 @@ fn with_children(group: &Path) -> Vec<PathBuf> {
     all
 }
 
+/// The processes of a node's pods.
+pub fn pods_of(node: &str) -> Vec<i32> {
+    let roots = node_roots().into_iter().filter(|root| root.ends_with(node));
+    processes(roots.flat_map(|root| with_children(&root)))
+}
+
 /// Kills the processes of a node's pods, and waits until they are gone.
 pub fn kill_pods(node: &str) -> Result<()> {
-    kill(|| {
-        let roots = node_roots().into_iter().filter(|root| root.ends_with(node));
-        processes(roots.flat_map(|root| with_children(&root)))
-    })
+    kill(|| pods_of(node))
 }
 
 /// Kills the processes of all pods, and waits until they are gone.

@@ -27,7 +27,7 @@ use super::pods::{self, Load};
 use super::process::Run;
 use super::prometheus::Prometheus;
 use super::registry::Need;
-use super::{kwok, metrics_server, paths, wait_for};
+use super::{cgroups, kwok, metrics_server, paths, wait_for};
 
 /// One control plane, and what was added to it so far.
 pub struct Cluster {
@@ -43,9 +43,18 @@ pub struct Cluster {
 /// A start is tried once: what failed for one test fails for all, with the same words.
 type Once<T> = OnceCell<Result<T, String>>;
 
+fn is_there<T>(cell: &Once<T>) -> bool {
+    cell.get().is_some_and(Result::is_ok)
+}
+
 async fn once<T>(cell: &Once<T>, start: impl Future<Output = Result<T>>) -> Result<&T> {
     let begun = cell.get_or_init(|| async { start.await.map_err(|error| format!("{error:#}")) }).await;
     begun.as_ref().map_err(|error| anyhow!("{error}"))
+}
+
+/// True for a namespace that every cluster has.
+fn is_system(namespace: &str) -> bool {
+    namespace == "default" || namespace.starts_with("kube-")
 }
 
 impl Cluster {
@@ -77,19 +86,21 @@ impl Cluster {
     pub fn has(&self, need: Need) -> bool {
         match need {
             Need::Fresh => false,
-            Need::Node => self.node.initialized(),
-            Need::MetricsServer => self.metrics_server.initialized(),
-            Need::Prometheus => self.prometheus.initialized(),
-            Need::Kwok => self.kwok.initialized(),
-            Need::Crds => self.crds.initialized(),
+            Need::Node => is_there(&self.node),
+            Need::MetricsServer => is_there(&self.metrics_server),
+            Need::Prometheus => is_there(&self.prometheus),
+            Need::Kwok => is_there(&self.kwok),
+            Need::Crds => is_there(&self.crds),
         }
     }
 
-    /// Takes away what tests have made for the whole cluster, and waits until their pods are gone: nodes are small.
+    /// Deletes namespaces, registrations, admission policies, cluster policies and foreign definitions, and waits until they
+    /// and all processes of pods are gone. Cluster roles of test accounts stay.
     pub async fn reset(&self) -> Result<()> {
         let kubectl = paths::kubernetes_program("kubectl");
         let admin = self.plane.kubeconfig("admin");
         let mut kinds = "mutatingwebhookconfigurations,validatingwebhookconfigurations,\
+                         mutatingadmissionpolicies,mutatingadmissionpolicybindings,\
                          validatingadmissionpolicies,validatingadmissionpolicybindings"
             .to_owned();
         if self.has(Need::Crds) {
@@ -100,19 +111,30 @@ impl Cluster {
         let client = self.plane.client();
         self.delete_namespaces().await?;
         let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-        for definition in definitions.list_metadata(&ListParams::default()).await?.items {
-            let name = definition.name_any();
-            if !name.ends_with(".plumb.dev") {
-                definitions.delete(&name, &DeleteParams::default()).await?;
-            }
+        let foreign = |definition: &String| !definition.ends_with(".plumb.dev");
+        let all = definitions.list_metadata(&ListParams::default()).await?.items;
+        let foreign: Vec<String> = all.iter().map(ResourceExt::name_any).filter(foreign).collect();
+        for name in &foreign {
+            // One that is gone meanwhile is as good.
+            _ = definitions.delete(name, &DeleteParams::default()).await;
         }
-        let pods: Api<Pod> = Api::all(client);
-        wait_for("the test's pods to be gone", Duration::from_secs(60), || async {
-            let left = pods.list_metadata(&ListParams::default()).await?.items;
-            ensure!(left.is_empty(), "{} are there", left.len());
+        let (pods, namespaces): (Api<Pod>, Api<Namespace>) = (Api::all(client.clone()), Api::all(client));
+        wait_for("what the test has made to be gone", Duration::from_secs(90), || async {
+            let left = pods.list_metadata(&ListParams::default()).await?.items.len();
+            ensure!(left == 0, "{left} pods");
+            let group = self.plane.number.control_group();
+            ensure!(cgroups::pods_of(&group).is_empty(), "processes of pods");
+            for name in &foreign {
+                ensure!(definitions.get_metadata_opt(name).await?.is_none(), "the definition {name}");
+            }
+            let made = namespaces.list_metadata(&ListParams::default()).await?.items;
+            let made = made.iter().map(ResourceExt::name_any).find(|name| !is_system(name));
+            ensure!(made.is_none(), "namespace {made:?}");
             Ok(())
         })
-        .await
+        .await?;
+        self.plane.kinds.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.plane.check_running()
     }
 
     /// Deletes all namespaces but the cluster's own, and kills the pods in them.
@@ -120,12 +142,14 @@ impl Cluster {
         let namespaces: Api<Namespace> = Api::all(self.plane.client());
         for namespace in namespaces.list_metadata(&ListParams::default()).await?.items {
             let name = namespace.name_any();
-            if name == "default" || name.starts_with("kube-") {
+            if is_system(&name) {
                 continue;
             }
             if namespace.metadata.deletion_timestamp.is_none() {
                 namespaces.delete(&name, &DeleteParams::background()).await?;
             }
+            // What a test has started beside its cluster is named by its namespace.
+            tokio::task::block_in_place(|| self.plane.run.stop_those_of(&name));
             let pods: Api<Pod> = Api::namespaced(self.plane.client(), &name);
             let now = DeleteParams::default().grace_period(0);
             pods.delete_collection(&now, &ListParams::default()).await?;
@@ -379,7 +403,7 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// How the API server calls a kind. One that it does not serve may come later.
+    /// Looks up a kind. Failures are not kept: a kind may be defined later.
     async fn kind(&self, types: &TypeMeta) -> Result<(ApiResource, ApiCapabilities)> {
         let key = (types.api_version.clone(), types.kind.clone());
         let known = self.kinds.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ pub struct ControlPlane {
     pub run: Arc<Run>,
     /// As what its processes and files are named within the run.
     pub name: String,
-    /// What it may call its own on the machine: a network of Services, and what its node needs.
+    /// Number that names its networks, bridge and control group.
     pub number: Number,
     /// Its certificates, kubeconfigs and data.
     pub dir: PathBuf,
@@ -38,7 +39,9 @@ pub struct ControlPlane {
     client: Client,
     etcd: String,
     port: u16,
-    /// What the API server calls the kinds that objects were applied of, by API version and kind.
+    /// True once a node of this control plane was started.
+    pub has_node: AtomicBool,
+    /// Discovered resources, by API version and kind.
     pub kinds: Mutex<HashMap<(String, String), (ApiResource, ApiCapabilities)>>,
 }
 
@@ -104,6 +107,14 @@ const USERS: &[(&str, &str, &str)] = &[
 impl ControlPlane {
     /// Starts one and waits until pods can be created in it.
     pub async fn start(run: &Arc<Run>, name: &str) -> Result<Self> {
+        let started = Self::start_all(run, name).await;
+        if started.is_err() {
+            tokio::task::block_in_place(|| run.stop_those_of(name));
+        }
+        started
+    }
+
+    async fn start_all(run: &Arc<Run>, name: &str) -> Result<Self> {
         tokio::task::block_in_place(|| paths::build(&["kubernetes"]))?;
         let begin = Instant::now();
         let number = Number::take()?;
@@ -135,6 +146,7 @@ impl ControlPlane {
             client,
             etcd,
             port,
+            has_node: AtomicBool::new(false),
             kinds: Mutex::default(),
         })
     }
@@ -146,6 +158,11 @@ impl ControlPlane {
         tokio::time::sleep(pause).await;
         start_api_server(&self.run, &self.name, &self.dir, (&self.etcd, self.port), &self.number)?;
         wait_api_server(&self.run, &self.name, &self.client).await
+    }
+
+    /// Fails where one of its processes, or of its node's, has ended.
+    pub fn check_running(&self) -> Result<()> {
+        self.run.check_those_of(&self.name)
     }
 
     /// A client that may do everything.
@@ -170,10 +187,12 @@ impl Drop for ControlPlane {
     fn drop(&mut self) {
         tokio::task::block_in_place(|| {
             self.run.stop_those_of(&self.name);
-            // What does not die is for the run's end. A bridge that stays would lead to the dead pods' addresses, which
-            // the pods of the next cluster of this number have.
-            _ = cgroups::kill_pods(&self.number.control_group());
-            _ = node::delete_bridge(&self.number.bridge());
+            // Only a node of ours: every process numbers its own from 0. What does not die is for the run's end. A bridge
+            // that stays would lead to the dead pods' addresses, which the pods of the next cluster of this number have.
+            if self.has_node.load(Ordering::Relaxed) && node::holds_machine() {
+                _ = cgroups::kill_pods(&self.number.control_group());
+                _ = node::delete_bridge(&self.number.bridge());
+            }
         });
     }
 }

@@ -1,5 +1,6 @@
 //! What can be wrong with an answer over HTTP, and a server that stands before another and spoils its answers so.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,16 +38,22 @@ pub enum Fault {
 
 /// What is wrong now; copies share it.
 #[derive(Clone, Default)]
-pub struct Switch(Arc<Mutex<Fault>>);
+pub struct Switch(Arc<Mutex<Fault>>, Arc<AtomicUsize>);
 
 impl Switch {
     pub fn set(&self, fault: Fault) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
+    /// Number of answers that were not as they should be.
+    pub fn spoiled(&self) -> usize {
+        self.1.load(Ordering::Relaxed)
+    }
+
     /// An answer, with what is wrong now.
     pub async fn spoil(&self, answer: Vec<u8>) -> Result<Response<Body>> {
         let fault = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.1.fetch_add(usize::from(fault != Fault::None), Ordering::Relaxed);
         let length = answer.len();
         let (status, body) = match fault {
             Fault::None => (StatusCode::OK, whole(answer)),

@@ -13,7 +13,7 @@ use super::registry::Need;
 /// Memory that a cluster with a node, metrics-server and Prometheus may take, with the programs that a test starts.
 const MEMORY_OF_ONE: u64 = 3 << 30;
 
-/// How many clusters this machine carries: their tests wait more than they work.
+/// Number of clusters that cores and memory allow. Tests wait more than they work.
 pub fn carried() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let by_memory = memory().map_or(1, |bytes| bytes / MEMORY_OF_ONE);
@@ -37,7 +37,8 @@ pub struct Lanes {
 impl Lanes {
     /// Takes a cluster with all that is needed: of those there are the one that lacks least, or a new one.
     pub async fn take(&self, run: &Arc<Run>, needs: &[Need]) -> Result<Arc<Cluster>> {
-        let known = if needs.contains(&Need::Fresh) { None } else { self.take_idle(needs) };
+        // A fresh one takes the place of one that is there.
+        let known = self.take_idle(needs).filter(|_| !needs.contains(&Need::Fresh));
         let cluster = match known {
             Some(cluster) => cluster,
             None => {

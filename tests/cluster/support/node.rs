@@ -8,6 +8,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -99,6 +100,11 @@ pub fn hold_machine(patience: Duration) -> bool {
     true
 }
 
+/// True where this process has the machine.
+pub fn holds_machine() -> bool {
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
 /// Lets others have the machine.
 pub fn free_machine() {
     MACHINE.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -140,6 +146,7 @@ impl RunningNode {
         })?;
         let begin = Instant::now();
         let dir = plane.run.subdirectory(&format!("{}-node", plane.name))?;
+        plane.has_node.store(true, Ordering::Relaxed);
         cgroups::make_node(&plane.number.control_group())?;
         let socket = dir.join("containerd.sock");
         start_containerd(plane, &dir, &socket).await?;
@@ -180,8 +187,20 @@ fn containerd(plane: &ControlPlane) -> String {
 
 /// Takes the machine for the nodes of a run. The first one writes down what is to be put back when all are gone.
 fn take_machine(run: &Path) -> Result<()> {
-    static FIRST: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = FIRST.lock().unwrap_or_else(PoisonError::into_inner);
+    // One at a time. What failed once fails for all that come after, with the same words and without another wait.
+    static FAILED: Mutex<Option<String>> = Mutex::new(None);
+    let mut failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(error) = &*failed {
+        bail!("{error}");
+    }
+    let taken = take_machine_now(run);
+    if let Err(error) = &taken {
+        *failed = Some(format!("{error:#}"));
+    }
+    taken
+}
+
+fn take_machine_now(run: &Path) -> Result<()> {
     if Traces::of(run)?.is_some() {
         return Ok(());
     }

@@ -115,20 +115,23 @@ impl<'a> Plumb<'a> {
         Ok(value.map_or(Ok(0.0), str::parse)?)
     }
 
-    /// Waits for so many of the updater's rounds. Those that news bring about come in between and do not count.
-    pub async fn plans(&self, rounds: u32) -> Result<()> {
-        const ROUND: Duration = Duration::from_secs(5);
-        for _ in 0..rounds {
-            let next = Instant::now() + ROUND;
-            self.counts("plumb_updater_plan_duration_seconds_count", 1).await?;
+    /// Waits for `count` of the updater's periodic plans, 5 s each; plans by news come in between.
+    pub async fn plans(&self, count: u32) -> Result<()> {
+        self.periods("plumb_updater_plan_duration_seconds_count", count, Duration::from_secs(5)).await
+    }
+
+    /// Waits for `count` intervals of the recommender, each with a round in it; rounds by news come in between.
+    pub async fn rounds(&self, count: u32, interval: Duration) -> Result<()> {
+        self.periods("plumb_round_duration_seconds_count", count, interval).await
+    }
+
+    async fn periods(&self, metric: &str, count: u32, period: Duration) -> Result<()> {
+        for _ in 0..count {
+            let next = Instant::now() + period;
+            self.counts(metric, 1).await?;
             tokio::time::sleep_until(next.into()).await;
         }
         Ok(())
-    }
-
-    /// Waits until the recommender has read usage so many more times.
-    pub async fn rounds(&self, more: u32) -> Result<()> {
-        self.counts("plumb_round_duration_seconds_count", more).await
     }
 
     async fn counts(&self, metric: &str, more: u32) -> Result<()> {

@@ -171,6 +171,18 @@ impl Run {
         }
     }
 
+    /// Fails where a process that was started under this name and a part of its own has ended by itself.
+    pub fn check_those_of(&self, name: &str) -> Result<()> {
+        let names: Vec<String> = {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let ours = |running: &&Running| {
+                running.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'))
+            };
+            state.running.iter().filter(ours).map(|running| running.name.clone()).collect()
+        };
+        names.iter().try_for_each(|name| self.check_running(name))
+    }
+
     /// All that a process has written so far.
     pub fn log_text(&self, name: &str) -> String {
         fs::read(self.log(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()

@@ -14,7 +14,7 @@ use super::plumb::{Plumb, account_with};
 use super::process::free_port;
 use super::wait_for;
 
-/// What a role's process is started with beside `--roles`.
+/// Role and its extra flags.
 pub type Flags<'f> = (&'static str, &'f [&'f str]);
 
 /// One process each of some roles. They know of each other by the cluster alone.

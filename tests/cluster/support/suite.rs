@@ -16,7 +16,7 @@ use super::process::Run;
 use super::registry::{self, Need, Test};
 use super::{leftovers, node};
 
-/// How many of the slowest tests are named at the end.
+/// Number of slowest tests printed at the end.
 const SLOWEST: usize = 10;
 
 /// No test waits longer than this; each has shorter limits of its own.
@@ -39,10 +39,17 @@ pub struct Suite(Arc<Inner>);
 
 struct Inner {
     runtime: Runtime,
-    run: Mutex<Option<Arc<Run>>>,
+    run: Mutex<State>,
     lanes: Lanes,
     skipped: Mutex<Vec<(&'static str, &'static str)>>,
     took: Mutex<Vec<(Duration, &'static str)>>,
+}
+
+/// How far the run is.
+enum State {
+    NotBegun,
+    Running(Arc<Run>),
+    Over,
 }
 
 impl Suite {
@@ -50,7 +57,7 @@ impl Suite {
     pub fn new() -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
         let (run, lanes, skipped, took) =
-            (Mutex::default(), Lanes::default(), Mutex::default(), Mutex::default());
+            (Mutex::new(State::NotBegun), Lanes::default(), Mutex::default(), Mutex::default());
         let suite = Self(Arc::new(Inner { runtime, run, lanes, skipped, took }));
         suite.end_on_signal()?;
         Ok(suite)
@@ -133,11 +140,16 @@ impl Suite {
 
     /// The run's directory and processes; begun by the first test that runs, so that `--list` starts nothing.
     fn begun(&self) -> Result<Arc<Run>> {
-        let mut run = self.0.run.lock().unwrap();
-        if run.is_none() {
-            *run = Some(Arc::new(Run::begin(&format!("test-{}", std::process::id()))?));
+        let mut state = self.0.run.lock().unwrap();
+        match &*state {
+            State::Running(run) => Ok(run.clone()),
+            State::Over => Err(anyhow!("the run is over")),
+            State::NotBegun => {
+                let run = Arc::new(Run::begin(&format!("test-{}", std::process::id()))?);
+                *state = State::Running(run.clone());
+                Ok(run)
+            }
         }
-        run.clone().context("the run is over")
     }
 
     fn print_slowest(&self) {
@@ -153,7 +165,9 @@ impl Suite {
 
     /// Stops everything, and looks whether anything of ours is left on the machine.
     fn end(&self) -> Result<()> {
-        let Some(run) = self.0.run.lock().unwrap().take() else { return Ok(()) };
+        // Held until all is clean: who comes here meanwhile waits for that.
+        let mut state = self.0.run.lock().unwrap();
+        let State::Running(run) = std::mem::replace(&mut *state, State::Over) else { return Ok(()) };
         let traces = Traces::of(&run.dir)?;
         run.end()?;
         self.0.runtime.block_on(async { self.0.lanes.clear() });
