@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -56,15 +57,17 @@ pub fn field(secret: &Secret, name: &str) -> String {
 pub struct Creations {
     stop: Arc<AtomicBool>,
     made: Arc<AtomicUsize>,
+    failed: Arc<OnceLock<String>>,
     task: tokio::task::JoinHandle<Result<()>>,
 }
 
 impl Creations {
     pub fn start(context: &Context, rate: u64) -> Self {
         let (stop, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let task = {
+        let failed = Arc::new(OnceLock::new());
+        let making = {
             let (context, stop, made) = (context.clone(), stop.clone(), made.clone());
-            tokio::spawn(async move {
+            async move {
                 let mut tasks = tokio::task::JoinSet::new();
                 // What a busy machine has missed is made up for.
                 let mut ticks = tokio::time::interval(Duration::from_micros(1_000_000 / rate));
@@ -89,14 +92,23 @@ impl Creations {
                     done??;
                 }
                 Ok::<_, anyhow::Error>(())
-            })
+            }
         };
-        Self { stop, made, task }
+        let why = failed.clone();
+        let task = tokio::spawn(async move {
+            let made = making.await;
+            if let Err(error) = &made {
+                // The first failure is the only one.
+                _ = why.set(format!("{error:#}"));
+            }
+            made
+        });
+        Self { stop, made, failed, task }
     }
 
     /// Fails where one has failed.
     pub fn check(&self) -> Result<()> {
-        ensure!(!self.task.is_finished(), "the creations have ended");
+        ensure!(!self.task.is_finished(), "the creations have ended: {:?}", self.failed.get());
         Ok(())
     }
 

@@ -16,7 +16,7 @@ cluster_test!(
     [Node, Crds],
     fails(
         "an updater in a process of its own does not resolve owners of custom kinds",
-        "pods of one to be resized"
+        "last seen: unresolved owner: \"10m\""
     )
 );
 async fn an_updater_alone_resizes_pods_of_a_custom_kind(context: Context) -> Result<()> {
@@ -32,7 +32,7 @@ cluster_test!(
     [Node, Crds],
     fails(
         "an updater in a process of its own does not resolve owners of custom kinds",
-        "pods of one to be resized"
+        "last seen: unresolved owner: \"10m\""
     )
 );
 async fn an_updater_alone_resizes_a_deployment_under_a_custom_kind(context: Context) -> Result<()> {

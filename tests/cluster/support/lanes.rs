@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
+use tokio::sync::Semaphore;
 
 use super::cluster::Cluster;
 use super::process::Run;
@@ -27,11 +28,20 @@ fn memory() -> Option<u64> {
     Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? << 10)
 }
 
+/// Clusters that start at once. More of them would starve the tests that run already.
+const STARTING: usize = 2;
+
 /// The clusters of a run that no test uses now.
-#[derive(Default)]
 pub struct Lanes {
     idle: Mutex<Vec<Arc<Cluster>>>,
     started: AtomicU32,
+    starting: Semaphore,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self { idle: Mutex::default(), started: AtomicU32::new(0), starting: Semaphore::new(STARTING) }
+    }
 }
 
 impl Lanes {
@@ -39,6 +49,12 @@ impl Lanes {
     pub async fn take(&self, run: &Arc<Run>, needs: &[Need]) -> Result<Arc<Cluster>> {
         // A fresh one takes the place of one that is there.
         let known = self.take_idle(needs).filter(|_| !needs.contains(&Need::Fresh));
+        let lacks =
+            known.is_none() || known.iter().any(|cluster| needs.iter().any(|need| !cluster.has(*need)));
+        let _turn = match lacks {
+            true => Some(self.starting.acquire().await?),
+            false => None,
+        };
         let cluster = match known {
             Some(cluster) => cluster,
             None => {
