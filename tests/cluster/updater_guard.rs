@@ -25,7 +25,7 @@ async fn a_restart_by_the_resize_itself_is_no_harm(context: Context) -> Result<(
         json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]);
     context.apply(&deployment).await?;
     let before = ready(&context, "web", 2).await?;
-    let quick = json!({"method": "InPlace", "guard": {"observe": "10s"}, "maxUnavailable": 1});
+    let quick = json!({"method": "InPlace", "guard": {"observe": "10s"}, "maxUnavailable": 2});
     policy(&context, "web", "Deployment", quick).await?;
     advise(&context, "web", container("load", "90m", "32Mi", "64Mi")).await?;
     let plumb = start(&context).await?;
