@@ -181,8 +181,7 @@ impl ControlPlane {
     }
 }
 
-/// One that a test has for itself ends with it, and does not slow those down that come after. The shared one is there
-/// until the run is over.
+/// Stops its processes, and its node's. A fresh one ends with its test, and does not slow those down that come after.
 impl Drop for ControlPlane {
     fn drop(&mut self) {
         tokio::task::block_in_place(|| {

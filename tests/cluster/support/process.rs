@@ -155,32 +155,22 @@ impl Run {
     /// Stops what was started under this name and a part of its own, the last started first. What does not stop is for
     /// the run's end.
     pub fn stop_those_of(&self, name: &str) {
-        let parts = |running: &Running| {
-            running
-                .name
-                .strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with('-'))
-                .then(|| running.name.clone())
-        };
-        let names: Vec<String> = {
-            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.running.iter().filter_map(parts).collect()
-        };
-        for part in names.iter().rev() {
+        for part in self.those_of(name).iter().rev() {
             _ = self.stop(part);
         }
     }
 
     /// Fails where a process that was started under this name and a part of its own has ended by itself.
     pub fn check_those_of(&self, name: &str) -> Result<()> {
-        let names: Vec<String> = {
-            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let ours = |running: &&Running| {
-                running.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'))
-            };
-            state.running.iter().filter(ours).map(|running| running.name.clone()).collect()
-        };
-        names.iter().try_for_each(|name| self.check_running(name))
+        self.those_of(name).iter().try_for_each(|part| self.check_running(part))
+    }
+
+    /// What runs that was started under this name and a part of its own, the first started first.
+    fn those_of(&self, name: &str) -> Vec<String> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = state.running.iter().map(|running| &running.name);
+        let ours = |part: &&String| part.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
+        names.filter(ours).cloned().collect()
     }
 
     /// All that a process has written so far.
