@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::reason::{Reason, Resource};
-use super::recommend::{ContainerSize, Recommendation, explain};
+use super::recommend::{Baseline, Recommendation, explain};
 use super::rules::Rules;
 use crate::model::Estimate;
 use crate::units::{Bytes, Cores};
@@ -29,8 +29,8 @@ pub struct Explained {
 impl Explained {
     /// What `need` comes to under `rules`, before the cluster has its say.
     #[must_use]
-    pub fn new(need: &Estimate, rules: &Rules, current: &ContainerSize) -> Self {
-        let (size, reasons) = explain(need, rules, current);
+    pub fn new(need: &Estimate, rules: &Rules, baseline: &Baseline) -> Self {
+        let (size, reasons) = explain(need, rules, baseline);
         Self { size, reasons }
     }
 }

@@ -21,6 +21,9 @@ fn found(cpu: u64, memory: u64) -> Explained {
         upper: target,
         cpu_hold: None,
         memory_hold: None,
+        limits: LimitRules::default(),
+        most: Amounts::default(),
+        young: false,
         confidence: Confidence::Low,
     };
     Explained { size, reasons: Vec::new() }
