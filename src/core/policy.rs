@@ -13,7 +13,7 @@ mod round;
 mod rules;
 
 pub use bound::{Amounts, Bound, Explained};
-pub use class::{Class, keep_class};
+pub use class::{Class, keep_class, limits_of_class};
 pub use limit_range::limit_range;
 pub use limits::{LimitRules, whole_mib};
 pub use objective::{Objective, prices};

@@ -154,7 +154,8 @@ fn size_cpu(
     because: &mut impl FnMut(Reason),
 ) {
     let resource = Resource::Cpu;
-    let range = (rules.range.min_cpu.0, found.most.cpu.map(|most| most.0));
+    let least = Cores::from_milli(rules.range.min_cpu.to_milli());
+    let range = (least.0, found.most.cpu.map(|most| most.0));
     because(Reason::Body { resource, because: need.because, value: need.target });
     if need.because.damping > 1.0 {
         because(Reason::Damped { resource, factor: need.because.damping });

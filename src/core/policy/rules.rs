@@ -23,8 +23,7 @@ impl Range {
     /// The most of each resource, in whole thousandths of a core and bytes.
     #[must_use]
     pub fn most(&self) -> Amounts {
-        let cpu = self.max_cpu.map(|most| Cores((most.0 * 1000.0 + 1e-6).floor().max(0.0) / 1000.0));
-        Amounts { cpu, memory: self.max_memory }
+        Amounts { cpu: self.max_cpu, memory: self.max_memory }.whole()
     }
 }
 
