@@ -11,7 +11,7 @@ use plumb::actuate::facts::{Container, MaxUnavailable, Method, Pod, Resize, Rule
 use plumb::actuate::step::Pace;
 use plumb::actuate::{Settings, Updater};
 use plumb::model::Confidence;
-use plumb::policy::{Class, ContainerSize, Recommendation};
+use plumb::policy::{Amounts, Class, ContainerSize, LimitRules, Recommendation};
 use plumb::units::{Bytes, Cores, Timestamp};
 
 const PODS: u128 = 10_000;
@@ -69,6 +69,9 @@ fn fleet(milli: u64, open: bool) -> Vec<Workload> {
         upper: size(milli * 11 / 10, 280),
         cpu_hold: None,
         memory_hold: None,
+        limits: LimitRules::default(),
+        most: Amounts::default(),
+        young: false,
         confidence: Confidence::High,
     };
     let rules = Rules {

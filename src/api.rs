@@ -43,7 +43,7 @@ pub use policy::{
     PolicyTarget, VerticalScalingPolicy, VerticalScalingPolicySpec, WorkloadReference,
 };
 pub use recommendation::{
-    BoostedCpu, Confidence, ContainerKind, ContainerRecommendation, Given, LimitRules, NewPods,
+    BoostedCpu, Confidence, ContainerKind, ContainerRecommendation, Given, Hysteresis, HysteresisRule, LimitRules, NewPods,
     PolicyReference, PreviousSize, Recommendation, RecommendationSpec, RecommendationStatus, Resources,
     Summary,
 };

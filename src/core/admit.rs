@@ -18,7 +18,7 @@ pub use bounds::{Bounds, Extent, Left, Range};
 pub use figures::Figures;
 pub use patch::Operation;
 pub use pod::{Container, Kind, Metadata, OwnerReference, Pod, ResizePolicy, Resources, Spec};
-pub use rules::{Boost, LimitRules, Want};
+pub use rules::{Boost, Want};
 pub use stamp::{ANNOTATION, Stamp, StampedAmounts, StampedBoost, StampedContainer};
 
 use std::collections::HashSet;

@@ -3,6 +3,7 @@
 mod bound;
 mod class;
 mod limit_range;
+mod limits;
 mod objective;
 mod pod_total;
 mod quota;
@@ -12,14 +13,15 @@ mod round;
 mod rules;
 
 pub use bound::{Amounts, Bound, Explained};
-pub use class::{Class, keep_class};
+pub use class::{Class, keep_class, limits_of_class};
 pub use limit_range::limit_range;
+pub use limits::{LimitRules, whole_mib};
 pub use objective::{Objective, prices};
 pub use pod_total::pod_total;
 pub use quota::quota;
 pub use reason::{Reason, Resource};
-pub use recommend::{ContainerSize, Recommendation, explain, recommend};
+pub use recommend::{Baseline, ContainerSize, Recommendation, explain, recommend};
 pub use round::{round_up_bytes, round_up_cores};
-pub use rules::{CpuLimitRule, MemoryLimitRule, Range, Rules};
+pub use rules::{CpuLimitRule, LEARN_HOURS, MemoryLimitRule, Range, Rules};
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! A pod's quality of service class is kept: an in-place resize may not change it.
 
+use super::limits::LimitRules;
 use super::reason::Reason;
 use super::rules::{CpuLimitRule, MemoryLimitRule, Rules};
 
@@ -31,6 +32,22 @@ pub fn keep_class(rules: &Rules, class: Class) -> (Rules, Option<Reason>) {
     }
     let changed = kept.cpu_limit != rules.cpu_limit || kept.memory_limit != rules.memory_limit;
     (kept, changed.then_some(Reason::Guaranteed))
+}
+
+/// The rules by which the limits of a pod of that class follow while it runs: the same change as [`keep_class`] makes.
+#[must_use]
+pub fn limits_of_class(rules: &LimitRules, class: Class) -> LimitRules {
+    let mut kept = *rules;
+    if class != Class::Guaranteed {
+        return kept;
+    }
+    if rules.cpu != CpuLimitRule::Remove {
+        (kept.cpu, kept.cpu_ratio) = (CpuLimitRule::Equal, None);
+    }
+    if rules.memory != MemoryLimitRule::Remove {
+        (kept.memory, kept.memory_ratio) = (MemoryLimitRule::Equal, None);
+    }
+    kept
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use super::reason::Resource;
 use crate::units::Bytes;
 
 /// Moves a container's figures into a LimitRange: no request below its least, nothing above its most, and no limit
-/// below its request. What the LimitRange forbids the API server would refuse.
+/// below its request. What the LimitRange forbids the API server would refuse, also what is set later: its most bounds
+/// that as well.
 pub fn limit_range(found: &mut Explained, least: &Amounts, most: &Amounts) {
+    found.size.most = found.size.most.least(&most.whole());
     let cpu = [Resource::Cpu, Resource::CpuLimit];
     fit(found, cpu, least.cpu.map(|cpu| cpu.0), most.cpu.map(|cpu| cpu.0));
     let memory = [Resource::Memory, Resource::MemoryLimit];

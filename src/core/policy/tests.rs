@@ -21,6 +21,9 @@ fn found(cpu: u64, memory: u64) -> Explained {
         upper: target,
         cpu_hold: None,
         memory_hold: None,
+        limits: LimitRules::default(),
+        most: Amounts::default(),
+        young: false,
         confidence: Confidence::Low,
     };
     Explained { size, reasons: Vec::new() }
@@ -55,6 +58,8 @@ fn a_limit_range_holds_requests_and_limits() {
     assert_eq!(bounds(&large), [Bound::LimitRangeMax, Bound::LimitRangeMax]);
     let mut fits = found(100, 100);
     limit_range(&mut fits, &least, &most);
+    assert_eq!(fits.size.most, most, "the most travels with the figures");
+    fits.size.most = Amounts::default();
     assert_eq!(fits, found(100, 100));
 }
 
