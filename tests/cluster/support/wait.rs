@@ -13,8 +13,8 @@ const LAST_ANSWER: Duration = Duration::from_secs(5);
 /// Waits until the clock shows a later second: Kubernetes' times are whole seconds, and what is made after this is seen to
 /// be younger than what was made before.
 pub async fn later_second() {
-    let now = chrono::Utc::now();
-    let rest = 1_000_000_000 - i64::from(now.timestamp_subsec_nanos() % 1_000_000_000);
+    let now = k8s_openapi::jiff::Timestamp::now();
+    let rest = 1_000_000_000 - i64::from(now.subsec_nanosecond());
     tokio::time::sleep(Duration::from_nanos(rest.unsigned_abs()) + Duration::from_millis(20)).await;
 }
 
