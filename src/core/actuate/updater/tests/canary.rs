@@ -215,7 +215,7 @@ fn a_growth_is_not_blamed_for_what_waits_for_cpu() {
 
 #[test]
 fn a_limit_that_falls_far_is_tried_on_one_pod_first() {
-    let mut web = workload(advice(500, 256, 8000), fleet(4, size(500, 256, 8000)));
+    let mut web = workload(advice(500, 256, 8000), fleet(8, size(500, 256, 8000)));
     let mut world = World::new();
     web.advice[0].1 = advice(900, 256, 8000);
     first(&mut world, &mut web);
