@@ -1,21 +1,25 @@
 //! From the watched cluster to what the updater decides by. Pure but for the lock on the index that the caller holds.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{kept, scaler};
 use crate::actuate::Remembered;
 use crate::actuate::facts::{
     Before, Boost, Container, MaxUnavailable, Method, Pod, Resize, Rollback, Rules, Stalled, Workload,
 };
+use crate::actuate::step::Pace;
 use crate::api::{self, Actuation, Band, HpaRule, Mode, PolicyReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
     Advice, Autoscaler, ContainerLife, ContainerShape, Labels, Life, ObjectKey, PAUSE, Phase, PodFacts,
     Previous, ResizeState, Size, Sizes, Uid, WorkloadKey, WorkloadPods, Written, group,
 };
+use crate::control::rules::Tempo;
+use crate::control::select::Policies;
 use crate::control::{rules, window};
 use crate::model;
 use crate::policy::{ContainerSize, Recommendation};
@@ -35,6 +39,9 @@ pub(super) struct Seen {
     pub(super) problem: Option<String>,
 }
 
+/// The kind of the cluster's policies.
+const CLUSTER_POLICY: &str = "ClusterVerticalScalingPolicy";
+
 /// A workload by namespace, kind and name.
 type Name<'a> = (&'a str, &'a str, &'a str);
 
@@ -45,6 +52,8 @@ struct Others<'a> {
     owned: HashSet<Name<'a>>,
     /// How watched pods wait for CPU.
     stalled: &'a HashMap<Uid, Stalled>,
+    /// The cluster's policies, which bound how fast pods are changed.
+    walls: Policies,
 }
 
 impl<'a> Others<'a> {
@@ -56,7 +65,7 @@ impl<'a> Others<'a> {
         autoscalers.values_mut().for_each(|all| all.sort_by_key(|(of, _)| *of));
         let acting = index.vertical_autoscalers.iter().filter(|(_, scaler)| scaler.acts);
         let owned = acting.map(|(of, scaler)| (&*of.namespace, &*scaler.kind, &*scaler.name)).collect();
-        Self { autoscalers, owned, stalled }
+        Self { autoscalers, owned, stalled, walls: Policies::of_cluster(index) }
     }
 }
 
@@ -155,7 +164,7 @@ fn acting<'a>(
         };
         of(metadata.annotations.as_ref()) || of(metadata.labels.as_ref())
     };
-    if policy.kind == "ClusterVerticalScalingPolicy" {
+    if policy.kind == CLUSTER_POLICY {
         let key = ObjectKey { namespace: Arc::from(""), name: policy.name.as_str().into() };
         let found = index.cluster_policies.get(&key)?.as_ref().ok()?;
         if found.spec.mode != Mode::Auto {
@@ -198,6 +207,10 @@ fn one(
         holds && shares.any(|share| share.memory == memory)
     };
     let scalers = autoscalers.iter().filter(|(_, found)| !holds && !found.shares.is_empty());
+    let tempo = Tempo::of(actuation);
+    let is_of_cluster = written.policy.as_ref().is_some_and(|policy| policy.kind == CLUSTER_POLICY);
+    let walls = others.walls.walls(index, key, &pods.labels).filter(|_| !is_of_cluster);
+    let tempo = walls.map_or(tempo, |walls| tempo.within(walls));
     let rules = Rules {
         method: match actuation.method {
             api::Method::InPlace => Method::InPlace,
@@ -205,9 +218,9 @@ fn one(
             api::Method::Evict => Method::Evict,
             api::Method::OnCreate => Method::OnCreate,
         },
-        min_replicas: usize::try_from(actuation.min_replicas).unwrap_or(usize::MAX),
-        max_unavailable: max_unavailable(&actuation.max_unavailable),
-        pace: rules::pace(band, actuation),
+        min_replicas: tempo.min_replicas,
+        max_unavailable: tempo.max_unavailable,
+        pace: Pace { max_shrink: tempo.max_shrink, cooldown: tempo.cooldown, ..rules::pace(band, actuation) },
         observe: i64::try_from(actuation.guard.observe.seconds).unwrap_or(i64::MAX),
         open,
         paused: paused || unreadable.is_some(),
@@ -241,16 +254,6 @@ fn before(written: &Written) -> Option<Before> {
     };
     (!written.acted.previous.is_empty())
         .then(|| Before { had: of(|previous| &previous.had), meant: of(|previous| &previous.meant) })
-}
-
-fn max_unavailable(stated: &IntOrString) -> MaxUnavailable {
-    match stated {
-        IntOrString::Int(count) => MaxUnavailable::Count(usize::try_from(*count).unwrap_or(0)),
-        IntOrString::String(text) => {
-            let percent = text.trim_end_matches('%').parse().unwrap_or(0);
-            MaxUnavailable::Percent(usize::min(percent, 100))
-        }
-    }
 }
 
 /// A resource without bounds is one that the policy does not size.

@@ -107,6 +107,8 @@ pub enum MaxUnavailable {
     Count(usize),
     /// So many of a hundred, rounded down, but one at least where it is not 0.
     Percent(usize),
+    /// The lesser of a number and of a share in percent.
+    Lesser(usize, usize),
 }
 
 impl MaxUnavailable {
@@ -117,6 +119,28 @@ impl MaxUnavailable {
             Self::Count(count) => count,
             Self::Percent(0) => 0,
             Self::Percent(percent) => (pods.saturating_mul(percent) / 100).max(1),
+            Self::Lesser(count, percent) => count.min(Self::Percent(percent).of(pods)),
+        }
+    }
+
+    /// Answers what neither of the two exceeds, for any number of pods.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        let least = |a: Option<usize>, b: Option<usize>| a.into_iter().chain(b).min();
+        let (count, percent) = self.parts();
+        let (other_count, other_percent) = other.parts();
+        match (least(count, other_count), least(percent, other_percent)) {
+            (Some(count), Some(percent)) => Self::Lesser(count, percent),
+            (Some(count), None) => Self::Count(count),
+            (None, percent) => Self::Percent(percent.unwrap_or(0)),
+        }
+    }
+
+    fn parts(self) -> (Option<usize>, Option<usize>) {
+        match self {
+            Self::Count(count) => (Some(count), None),
+            Self::Percent(percent) => (None, Some(percent)),
+            Self::Lesser(count, percent) => (Some(count), Some(percent)),
         }
     }
 }
@@ -282,5 +306,22 @@ impl Workload {
     #[must_use]
     pub fn advice(&self, container: &str) -> Option<&Recommendation> {
         self.advice.iter().find(|(name, _)| &**name == container).map(|(_, advice)| advice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MaxUnavailable::{self, Count, Percent};
+
+    #[test]
+    fn of_two_bounds_the_lesser_holds_for_any_number_of_pods() {
+        let bounds = [Count(0), Count(1), Count(7), Percent(0), Percent(10), Percent(60), Percent(100)];
+        for (a, b) in bounds.iter().flat_map(|a| bounds.iter().map(move |b| (*a, *b))) {
+            let both = MaxUnavailable::within(a, b);
+            for pods in [0, 1, 3, 10, 40] {
+                assert_eq!(both.of(pods), a.of(pods).min(b.of(pods)), "{a:?} {b:?} of {pods}");
+                assert_eq!(both.within(a).of(pods), both.of(pods));
+            }
+        }
     }
 }
