@@ -18,7 +18,7 @@ use crate::api::{
     Resources, Summary, short,
 };
 use crate::cluster::index::{
-    ADVISED, ContainerShape, Limits, NodeFacts, Phase, Quota, Shape, Sizes, WorkloadKey, WorkloadPods,
+    ADVISED, ContainerShape, Limits, Phase, Quota, Room, Shape, Sizes, WorkloadKey, WorkloadPods,
 };
 use crate::model::{self, Estimate};
 use crate::policy::{self, Bound, ContainerSize, Explained, Reason};
@@ -26,14 +26,14 @@ use crate::report::prices::{Prices, dollars_a_month};
 use crate::units::Timestamp;
 
 /// What around a workload bears on what it may be.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Surroundings {
     /// The namespace's LimitRanges.
     pub limits: Limits,
-    /// The namespace's ResourceQuotas.
+    /// The namespace's ResourceQuotas, as far as they count its pods.
     pub quota: Quota,
-    /// The node that its pods must fit.
-    pub node: Option<NodeFacts>,
+    /// What its pods can have of one node: they must fit one of these. Empty: no node is known that they may use.
+    pub nodes: Arc<[Room]>,
 }
 
 /// What is the same for all workloads.
@@ -62,7 +62,7 @@ struct Part<'a> {
 }
 
 /// The shape that most of the pods have; of equals the newest pods'.
-fn shape<'a>(workload: &'a WorkloadPods<'a>) -> Option<&'a Arc<Shape>> {
+pub(super) fn shape<'a>(workload: &'a WorkloadPods<'a>) -> Option<&'a Arc<Shape>> {
     let count =
         |shape: &Arc<Shape>| workload.pods.iter().filter(|(_, pod)| Arc::ptr_eq(&pod.shape, shape)).count();
     let newest = workload.pods.iter().max_by_key(|(_, pod)| (count(&pod.shape), pod.started));
@@ -161,15 +161,12 @@ fn need(known: Option<&Known<'_>>, rules: &ContainerRules) -> Estimate {
 
 /// The containers that run side by side must fit a node and the namespace's rules together.
 fn fit_pod(parts: &mut [Part<'_>], replicas: u32, around: &Surroundings) {
-    let mut lasting: Vec<_> =
-        parts.iter_mut().filter(|part| part.shape.kind != ContainerKind::Init).collect();
+    let (mut init, mut lasting): (Vec<_>, Vec<_>) =
+        parts.iter_mut().partition(|part| part.shape.kind == ContainerKind::Init);
     let mut found: Vec<_> = lasting.iter_mut().map(|part| &mut part.found).collect();
-    if let Some(node) = around.node {
-        let most = policy::Amounts {
-            cpu: Some(crate::units::Cores::from_milli(node.milli_cpu)).filter(|_| node.milli_cpu > 0),
-            memory: Some(node.memory).filter(|memory| memory.0 > 0),
-        };
-        policy::pod_total(&mut found, &most, Bound::Node);
+    let nodes: Vec<_> = around.nodes.iter().map(rules::node).collect();
+    if let Some(node) = policy::one_node(&mut found, &nodes) {
+        init.iter_mut().for_each(|part| policy::pod_total(&mut [&mut part.found], &node, Bound::Node));
     }
     policy::pod_total(&mut found, &rules::bounds(around.limits.pod_max), Bound::LimitRangePod);
     let left = rules::left(around.quota.cpu_requests, around.quota.memory_requests);

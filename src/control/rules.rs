@@ -8,7 +8,7 @@ use super::select::{Choice, Policy};
 use crate::actuate::facts::MaxUnavailable;
 use crate::actuate::step::Pace;
 use crate::api::{self, Mode, ResourceAmounts, ResourceName};
-use crate::cluster::index::{Qos, Size};
+use crate::cluster::index::{Qos, Room, Size};
 use crate::policy::{Amounts, Class, CpuLimitRule, MemoryLimitRule, Objective, Rules};
 use crate::units::{Bytes, Cores};
 
@@ -230,6 +230,15 @@ fn least<T: PartialOrd>(a: Option<T>, b: Option<T>) -> Option<T> {
 #[must_use]
 pub fn bounds(size: Size) -> Amounts {
     Amounts { cpu: size.cpu(), memory: size.memory }
+}
+
+/// As the policy's steps take it. A node that does not say what it has of something bounds nothing by it.
+#[must_use]
+pub fn node(room: &Room) -> Amounts {
+    Amounts {
+        cpu: Some(Cores::from_milli(room.milli_cpu)).filter(|cpu| cpu.0 > 0.0),
+        memory: Some(room.memory).filter(|memory| memory.0 > 0),
+    }
 }
 
 /// What is left of hard limits, given what is used of each.

@@ -15,7 +15,7 @@ pub use bound::{Amounts, Bound, Explained};
 pub use class::{Class, keep_class};
 pub use limit_range::limit_range;
 pub use objective::{Objective, prices};
-pub use pod_total::pod_total;
+pub use pod_total::{one_node, pod_total};
 pub use quota::quota;
 pub use reason::{Reason, Resource};
 pub use recommend::{ContainerSize, Recommendation, explain, recommend};

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{LimitRange, Node};
+use k8s_openapi::api::core::v1::{LimitRange, Node, ResourceQuota};
 use kube::core::DeserializeGuard;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -319,4 +319,52 @@ fn what_others_write_into_a_status_changes_nothing() {
     place.write(&plan);
     assert!(place.plan().writes.is_empty());
     assert_eq!(Written::default().status, 0);
+}
+
+#[test]
+fn a_pod_fits_one_node_that_it_may_use_as_a_whole() {
+    let mut place = Place::new();
+    place.policy(json!({}));
+    place.pod("web-1", "Burstable", json!({}));
+    for (name, cpu, memory) in [("wide", "8", "64Mi"), ("tall", "100m", "2Gi"), ("other", "9", "9Gi")] {
+        let node = object("Node", name).label("pool", if name == "other" { "b" } else { "a" });
+        place.add::<Node>(node.with("/status/allocatable", json!({"cpu": cpu, "memory": memory})));
+    }
+    let place_pod = |place: &mut Place, pool: &str| {
+        let app = container("app").requests("500m", "256Mi");
+        let pod = testing::pod("web-1").uid("web-1").label("app", "web").containers([app]).running();
+        place.add::<LeanPod>(pod.with("/spec/nodeSelector", json!({"pool": pool})));
+        let plan = place.plan();
+        let write = only(&plan);
+        let requests = &write.status.containers[0].target.requests;
+        let cpu = requests.cpu.as_ref().unwrap().value().as_cores().to_milli();
+        (cpu, requests.memory.as_ref().unwrap().value().as_bytes().unwrap().0 >> 20)
+    };
+    place.use_for(30, "150m", "300Mi");
+    let (cpu, memory) = place_pod(&mut place, "b");
+    assert!(cpu > 150 && memory >= 300, "{cpu} {memory}");
+    // The greatest of each of the pool's nodes would hold it, and no node of it does.
+    let (cpu, memory) = place_pod(&mut place, "a");
+    assert!(cpu == 100 && memory >= 300, "{cpu} {memory}");
+    let (all, _) = place_pod(&mut place, "gone");
+    assert!(all > 150, "where no node is known that it may use, none bounds it");
+}
+
+#[test]
+fn a_quota_for_other_pods_bounds_nothing() {
+    let quota = |scope: &str| {
+        let quota = object("ResourceQuota", "q").with("/spec/scopes", json!([scope]));
+        quota.with("/status", json!({"hard": {"requests.cpu": "500m"}, "used": {"requests.cpu": "500m"}}))
+    };
+    for (scope, bound) in [("Terminating", false), ("NotTerminating", true)] {
+        let mut place = Place::new();
+        place.policy(json!({}));
+        place.pod("web-1", "Burstable", json!({}));
+        place.add::<ResourceQuota>(quota(scope));
+        place.use_for(30, "900m", "100Mi");
+        let plan = place.plan();
+        let container = &only(&plan).status.containers[0];
+        let cpu = container.target.requests.cpu.as_ref().unwrap().value().as_cores().to_milli();
+        assert_eq!(cpu == 500, bound, "{scope}: {cpu}");
+    }
 }

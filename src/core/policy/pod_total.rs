@@ -14,6 +14,20 @@ pub fn pod_total(pod: &mut [&mut Explained], most: &Amounts, bound: Bound) {
     }
 }
 
+/// Lowers the requests of a pod's containers to what one of the nodes can give: the one that leaves most of them. Each
+/// of `nodes` is the CPU and the memory of one node; no node is no bound. Answers the node.
+pub fn one_node(pod: &mut [&mut Explained], nodes: &[Amounts]) -> Option<Amounts> {
+    let sum = |resource| pod.iter().filter_map(|found| request(found, resource)).sum::<f64>();
+    let (cpu, memory) = (sum(Resource::Cpu), sum(Resource::Memory));
+    let part =
+        |has: Option<f64>, wanted: f64| has.filter(|has| *has < wanted).map_or(1.0, |has| has / wanted);
+    let left =
+        |node: &Amounts| part(node.cpu.map(|cpu| cpu.0), cpu) * part(node.memory.map(Bytes::as_f64), memory);
+    let node = *nodes.iter().max_by(|a, b| left(a).total_cmp(&left(b)))?;
+    pod_total(pod, &node, Bound::Node);
+    Some(node)
+}
+
 fn fit(pod: &mut [&mut Explained], resource: Resource, most: f64, bound: Bound) {
     let sum: f64 = pod.iter().filter_map(|found| request(found, resource)).sum();
     if sum <= most || sum <= 0.0 {
