@@ -84,7 +84,7 @@ pub fn status(
     let running = workload.pods.iter().filter(|(_, pod)| pod.phase == Phase::Running).count();
     let replicas = u32::try_from(running).unwrap_or(u32::MAX);
     let mut parts: Vec<_> =
-        shape.containers.iter().map(|container| part(key, container, shape, choice, book, around)).collect();
+        shape.containers.iter().map(|container| part(key, container, shape, choice, book)).collect();
     fit_pod(&mut parts, replicas, around);
     let template = |name: &str| workload.template.as_ref().and_then(|template| template.container(name));
     let mut containers: Vec<_> =
@@ -125,7 +125,6 @@ fn part<'a>(
     pod: &Shape,
     choice: &Choice,
     book: &'a Book,
-    around: &Surroundings,
 ) -> Part<'a> {
     let known = book.known(&SeriesKey { workload: key.clone(), container: Arc::clone(&shape.name) });
     let mut rules = rules::rules(choice, &shape.name);
@@ -136,8 +135,6 @@ fn part<'a>(
     let need = need(known.as_ref(), &rules);
     let mut found = Explained::new(&need, &rules.rules, &current);
     found.reasons.extend(guaranteed);
-    let least = rules::bounds(around.limits.container_min);
-    policy::limit_range(&mut found, &least, &rules::bounds(around.limits.container_max));
     Part { shape, rules, limit_rules, known, current, need, found }
 }
 
@@ -168,10 +165,30 @@ fn fit_pod(parts: &mut [Part<'_>], replicas: u32, around: &Surroundings) {
     if let Some(node) = policy::one_node(&mut found, &nodes) {
         init.iter_mut().for_each(|part| policy::pod_total(&mut [&mut part.found], &node, Bound::Node));
     }
-    policy::pod_total(&mut found, &rules::bounds(around.limits.pod_max), Bound::LimitRangePod);
-    let left = rules::left(around.quota.cpu_requests, around.quota.memory_requests);
-    let mut pairs: Vec<_> = lasting.into_iter().map(|part| (&part.current, &mut part.found)).collect();
-    policy::quota(&mut pairs, replicas, &left);
+    let bounds = rules::namespace(&around.limits, &around.quota);
+    keep_to_namespace(&mut lasting, &bounds, replicas);
+    // Init containers run before the others, and the rules for a container hold for them as well.
+    let alone = policy::NamespaceBounds { container: bounds.container, ..policy::NamespaceBounds::default() };
+    init.into_iter().for_each(|part| keep_to_namespace(&mut [part], &alone, 1));
+}
+
+fn keep_to_namespace(parts: &mut [&mut Part<'_>], bounds: &policy::NamespaceBounds, replicas: u32) {
+    let bounded = |part: &&mut Part<'_>| policy::Bounded {
+        now: part.current,
+        wanted: part.found.size.target,
+        cpu: part.need.cpu.is_some(),
+        memory: part.need.limit.is_some(),
+        most: policy::Amounts {
+            cpu: part.rules.rules.range.max_cpu,
+            memory: part.rules.rules.range.max_memory,
+        },
+    };
+    let mut pod: Vec<_> = parts.iter().map(bounded).collect();
+    let moved = policy::keep_to_namespace(&mut pod, bounds, replicas);
+    for (place, (part, allowed)) in parts.iter_mut().zip(&pod).enumerate() {
+        let own = moved.iter().filter(|moved| moved.container == place);
+        policy::apply_moved(&mut part.found, &allowed.wanted, own.map(|moved| (moved.resource, moved.bound)));
+    }
 }
 
 fn container(part: &Part<'_>, pod: &Shape, template: Option<&Sizes>) -> ContainerRecommendation {

@@ -8,8 +8,10 @@ use super::select::{Choice, Policy};
 use crate::actuate::facts::MaxUnavailable;
 use crate::actuate::step::Pace;
 use crate::api::{self, Mode, ResourceAmounts, ResourceName};
-use crate::cluster::index::{Qos, Room, Size};
-use crate::policy::{Amounts, Class, CpuLimitRule, MemoryLimitRule, Objective, Rules};
+use crate::cluster::index::{Limits, Qos, Quota, Ratio, Room, Size};
+use crate::policy::{
+    Amounts, Class, CpuLimitRule, MemoryLimitRule, NamespaceBounds, Objective, RangeBounds, Rules,
+};
 use crate::units::{Bytes, Cores};
 
 /// The rules for one container.
@@ -226,10 +228,25 @@ fn least<T: PartialOrd>(a: Option<T>, b: Option<T>) -> Option<T> {
     }
 }
 
-/// As the policy's steps take it.
-#[must_use]
-pub fn bounds(size: Size) -> Amounts {
+fn bounds(size: Size) -> Amounts {
     Amounts { cpu: size.cpu(), memory: size.memory }
+}
+
+/// What a namespace's LimitRanges and ResourceQuotas allow, as the policy's steps take it.
+#[must_use]
+pub fn namespace(limits: &Limits, quota: &Quota) -> NamespaceBounds {
+    let range = |least: Size, most: Size, ratio: Ratio| RangeBounds {
+        least: bounds(least),
+        most: bounds(most),
+        cpu_ratio: ratio.cpu,
+        memory_ratio: ratio.memory,
+    };
+    NamespaceBounds {
+        container: range(limits.container_min, limits.container_max, limits.container_ratio),
+        pod: range(limits.pod_min, limits.pod_max, limits.pod_ratio),
+        requests_left: left(quota.cpu_requests, quota.memory_requests),
+        limits_left: left(quota.cpu_limits, quota.memory_limits),
+    }
 }
 
 /// As the policy's steps take it. A node that does not say what it has of something bounds nothing by it.
@@ -242,8 +259,7 @@ pub fn node(room: &Room) -> Amounts {
 }
 
 /// What is left of hard limits, given what is used of each.
-#[must_use]
-pub fn left(cpu: Option<(u64, u64)>, memory: Option<(u64, u64)>) -> Amounts {
+fn left(cpu: Option<(u64, u64)>, memory: Option<(u64, u64)>) -> Amounts {
     Amounts {
         cpu: cpu.map(|(hard, used)| Cores::from_milli(hard.saturating_sub(used))),
         memory: memory.map(|(hard, used)| Bytes(hard.saturating_sub(used))),

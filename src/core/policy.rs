@@ -3,6 +3,7 @@
 mod bound;
 mod class;
 mod limit_range;
+mod namespace;
 mod objective;
 mod pod_total;
 mod quota;
@@ -11,12 +12,11 @@ mod recommend;
 mod round;
 mod rules;
 
-pub use bound::{Amounts, Bound, Explained};
+pub use bound::{Amounts, Bound, Explained, apply_moved};
 pub use class::{Class, keep_class};
-pub use limit_range::limit_range;
+pub use namespace::{Bounded, Moved, NamespaceBounds, RangeBounds, keep_to_namespace};
 pub use objective::{Objective, prices};
 pub use pod_total::{one_node, pod_total};
-pub use quota::quota;
 pub use reason::{Reason, Resource};
 pub use recommend::{ContainerSize, Recommendation, explain, recommend};
 pub use round::{round_up_bytes, round_up_cores};

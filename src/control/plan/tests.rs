@@ -368,3 +368,38 @@ fn a_quota_for_other_pods_bounds_nothing() {
         assert_eq!(cpu == 500, bound, "{scope}: {cpu}");
     }
 }
+
+/// What a LimitRange or a quota would refuse of a resize is not recommended for pods that run.
+#[test]
+fn the_ratio_and_the_quotas_of_limits_hold_for_running_pods() {
+    let target = |limit: Value, quota: Value| {
+        let mut place = Place::new();
+        place.policy(json!({}));
+        place.pod("web-1", "Burstable", json!({"cpu": "1", "memory": "512Mi"}));
+        let range = object("LimitRange", "l").with("/spec/limits", json!([limit]));
+        place.add::<LimitRange>(range);
+        place.add::<ResourceQuota>(object("ResourceQuota", "q").with("/status", quota));
+        place.use_for(30, "100m", "500Mi");
+        let plan = place.plan();
+        let container = &only(&plan).status.containers[0];
+        let cpu = |of: &crate::api::ResourceAmounts| of.cpu.as_ref().unwrap().value().as_cores().to_milli();
+        let memory = |of: &crate::api::ResourceAmounts| {
+            of.memory.as_ref().unwrap().value().as_bytes().unwrap().0 >> 20
+        };
+        let (requests, limits) = (&container.target.requests, &container.target.limits);
+        let limited = condition(only(&plan), "Limited").reason.clone();
+        ([cpu(requests), cpu(limits), memory(requests), memory(limits)], limited)
+    };
+    let none = || json!({});
+    let (free, limited) = target(json!({"type": "Container"}), none());
+    assert!(free[0] < 150 && free[1] == 1000 && free[3] > 600, "{free:?}");
+    assert_eq!(limited, "NothingBinds");
+    let ratio = json!({"type": "Container", "maxLimitRequestRatio": {"cpu": "4"}});
+    assert_eq!(target(ratio, none()), ([250, 1000, free[2], free[3]], "LimitRange".to_owned()));
+    let ratio = json!({"type": "Pod", "maxLimitRequestRatio": {"cpu": "4"}});
+    assert_eq!(target(ratio, none()).0[0], 250);
+    assert_eq!(target(json!({"type": "Pod", "max": {"memory": "550Mi"}}), none()).0[3], 550);
+    assert_eq!(target(json!({"type": "Pod", "min": {"cpu": "300m"}}), none()).0[0], 300);
+    let full = json!({"hard": {"limits.memory": "600Mi"}, "used": {"limits.memory": "550Mi"}});
+    assert_eq!(target(json!({"type": "Container"}), full).0[3], 562, "50 MiB are left");
+}
