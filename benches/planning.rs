@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use plumb::actuate::facts::{Container, MaxUnavailable, Method, Pod, Resize, Rules, Workload};
+use plumb::actuate::facts::{Around, Container, MaxUnavailable, Method, Place, Pod, Resize, Rules, Workload};
 use plumb::actuate::step::Pace;
 use plumb::actuate::{Settings, Updater};
 use plumb::model::Confidence;
@@ -57,6 +57,7 @@ fn pod(id: u128) -> Pod {
         class: Class::Burstable,
         sized_as_whole: false,
         stalled: None,
+        place: Place::default(),
         containers: vec![container("app"), container("proxy")],
     }
 }
@@ -94,6 +95,7 @@ fn fleet(milli: u64, open: bool) -> Vec<Workload> {
         rollback: None,
         scalers: Vec::new(),
         bound_to_nodes: false,
+        around: Around::default(),
         pods: (0..PER_WORKLOAD).map(|pod_of| pod(number * PER_WORKLOAD + pod_of)).collect(),
     };
     (0..PODS / PER_WORKLOAD).map(workload).collect()

@@ -127,6 +127,8 @@ pub struct LeanCondition {
     pub status: String,
     /// One word.
     pub reason: Option<String>,
+    /// The same in words.
+    pub message: Option<String>,
 }
 
 /// How a container fares.

@@ -1,15 +1,18 @@
 //! From the watched cluster to what the updater decides by. Pure but for the lock on the index that the caller holds.
 
+mod places;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use self::places::Places;
 use super::{kept, scaler};
 use crate::actuate::Remembered;
 use crate::actuate::facts::{
-    Before, Boost, Container, MaxUnavailable, Method, Pod, Resize, Rollback, Rules, Stalled, Workload,
+    Around, Before, Boost, Container, MaxUnavailable, Method, Place, Pod, Resize, Rollback, Rules, Stalled,
+    Workload,
 };
 use crate::actuate::step::Pace;
 use crate::api::{self, Actuation, Band, HpaRule, Mode, PolicyReference};
@@ -54,6 +57,7 @@ struct Others<'a> {
     stalled: &'a HashMap<Uid, Stalled>,
     /// The cluster's policies, which bound how fast pods are changed.
     walls: Policies,
+    places: Places<'a>,
 }
 
 impl<'a> Others<'a> {
@@ -65,7 +69,7 @@ impl<'a> Others<'a> {
         autoscalers.values_mut().for_each(|all| all.sort_by_key(|(of, _)| *of));
         let acting = index.vertical_autoscalers.iter().filter(|(_, scaler)| scaler.acts);
         let owned = acting.map(|(of, scaler)| (&*of.namespace, &*scaler.kind, &*scaler.name)).collect();
-        Self { autoscalers, owned, stalled, walls: Policies::of_cluster(index) }
+        Self { autoscalers, owned, stalled, walls: Policies::of_cluster(index), places: Places::new(index) }
     }
 }
 
@@ -81,7 +85,7 @@ pub(super) fn see(
         let name = (Arc::clone(&key.namespace), key.kind.to_string(), key.name.to_string());
         workloads.insert(name, (key, pods));
     }
-    let others = Others::of(index, stalled);
+    let mut others = Others::of(index, stalled);
     let mut seen = Vec::new();
     let mut newest: Option<(Timestamp, bool)> = None;
     for (name, written) in index.recommendations.iter().filter(|(_, written)| written.mode == Mode::Auto) {
@@ -97,7 +101,7 @@ pub(super) fn see(
             let made = pod.life.created.filter(|created| since.is_some_and(|since| *created > since));
             newest = newest.max(made.map(|made| (made, pod.life.stamped)));
         }
-        seen.push(one((index, &others), name, written, (key, pods), (actuation, band, paused), now));
+        seen.push(one((index, &mut others), name, written, (key, pods), (actuation, band, paused), now));
     }
     let acted_on: HashSet<&WorkloadKey> = seen.iter().map(|seen| &seen.key).collect();
     let others = workloads.values().filter(|(key, _)| !acted_on.contains(key));
@@ -139,6 +143,7 @@ fn lent(index: &Index, key: &WorkloadKey, pods: &WorkloadPods<'_>, now: Timestam
         rollback: None,
         scalers: Vec::new(),
         bound_to_nodes: false,
+        around: Around::default(),
         pods: due.iter().map(|(_, facts)| pod(facts, &key.kind, None, now)).collect(),
     };
     let names = due.iter().map(|(name, facts)| (facts.uid.number(), (*name).clone())).collect();
@@ -181,7 +186,7 @@ fn acting<'a>(
 }
 
 fn one(
-    (index, others): (&Index, &Others<'_>),
+    (index, others): (&Index, &mut Others<'_>),
     name: &ObjectKey,
     written: &Written,
     (key, pods): (&WorkloadKey, &WorkloadPods<'_>),
@@ -229,7 +234,8 @@ fn one(
         cpu_scaled: scaled(false),
         memory_scaled: scaled(true),
     };
-    let stalled = |facts: &PodFacts| others.stalled.get(&facts.uid).copied();
+    let stalled = others.stalled;
+    let stalled = |facts: &PodFacts| stalled.get(&facts.uid).copied();
     let workload = Workload {
         key: Arc::from(format!("{}/{}", name.namespace, name.name)),
         advice: written.containers.iter().map(|advice| (Arc::clone(&advice.name), advised(advice))).collect(),
@@ -240,7 +246,18 @@ fn one(
         rollback,
         scalers: scalers.map(|(of, found)| scaler::scaler(of, found)).collect(),
         bound_to_nodes: &*key.kind == "DaemonSet",
-        pods: pods.pods.iter().map(|(_, facts)| pod(facts, &key.kind, stalled(facts), now)).collect(),
+        around: Around {
+            gives_previous: written.acted.new_pods.is_some_and(|new| new.given != api::Given::Target),
+            ..others.places.around(key, pods)
+        },
+        pods: pods
+            .pods
+            .iter()
+            .map(|(_, facts)| Pod {
+                place: others.places.of(facts),
+                ..pod(facts, &key.kind, stalled(facts), now)
+            })
+            .collect(),
     };
     let names = pods.pods.iter().map(|(name, facts)| (facts.uid.number(), (*name).clone()));
     Seen { workload, key: key.clone(), recommendation: name.clone(), pods: names.collect(), problem }
@@ -310,6 +327,7 @@ fn pod(facts: &PodFacts, kind: &str, stalled: Option<Stalled>, now: Timestamp) -
         class: rules::class(facts.shape.qos),
         sized_as_whole: facts.shape.pod != Sizes::default(),
         stalled,
+        place: Place::default(),
         containers: containers.map(|(place, shape)| container(facts, place, shape, now)).collect(),
     }
 }

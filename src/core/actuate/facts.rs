@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::guard::Remembered;
 use super::rescale::Scaler;
 use super::step::Pace;
-use crate::policy::{Class, ContainerSize, Recommendation};
+use crate::policy::{Amounts, Class, ContainerSize, NamespaceBounds, Recommendation};
 use crate::units::{Cores, Timestamp};
 
 /// A pod's unique id.
@@ -49,6 +49,8 @@ pub struct Workload {
     pub scalers: Vec<Scaler>,
     /// Each pod is bound to its node, and is never moved to another.
     pub bound_to_nodes: bool,
+    /// What its namespace and its nodes allow its pods.
+    pub around: Around,
     /// What its pods had before, as is known from before the start of the process.
     pub before: Option<Before>,
     /// What of its first pod is known from before the start of the process.
@@ -57,6 +59,17 @@ pub struct Workload {
     pub rollback: Option<Rollback>,
     /// Its pods.
     pub pods: Vec<Pod>,
+}
+
+/// What its namespace and its nodes allow a workload's pods.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// What LimitRanges and ResourceQuotas allow.
+    pub bounds: NamespaceBounds,
+    /// CPU and memory that are free on nodes that its pods may use, each of one node; `None`: not known.
+    pub free: Option<Arc<[Amounts]>>,
+    /// New pods are not given the targets by now, but what was before.
+    pub gives_previous: bool,
 }
 
 /// By which means a pod gets its new size.
@@ -196,8 +209,23 @@ pub struct Pod {
     pub sized_as_whole: bool,
     /// How it waits for CPU; `None` where nobody measures it.
     pub stalled: Option<Stalled>,
+    /// What of nodes it needs and has.
+    pub place: Place,
     /// Its containers that keep running.
     pub containers: Vec<Container>,
+}
+
+/// What of nodes a pod needs beside its containers that keep running, and has.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Place {
+    /// What is free on its own node, its own share included; `None` where no such pod may come there again.
+    pub home: Option<Amounts>,
+    /// What its init containers need while they run.
+    pub first: Amounts,
+    /// What its RuntimeClass takes beside its containers.
+    pub overhead: Amounts,
+    /// The scheduler finds no node that has as much CPU or memory.
+    pub unschedulable: bool,
 }
 
 /// One container.
