@@ -135,6 +135,7 @@ fn part<'a>(
     let need = need(known.as_ref(), &rules);
     let mut found = Explained::new(&need, &rules.rules, &current);
     found.reasons.extend(guaranteed);
+    policy::keep_whole_cores(&mut found, rules::class(pod.qos), &current, rules.rules.range.max_cpu);
     Part { shape, rules, limit_rules, known, current, need, found }
 }
 

@@ -13,7 +13,7 @@ mod round;
 mod rules;
 
 pub use bound::{Amounts, Bound, Explained, apply_moved};
-pub use class::{Class, keep_class};
+pub use class::{Class, keep_class, keep_whole_cores};
 pub use namespace::{Bounded, Moved, NamespaceBounds, RangeBounds, keep_to_namespace};
 pub use objective::{Objective, prices};
 pub use pod_total::{one_node, pod_total};

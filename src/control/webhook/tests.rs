@@ -171,6 +171,43 @@ fn limit_ranges_and_quotas_of_the_index_bind() {
     }
 }
 
+#[test]
+fn a_quota_for_other_pods_leaves_a_new_pod_its_size() {
+    let grown = |spec: Value, pod: Value| {
+        let mut index = index("Auto");
+        let full = json!({"hard": {"requests.cpu": "1"}, "used": {"requests.cpu": "1"}});
+        let quota = object("ResourceQuota", "q").with("/status", full).with("/spec", spec);
+        index.apply(quota.object::<ResourceQuota>(), NOW);
+        let mut review = a_review();
+        for (field, value) in pod.as_object().unwrap() {
+            review["request"]["object"]["spec"][field] = value.clone();
+        }
+        review["request"]["object"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!("10m");
+        let found = stamped(&index, &review).unwrap();
+        found["spec"]["containers"][0]["resources"]["requests"]["cpu"] == "180m"
+    };
+    let class = |operator: &str| {
+        json!({"scopeSelector": {"matchExpressions": [
+            {"scopeName": "PriorityClass", "operator": operator, "values": ["high"]}]}})
+    };
+    let near = json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"topologyKey": "zone", "namespaces": ["other"]}]}}});
+    let crossing = json!({"scopes": ["CrossNamespacePodAffinity"]});
+    for (spec, pod, grows) in [
+        (json!({}), json!({}), false),
+        (json!({"scopes": ["Terminating"]}), json!({}), true),
+        (json!({"scopes": ["Terminating"]}), json!({"activeDeadlineSeconds": 60}), false),
+        (json!({"scopes": ["NotTerminating"]}), json!({"activeDeadlineSeconds": 60}), true),
+        (class("In"), json!({"priorityClassName": "low"}), true),
+        (class("In"), json!({"priorityClassName": "high"}), false),
+        (class("NotIn"), json!({}), false),
+        (crossing.clone(), json!({}), true),
+        (crossing, near, false),
+    ] {
+        assert_eq!(grown(spec.clone(), pod.clone()), grows, "{spec} {pod}");
+    }
+}
+
 /// Every place of a document, as the way to it.
 fn places(value: &Value, way: &mut Vec<String>, found: &mut Vec<String>) {
     found.push(way.iter().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect());

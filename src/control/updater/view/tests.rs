@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{LimitRange, Node};
 use kube::core::DeserializeGuard;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
 use crate::cluster::index::Fold;
 use crate::cluster::pods::LeanPod;
 use crate::cluster::slim::{Guarded, Slim};
+use crate::policy::Amounts;
 use crate::testing::{self, Builder, NOW, container, object, recommended};
 
 /// The Deployment web of one pod, with a Recommendation that is acted on.
@@ -94,4 +96,37 @@ fn the_pace_of_a_clusters_policy_is_a_wall_to_namespaces() {
     assert_eq!(pace(&scene), (300, 1, 10, 1.0));
     scene.cluster_policy("Auto", json!({}));
     assert_eq!(pace(&scene), (600, 2, 2, 0.5));
+}
+
+#[test]
+fn the_updater_knows_what_is_free_where_a_pod_may_go_and_what_its_namespace_allows() {
+    let mut scene = Scene::new();
+    assert!(scene.workload().around.free.is_none(), "no node is known");
+    for (name, pool, cpu) in [("n1", "a", "1"), ("n2", "a", "700m"), ("n3", "b", "64")] {
+        let node = object("Node", name).label("pool", pool);
+        scene.add::<Node>(node.with("/status/allocatable", json!({"cpu": cpu, "memory": "4Gi"})));
+    }
+    scene.pod(Scene::web("web-1").with("/spec/nodeSelector", json!({"pool": "a"})));
+    let other = container("app").requests("300m", "1Gi");
+    scene.pod(testing::pod("other").uid("other").containers([other]).running().with("/spec/nodeName", "n2"));
+    let range = json!([{"type": "Container", "maxLimitRequestRatio": {"memory": "2"}}]);
+    scene.add::<LimitRange>(object("LimitRange", "l").with("/spec/limits", range));
+    let mut workload = scene.workload();
+    let free = |room: &Amounts| (room.cpu.unwrap().to_milli(), room.memory.unwrap().0 >> 20);
+    let around = &workload.around;
+    assert_eq!(around.free.as_ref().unwrap().iter().map(free).collect::<Vec<_>>(), [(500, 3840)]);
+    assert_eq!(around.bounds.container.memory_ratio, Some(2000));
+    let place = workload.pods.remove(0).place;
+    assert_eq!(place.home.as_ref().map(free), Some((1000, 4096)), "its own share is its successor's");
+    assert!(!place.unschedulable);
+    // A pod of an older size waits for a node.
+    let condition = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+                            "message": "0/3 nodes are available: 2 Insufficient memory, 1 node(s) didn't match"}]);
+    for (reason, unschedulable) in [("Unschedulable", true), ("SchedulingGated", false)] {
+        let waits = Scene::web("web-1").with("/spec/nodeName", Value::Null).with("/status/phase", "Pending");
+        let waits = waits.with("/status/conditions", condition.clone());
+        scene.pod(waits.with("/status/conditions/0/reason", reason));
+        let place = scene.workload().pods.remove(0).place;
+        assert_eq!((place.home, place.unschedulable), (None, unschedulable));
+    }
 }
