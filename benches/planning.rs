@@ -102,7 +102,7 @@ fn fleet(milli: u64, open: bool) -> Vec<Workload> {
 }
 
 fn planning(c: &mut Criterion) {
-    let calm = Settings { paused: false, resize_served: true, admission_answers: true, warming_up: false };
+    let calm = Settings { paused: false, resize_served: true, admission_answers: true, limits_only_grow: false, warming_up: false };
     let cases =
         [("steady", fleet(200, true)), ("all to change", fleet(500, true)), ("held", fleet(500, false))];
     let mut group = c.benchmark_group("plan 10,000 pods");

@@ -294,7 +294,7 @@ fn fit(
 /// Exclusive cores are whole ones: what has whole cores keeps whole ones, rounded up. (Kubernetes: the static policy of
 /// the kubelet's CPU manager; whether a node has it the API does not say.)
 fn whole_cores(asked: Option<Cores>, wanted: Option<Cores>) -> Option<Cores> {
-    let has_whole = asked.is_some_and(|asked| asked.0 >= 1.0 && asked.to_milli() % 1000 == 0);
+    let has_whole = asked.is_some_and(|asked| asked.0 >= 1.0 && asked.to_milli().is_multiple_of(1000));
     if has_whole { wanted.map(|wanted| Cores(wanted.0.ceil())) } else { wanted }
 }
 

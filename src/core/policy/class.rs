@@ -41,7 +41,7 @@ pub fn keep_class(rules: &Rules, class: Class) -> (Rules, Option<Reason>) {
 /// been found to need. (Kubernetes: the static policy of the kubelet's CPU manager; the API does not say which nodes have
 /// it.)
 pub fn keep_whole_cores(found: &mut Explained, class: Class, current: &ContainerSize, most: Option<Cores>) {
-    let is_whole = |cores: Cores| cores.0 >= 1.0 && cores.to_milli() % 1000 == 0;
+    let is_whole = |cores: Cores| cores.0 >= 1.0 && cores.to_milli().is_multiple_of(1000);
     let Some(request) = found.size.target.cpu_request else { return };
     if class != Class::Guaranteed || !current.cpu_request.is_some_and(is_whole) || is_whole(request) {
         return;
