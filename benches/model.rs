@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use plumb::actuate::step::Pace;
 use plumb::model::{Histogram, Model, Series, read_snapshot, write_snapshot};
-use plumb::policy::{ContainerSize, Rules, recommend};
+use plumb::policy::{Baseline, ContainerSize, Rules, recommend};
 use plumb::replay::arm::{Arm, Observation};
 use plumb::replay::arms::plumb::Plumb;
 use plumb::units::{Bytes, Cores, Timestamp};
@@ -87,14 +87,14 @@ fn recommendations(c: &mut Criterion) {
     let now = ContainerSize { memory_limit: Some(Bytes(1 << 30)), ..ContainerSize::default() };
     println!("one series: {} B", series.size_bytes());
     c.bench_function("recommend one container, nothing new", |b| {
-        b.iter(|| recommend(&series.estimate(black_box(&prices), &model), &rules, &now));
+        b.iter(|| recommend(&series.estimate(black_box(&prices), &model), &rules, &Baseline::from(now)));
     });
     c.bench_function("recommend one container after a sample of each", |b| {
         b.iter(|| {
             let (at, cpu, memory) = usage.next(300);
             series.add_cpu(at, cpu, 0.0, None, &model).ok();
             series.add_memory(at, memory, None, &model).ok();
-            recommend(&series.estimate(black_box(&prices), &model), &rules, &now)
+            recommend(&series.estimate(black_box(&prices), &model), &rules, &Baseline::from(now))
         });
     });
     let mut arm = Plumb::new(rules, Pace::default());

@@ -11,11 +11,12 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use plumb::admit::{self, Advice, Boost, Bounds, Kind, LimitRules, Verdict, Want};
+use plumb::admit::{self, Advice, Boost, Bounds, Kind, Verdict, Want};
 use plumb::cluster::Index;
 use plumb::cluster::index::Fold;
 use plumb::cluster::pods::LeanPod;
 use plumb::control::webhook::review;
+use plumb::policy::LimitRules;
 use plumb::units::Timestamp;
 use serde_json::json;
 
@@ -98,6 +99,7 @@ fn reviews(c: &mut Criterion) {
         memory: Some(300 << 20),
         memory_limit: Some(600 << 20),
         rules: LimitRules::default(),
+        young: false,
         boost: Some(Boost { cpu: 540, seconds: Some(60) }),
     };
     let advice = Advice { recommendation: "deployment-web", wants: vec![("app", want()), ("proxy", want())] };

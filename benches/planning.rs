@@ -11,7 +11,7 @@ use plumb::actuate::facts::{Around, Container, MaxUnavailable, Method, Place, Po
 use plumb::actuate::step::Pace;
 use plumb::actuate::{Settings, Updater};
 use plumb::model::Confidence;
-use plumb::policy::{Class, ContainerSize, Recommendation};
+use plumb::policy::{Amounts, Class, ContainerSize, LimitRules, Recommendation};
 use plumb::units::{Bytes, Cores, Timestamp};
 
 const PODS: u128 = 10_000;
@@ -70,6 +70,9 @@ fn fleet(milli: u64, open: bool) -> Vec<Workload> {
         upper: size(milli * 11 / 10, 280),
         cpu_hold: None,
         memory_hold: None,
+        limits: LimitRules::default(),
+        most: Amounts::default(),
+        young: false,
         confidence: Confidence::High,
     };
     let rules = Rules {
@@ -102,7 +105,13 @@ fn fleet(milli: u64, open: bool) -> Vec<Workload> {
 }
 
 fn planning(c: &mut Criterion) {
-    let calm = Settings { paused: false, resize_served: true, admission_answers: true, limits_only_grow: false, warming_up: false };
+    let calm = Settings {
+        paused: false,
+        resize_served: true,
+        admission_answers: true,
+        limits_only_grow: false,
+        warming_up: false,
+    };
     let cases =
         [("steady", fleet(200, true)), ("all to change", fleet(500, true)), ("held", fleet(500, false))];
     let mut group = c.benchmark_group("plan 10,000 pods");

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use plumb::model::{Fleet, Model, Series, SeriesId};
-use plumb::policy::{ContainerSize, Rules, recommend};
+use plumb::policy::{Baseline, Rules, recommend};
 use plumb::units::{Bytes, Cores, Timestamp};
 
 fn main() {
@@ -39,7 +39,7 @@ fn main() {
         fleet.refresh(
             |_| prices,
             |_, need| {
-                let found = recommend(need, &rules, &ContainerSize::default());
+                let found = recommend(need, &rules, &Baseline::default());
                 total.fetch_add(found.target.cpu_request.map_or(0, Cores::to_milli), Ordering::Relaxed);
             },
         );

@@ -6,11 +6,11 @@
 use json_patch::Patch;
 use libfuzzer_sys::fuzz_target;
 use plumb::admit::{
-    Advice, Boost, Bounds, Extent, Kind, Left, LimitRules, Pod, Range, Verdict, Want, admit,
+    Advice, Boost, Bounds, Extent, Kind, Left, Pod, Range, Verdict, Want, admit,
 };
 use plumb::control::webhook::review::{self, Review};
-use plumb::policy::{CpuLimitRule, MemoryLimitRule};
-use plumb::units::{Quantity, Timestamp};
+use plumb::policy::{CpuLimitRule, LimitRules, MemoryLimitRule};
+use plumb::units::{Bytes, Quantity, Timestamp};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -24,6 +24,7 @@ fuzz_target!(|data: &[u8]| {
         memory: Some(memory),
         memory_limit: Some(memory * 2),
         rules,
+        young: cpu == 7,
         boost: (cpu > 10).then_some(Boost { cpu: cpu * 3, seconds: Some(60) }),
     };
     let ratio = LimitRules {
@@ -31,13 +32,14 @@ fuzz_target!(|data: &[u8]| {
         memory: MemoryLimitRule::Ratio,
         ..LimitRules::default()
     };
+    let headroom = LimitRules { memory: MemoryLimitRule::Headroom(Bytes(256 << 20)), ..LimitRules::default() };
     let advice = Advice {
         recommendation: "deployment-web",
         wants: vec![
             ("app", want(Kind::Container, 180, 300 << 20, LimitRules::default())),
             ("two", want(Kind::Container, 7, 1 << 20, ratio)),
             ("proxy", want(Kind::Sidecar, 30, 50 << 20, LimitRules::default())),
-            ("setup", want(Kind::Init, 90, 20 << 20, ratio)),
+            ("setup", want(Kind::Init, 90, 20 << 20, headroom)),
         ],
     };
     for bounds in [Bounds::default(), narrow()] {

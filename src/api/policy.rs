@@ -189,15 +189,25 @@ pub struct History {
     #[serde(default = "fourteen_days")]
     #[x_kube(validation = Rule::new("self.matches('[1-9]')").message("history.window must be longer than 0"))]
     pub window: Span,
+    /// Until a container has this much history it is young: its limits are never lowered, and its requests shrink at most
+    /// to half of what people set. Growth and answers to OOM kills wait for nothing. New pods are held to the same.
+    /// With the past of a Prometheus it is over at once; 0s leaves it out. At most 90d.
+    #[serde(default = "one_day")]
+    #[x_kube(validation = Rule::new("self.contains('d') ? int(self.split('d')[0]) < 90 || self == '90d' : duration(self) <= duration('2160h')").message("history.learn must be at most 90d"))]
+    pub learn: Span,
 }
 
 fn fourteen_days() -> Span {
     Span::days(14)
 }
 
+fn one_day() -> Span {
+    Span::days(1)
+}
+
 impl Default for History {
     fn default() -> Self {
-        Self { window: fourteen_days() }
+        Self { window: fourteen_days(), learn: one_day() }
     }
 }
 

@@ -261,8 +261,8 @@ pub enum ContainerKind {
     Sidecar,
 }
 
-/// How the limits of a new pod follow from its own ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+/// How the limits of a container follow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LimitRules {
     /// What becomes of the CPU limit.
@@ -271,6 +271,15 @@ pub struct LimitRules {
     /// What becomes of the memory limit.
     #[serde(default)]
     pub memory: MemoryLimitRule,
+    /// How far above the request the memory limit is, by rule Headroom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headroom: Option<Amount>,
+    /// CPU limit over CPU request of the workload's template, by rule Ratio; absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ratio: Option<f64>,
+    /// Memory limit over memory request of the workload's template, by rule Ratio; absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_ratio: Option<f64>,
     /// Whether a container without a memory limit is given one.
     #[serde(default)]
     pub add_memory: bool,
@@ -287,6 +296,33 @@ pub struct BoostedCpu {
     pub cpu: Amount,
     /// For how long.
     pub duration: BoostDuration,
+}
+
+/// When a change of a container's requests is worth making.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Hysteresis {
+    /// Of the CPU request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<HysteresisRule>,
+    /// Of the memory request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<HysteresisRule>,
+}
+
+/// When a change of one request is worth making.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HysteresisRule {
+    /// Least growth, as a share of the request.
+    pub grow: f32,
+    /// Least shrink, as a share of the request.
+    pub shrink: f32,
+    /// What a change costs, in seconds times cores or bytes: a shrink waits until what is idle comes to this.
+    pub price: f32,
+    /// How many times as dear what is short is as what is idle, where growth waits too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub underrun: Option<f32>,
 }
 
 /// What plumb says of one container.
@@ -308,9 +344,21 @@ pub struct ContainerRecommendation {
     /// What it should run with.
     #[serde(default)]
     pub target: Resources,
-    /// How the limits of a new pod follow from its own ones, as the policy says.
+    /// How limits follow, as the policy says: those of a new pod from its own ones, those of a running one from its
+    /// requests.
     #[serde(default)]
     pub limit_rules: LimitRules,
+    /// Its pods are Guaranteed: while they run, limits equal requests, whatever limitRules say but Remove.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub guaranteed: bool,
+    /// No request or limit is set above this: the least of what the policy, the namespace's LimitRanges and the largest
+    /// node allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_allowed: Option<ResourceAmounts>,
+    /// It has less history than the policy's history.learn: limits are not lowered, and requests keep half of what people
+    /// set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub learning: bool,
     /// More CPU for a new pod while it starts up, as the policy says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup_boost: Option<BoostedCpu>,
@@ -320,6 +368,9 @@ pub struct ContainerRecommendation {
     /// Requests above this are too large.
     #[serde(default)]
     pub upper: ResourceAmounts,
+    /// When a change of its requests is worth making.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hysteresis: Option<Hysteresis>,
     /// How sure the recommendation is.
     #[serde(default)]
     pub confidence: Confidence,

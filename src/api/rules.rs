@@ -120,7 +120,8 @@ pub enum CpuLimitRule {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!(has(self.objective) && has(self.maxOomKillsPerYear))").message("memory.objective and memory.maxOomKillsPerYear exclude each other").field_path(".maxOomKillsPerYear"),
-    validation = Rule::new("!self.addLimit || self.limit in ['Tail', 'Equal']").message("memory.addLimit needs memory.limit Tail or Equal, which say what the new limit is").field_path(".addLimit")
+    validation = Rule::new("!self.addLimit || self.limit in ['Tail', 'Equal']").message("memory.addLimit needs memory.limit Tail or Equal, which say what the new limit is").field_path(".addLimit"),
+    validation = Rule::new("has(self.headroom) == (self.limit == 'Headroom')").message("memory.headroom belongs to memory.limit Headroom, and that needs it").field_path(".headroom")
 )]
 pub struct MemoryPolicy {
     /// Instead of the policy's objective.
@@ -134,10 +135,14 @@ pub struct MemoryPolicy {
     /// What becomes of the memory limit. Tail: it follows what the container may need at its worst, and the request
     /// what it needs usually; but Equal where the pod is Guaranteed, so that its QoS class stays. Equal: it equals the
     /// request, and both follow the worst. Ratio: it keeps its ratio to the request. Keep: it stays, and is raised
-    /// only where the request would pass it. Remove: it is left out of new pods (Kubernetes cannot remove it from a
-    /// running one).
+    /// only where the request would pass it. Headroom: it is the request and as much more as `headroom` says. Remove: it is
+    /// left out of new pods (Kubernetes cannot remove it from a running one).
     #[serde(default)]
     pub limit: MemoryLimitRule,
+    /// How far above the request the limit is, by limit rule Headroom: `256Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("quantity(string(self)).isGreaterThan(quantity('0'))").message("memory.headroom must be above 0"))]
+    pub headroom: Option<Amount>,
     /// Whether a request or limit that is too large is lowered. False: it only ever grows.
     #[serde(default = "yes")]
     pub shrink: bool,
@@ -156,6 +161,7 @@ impl Default for MemoryPolicy {
             objective: None,
             max_oom_kills_per_year: None,
             limit: MemoryLimitRule::Tail,
+            headroom: None,
             shrink: true,
             add_limit: false,
         }
@@ -173,6 +179,8 @@ pub enum MemoryLimitRule {
     Equal,
     /// It keeps its ratio to the request.
     Ratio,
+    /// It is the request and as much more as the policy's `headroom` says.
+    Headroom,
     /// It stays, and is raised only where the request would pass it.
     Keep,
     /// It is left out of new pods. (Kubernetes cannot remove a limit from a running one.)

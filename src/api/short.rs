@@ -14,6 +14,8 @@ const BETWEEN_CONTAINERS: &str = "; ";
 const UP_TO: &str = "..";
 const ADD_MEMORY: &str = "addMemoryLimit";
 const KEEP_MEMORY: &str = "keepMemory";
+const HEADROOM: &str = "headroom";
+const LEARNING: &str = "learning";
 
 /// Writes the line; empty where there are no containers.
 #[must_use]
@@ -42,7 +44,12 @@ fn container(advice: &ContainerRecommendation) -> String {
     }
     add_unusual(&mut add, "cpuLimit", rules.cpu);
     add_unusual(&mut add, "memoryLimit", rules.memory);
-    for (key, holds) in [(ADD_MEMORY, rules.add_memory), (KEEP_MEMORY, rules.keep_memory)] {
+    if let Some(headroom) = &rules.headroom {
+        add(HEADROOM, headroom.to_string());
+    }
+    let flags =
+        [(ADD_MEMORY, rules.add_memory), (KEEP_MEMORY, rules.keep_memory), (LEARNING, advice.learning)];
+    for (key, holds) in flags {
         if holds {
             add(key, String::new());
         }
@@ -100,6 +107,8 @@ fn read_container(part: &str) -> Option<ContainerRecommendation> {
             "memoryLimit" => read.limit_rules.memory = named(value)?,
             ADD_MEMORY => read.limit_rules.add_memory = true,
             KEEP_MEMORY => read.limit_rules.keep_memory = true,
+            HEADROOM => read.limit_rules.headroom = Some(value.parse().ok()?),
+            LEARNING => read.learning = true,
             "boost" => {
                 let (cpu, duration) = value.split_once('/')?;
                 let (cpu, duration) = (cpu.parse().ok()?, duration.parse().ok()?);

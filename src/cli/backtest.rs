@@ -134,7 +134,7 @@ fn policy_arm(path: &Path) -> anyhow::Result<NamedArm> {
         .with_context(|| format!("{} is no VerticalScalingPolicy", path.display()))?;
     let spec = policy.spec;
     let stated = spec.containers.iter().find(|container| container.name == "*");
-    let ContainerRules { rules, .. } = rules::of_container(spec.objective, stated);
+    let ContainerRules { rules, .. } = rules::of_container(spec.objective, stated, spec.history.learn);
     let pace = rules::pace(&spec.band, &spec.actuation);
     Ok(NamedArm::new("policy", move || Plumb::new(rules, pace)))
 }

@@ -259,6 +259,8 @@ pub struct ContainerToStamp {
     pub limit_rules: LimitRules,
     /// More CPU while it starts up.
     pub startup_boost: Option<BoostedCpu>,
+    /// Its history is short.
+    pub learning: bool,
     /// What is not here is not sized.
     pub lower: ResourceAmounts,
 }

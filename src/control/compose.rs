@@ -21,7 +21,7 @@ use crate::cluster::index::{
     ADVISED, ContainerShape, Limits, Phase, Quota, Room, Shape, Sizes, WorkloadKey, WorkloadPods,
 };
 use crate::model::{self, Estimate};
-use crate::policy::{self, Bound, ContainerSize, Explained, Reason};
+use crate::policy::{self, Baseline, Bound, ContainerSize, Explained, Reason};
 use crate::report::prices::{Prices, dollars_a_month};
 use crate::units::Timestamp;
 
@@ -55,6 +55,8 @@ struct Part<'a> {
     rules: ContainerRules,
     /// As the policy has them, whatever the class of the running pods.
     limit_rules: api::LimitRules,
+    /// Other rules hold for running pods.
+    guaranteed: bool,
     known: Option<Known<'a>>,
     current: ContainerSize,
     need: Estimate,
@@ -83,10 +85,10 @@ pub fn status(
     let Some(shape) = shape(workload) else { return RecommendationStatus::default() };
     let running = workload.pods.iter().filter(|(_, pod)| pod.phase == Phase::Running).count();
     let replicas = u32::try_from(running).unwrap_or(u32::MAX);
-    let mut parts: Vec<_> =
-        shape.containers.iter().map(|container| part(key, container, shape, choice, book)).collect();
-    fit_pod(&mut parts, replicas, around);
     let template = |name: &str| workload.template.as_ref().and_then(|template| template.container(name));
+    let of = |container| part(key, container, shape, template, choice, book);
+    let mut parts: Vec<_> = shape.containers.iter().map(of).collect();
+    fit_pod(&mut parts, replicas, around);
     let mut containers: Vec<_> =
         parts.iter().map(|part| container(part, shape, template(&part.shape.name))).collect();
     if common.resizes {
@@ -123,20 +125,23 @@ fn part<'a>(
     key: &WorkloadKey,
     shape: &'a ContainerShape,
     pod: &Shape,
+    template: impl Fn(&str) -> Option<&'a Sizes>,
     choice: &Choice,
     book: &'a Book,
 ) -> Part<'a> {
     let known = book.known(&SeriesKey { workload: key.clone(), container: Arc::clone(&shape.name) });
     let mut rules = rules::rules(choice, &shape.name);
-    let limit_rules = rules::limits(&rules.rules);
+    let template = template(&shape.name).map(size);
+    let limit_rules = rules::limits(&rules.rules.limits(template.as_ref()));
     let (kept, guaranteed) = policy::keep_class(&rules.rules, rules::class(pod.qos));
     rules.rules = kept;
     let current = size(&shape.sizes);
     let need = need(known.as_ref(), &rules);
-    let mut found = Explained::new(&need, &rules.rules, &current);
+    let is_guaranteed = guaranteed.is_some();
+    let mut found = Explained::new(&need, &rules.rules, &Baseline { current, template });
     found.reasons.extend(guaranteed);
     policy::keep_whole_cores(&mut found, rules::class(pod.qos), &current, rules.rules.range.max_cpu);
-    Part { shape, rules, limit_rules, known, current, need, found }
+    Part { shape, rules, limit_rules, guaranteed: is_guaranteed, known, current, need, found }
 }
 
 /// The estimate without what the policy does not size, and without what rests on nothing.
@@ -188,12 +193,13 @@ fn keep_to_namespace(parts: &mut [&mut Part<'_>], bounds: &policy::NamespaceBoun
     let moved = policy::keep_to_namespace(&mut pod, bounds, replicas);
     for (place, (part, allowed)) in parts.iter_mut().zip(&pod).enumerate() {
         let own = moved.iter().filter(|moved| moved.container == place);
-        policy::apply_moved(&mut part.found, &allowed.wanted, own.map(|moved| (moved.resource, moved.bound)));
+        let own = own.map(|moved| (moved.resource, moved.bound));
+        policy::apply_moved(&mut part.found, &allowed.wanted, &bounds.container.most, own);
     }
 }
 
 fn container(part: &Part<'_>, pod: &Shape, template: Option<&Sizes>) -> ContainerRecommendation {
-    let Part { shape, rules, limit_rules, known, current, need, found } = part;
+    let Part { shape, rules, limit_rules, guaranteed, known, current, need, found } = part;
     // What is not sized stays; what nothing is known of is left out.
     let (cpu, memory) = (need.cpu.is_some() || !rules.cpu, need.limit.is_some() || !rules.memory);
     let target = ContainerSize {
@@ -205,15 +211,9 @@ fn container(part: &Part<'_>, pod: &Shape, template: Option<&Sizes>) -> Containe
         memory_limit: if rules.memory { found.size.target.memory_limit } else { current.memory_limit }
             .filter(|_| memory),
     };
-    let amounts = |size: &ContainerSize, up: bool| ResourceAmounts {
-        cpu: size
-            .cpu_request
-            .filter(|_| need.cpu.is_some())
-            .map(|cpu| Amount::from(words::step_cpu(cpu, up))),
-        memory: size
-            .memory_request
-            .filter(|_| need.limit.is_some())
-            .map(|memory| Amount::from(words::step_memory(memory, up))),
+    let bound = |size: &ContainerSize| ResourceAmounts {
+        cpu: size.cpu_request.filter(|_| need.cpu.is_some()).map(Amount::from),
+        memory: size.memory_request.filter(|_| need.limit.is_some()).map(Amount::from),
     };
     let last_kill = known.and_then(|known| known.last_kill);
     ContainerRecommendation {
@@ -222,10 +222,14 @@ fn container(part: &Part<'_>, pod: &Shape, template: Option<&Sizes>) -> Containe
         current: resources(current),
         template: template.filter(|asked| **asked != shape.sizes).map(|asked| resources(&size(asked))),
         target: resources(&target),
-        limit_rules: *limit_rules,
+        limit_rules: limit_rules.clone(),
+        guaranteed: *guaranteed,
+        max_allowed: words::amounts(&found.size.most),
+        learning: found.size.young,
         startup_boost: None,
-        lower: amounts(&found.size.lower, false),
-        upper: amounts(&found.size.upper, true),
+        lower: bound(&found.size.lower),
+        upper: bound(&found.size.upper),
+        hysteresis: words::hysteresis(&found.size),
         confidence: words::confidence(found.size.confidence),
         reasons: words::reasons(found, shape.kind, (rules.cpu, rules.memory), pod, known.is_some()),
         samples: known.map_or(0, |known| u64::from(known.series.samples())),

@@ -9,13 +9,13 @@ use super::keeper::saved_series;
 use super::rules;
 use crate::api::{
     ClusterVerticalScalingPolicy, ContainerPolicy, ContainerRecommendation, Objective, Recommendation,
-    VerticalScalingPolicy, WorkloadReference,
+    Resources, Span, VerticalScalingPolicy, WorkloadReference,
 };
 use crate::cluster::error::Request;
 use crate::cluster::index::WorkloadKey;
 use crate::cluster::{ClusterError, Connection};
 use crate::model::{Model, Series};
-use crate::policy::{self, ContainerSize};
+use crate::policy::{self, Baseline, ContainerSize};
 use crate::report::explain::{Explanation, Learned, WhatIf};
 use crate::units::Timestamp;
 
@@ -32,10 +32,10 @@ pub async fn explain(connection: &Connection, place: &Place, recommendation: Rec
         .filter_map(|container| {
             let known = saved.as_deref().unwrap_or_default();
             let (_, series, at) = known.iter().find(|(key, ..)| *key.container == *container.name)?;
-            let what_if = policy.as_ref().map(|(objective, stated)| {
+            let what_if = policy.as_ref().map(|(objective, stated, learn)| {
                 let named = |name: &str| stated.iter().find(|stated| stated.name == name);
                 let rules = named(&container.name).or_else(|| named("*"));
-                alternatives(container, series, *objective, rules, *at)
+                alternatives(container, series, (*objective, *learn), rules, *at)
             });
             Some(Learned::of(&container.name, series, what_if.unwrap_or_default()))
         })
@@ -67,12 +67,12 @@ async fn saved(
     saved_series(&Checkpoints::open(place, connection, Shard::default()), &key).await
 }
 
-/// The objective and the containers' rules of the policy that speaks for the workload.
+/// The objective, the containers' rules and `history.learn` of the policy that speaks for the workload.
 async fn policy(
     connection: &Connection,
     namespace: &str,
     recommendation: &Recommendation,
-) -> Result<(Objective, Vec<ContainerPolicy>), ClusterError> {
+) -> Result<(Objective, Vec<ContainerPolicy>, Span), ClusterError> {
     let reference = &recommendation.spec.policy_ref;
     let client = connection.client.clone();
     if reference.kind == "ClusterVerticalScalingPolicy" {
@@ -80,7 +80,7 @@ async fn policy(
         let asked =
             Request { verb: "get", resource: "clusterverticalscalingpolicies.plumb.dev", namespace: None };
         let found = connection.ask(asked, api.get(&reference.name)).await?;
-        return Ok((found.spec.objective, found.spec.containers));
+        return Ok((found.spec.objective, found.spec.containers, found.spec.history.learn));
     }
     let api: Api<VerticalScalingPolicy> = Api::namespaced(client, namespace);
     let asked = Request {
@@ -89,7 +89,7 @@ async fn policy(
         namespace: Some(namespace.to_owned()),
     };
     let found = connection.ask(asked, api.get(&reference.name)).await?;
-    Ok((found.spec.objective, found.spec.containers))
+    Ok((found.spec.objective, found.spec.containers, found.spec.history.learn))
 }
 
 /// What would be recommended with another objective, and after an OOM kill at the limit. By the policy's rules alone:
@@ -97,12 +97,13 @@ async fn policy(
 fn alternatives(
     container: &ContainerRecommendation,
     series: &Series,
-    objective: Objective,
+    (objective, learn): (Objective, Span),
     stated: Option<&ContainerPolicy>,
     at: Timestamp,
 ) -> Vec<WhatIf> {
     let model = Model::default();
-    let current = size(container);
+    let current = size(&container.current);
+    let baseline = Baseline { current, template: Some(container.template.as_ref().map_or(current, size)) };
     let answer = |change: String, other: Option<Objective>, mut series: Series| {
         let stated = stated.cloned().map(|mut stated| {
             // What is set per resource would hide what the objective changes.
@@ -111,8 +112,8 @@ fn alternatives(
             }
             stated
         });
-        let rules = rules::of_container(other.unwrap_or(objective), stated.as_ref()).rules;
-        let target = policy::recommend(&series.estimate(&rules.prices(), &model), &rules, &current).target;
+        let rules = rules::of_container(other.unwrap_or(objective), stated.as_ref(), learn).rules;
+        let target = policy::recommend(&series.estimate(&rules.prices(), &model), &rules, &baseline).target;
         WhatIf {
             change,
             cpu_request: target.cpu_request,
@@ -135,8 +136,8 @@ fn alternatives(
     all
 }
 
-fn size(container: &ContainerRecommendation) -> ContainerSize {
-    let (requests, limits) = (&container.current.requests, &container.current.limits);
+fn size(resources: &Resources) -> ContainerSize {
+    let Resources { requests, limits } = resources;
     ContainerSize {
         cpu_request: requests.cpu.as_ref().map(|cpu| cpu.value().as_cores()),
         cpu_limit: limits.cpu.as_ref().map(|cpu| cpu.value().as_cores()),
@@ -162,7 +163,7 @@ mod tests {
             .current(resources("1", "1Gi", "1Gi"))
             .with("/target/limits/memory", "200Mi")
             .object();
-        let all = alternatives(&container, &series, Objective::Balanced, None, at);
+        let all = alternatives(&container, &series, (Objective::Balanced, Span::days(1)), None, at);
         let names: Vec<_> = all.iter().map(|what| what.change.as_str()).collect();
         assert_eq!(names, ["objective Economy", "objective Critical", "an OOM kill at 200Mi"]);
         assert!(all[0].cpu_request <= all[1].cpu_request && all[0].memory_limit <= all[1].memory_limit);

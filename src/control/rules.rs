@@ -7,12 +7,16 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::select::{Choice, Policy};
 use crate::actuate::facts::MaxUnavailable;
 use crate::actuate::step::Pace;
-use crate::api::{self, Mode, ResourceAmounts, ResourceName};
+use crate::api::{self, Amount, Mode, ResourceAmounts, ResourceName, Span};
 use crate::cluster::index::{Limits, Qos, Quota, Ratio, Room, Size};
+use crate::model::HoldRule;
 use crate::policy::{
-    Amounts, Class, CpuLimitRule, MemoryLimitRule, NamespaceBounds, Objective, RangeBounds, Rules,
+    Amounts, Class, CpuLimitRule, LimitRules, MemoryLimitRule, NamespaceBounds, Objective, RangeBounds, Rules,
 };
 use crate::units::{Bytes, Cores};
+
+/// The longest `history.learn`: more, a definition of a policy from elsewhere may let pass.
+const MOST_LEARN: Span = Span::days(90);
 
 /// The rules for one container.
 #[derive(Clone, Debug)]
@@ -49,7 +53,7 @@ pub fn rules(choice: &Choice, container: &str) -> ContainerRules {
 }
 
 fn own(policy: &Policy, container: &str) -> ContainerRules {
-    of_container(policy.objective, policy.container(container))
+    of_container(policy.objective, policy.container(container), policy.history.learn)
 }
 
 /// The pace that a policy states.
@@ -124,11 +128,20 @@ fn max_unavailable(stated: &IntOrString) -> MaxUnavailable {
     }
 }
 
-/// The rules of a policy with this objective whose entry for the container is `stated`.
+/// The rules of a policy with this objective and `history.learn` whose entry for the container is `stated`.
 #[must_use]
-pub fn of_container(objective: api::Objective, stated: Option<&api::ContainerPolicy>) -> ContainerRules {
+pub fn of_container(
+    objective: api::Objective,
+    stated: Option<&api::ContainerPolicy>,
+    learn: Span,
+) -> ContainerRules {
     let objective = self::objective(objective);
-    let mut rules = Rules { cpu_objective: objective, memory_objective: objective, ..Rules::default() };
+    let mut rules = Rules {
+        cpu_objective: objective,
+        memory_objective: objective,
+        learn_hours: learn.seconds.min(MOST_LEARN.seconds) as f32 / 3600.0,
+        ..Rules::default()
+    };
     let Some(stated) = stated else {
         return ContainerRules { rules, cpu: true, memory: true, boost: None };
     };
@@ -143,7 +156,7 @@ pub fn of_container(objective: api::Objective, stated: Option<&api::ContainerPol
     rules.max_shortfall_percent = stated.cpu.max_shortfall_percent.as_ref().map(number);
     rules.max_oom_kills_per_year = stated.memory.max_oom_kills_per_year.as_ref().map(number);
     rules.cpu_limit = cpu_limit(stated.cpu.limit);
-    rules.memory_limit = memory_limit(stated.memory.limit);
+    rules.memory_limit = memory_limit(stated.memory.limit, stated.memory.headroom.as_ref().and_then(bytes));
     rules.add_limit = stated.memory.add_limit;
     rules.shrink_memory = stated.memory.shrink;
     let sized = |resource| stated.resources.contains(&resource);
@@ -158,24 +171,59 @@ pub fn of_container(objective: api::Objective, stated: Option<&api::ContainerPol
 
 /// How limits follow, as a recommendation says it.
 #[must_use]
-pub fn limits(rules: &Rules) -> api::LimitRules {
+pub fn limits(rules: &LimitRules) -> api::LimitRules {
+    let (memory, headroom) = match rules.memory {
+        MemoryLimitRule::Tail => (api::MemoryLimitRule::Tail, None),
+        MemoryLimitRule::Equal => (api::MemoryLimitRule::Equal, None),
+        MemoryLimitRule::Ratio => (api::MemoryLimitRule::Ratio, None),
+        MemoryLimitRule::Headroom(more) => (api::MemoryLimitRule::Headroom, Some(more)),
+        MemoryLimitRule::Keep => (api::MemoryLimitRule::Keep, None),
+        MemoryLimitRule::Remove => (api::MemoryLimitRule::Remove, None),
+    };
     api::LimitRules {
-        cpu: match rules.cpu_limit {
+        cpu: match rules.cpu {
             CpuLimitRule::Keep => api::CpuLimitRule::Keep,
             CpuLimitRule::Ratio => api::CpuLimitRule::Ratio,
             CpuLimitRule::Remove => api::CpuLimitRule::Remove,
             CpuLimitRule::Equal => api::CpuLimitRule::Equal,
         },
-        memory: match rules.memory_limit {
-            MemoryLimitRule::Tail => api::MemoryLimitRule::Tail,
-            MemoryLimitRule::Equal => api::MemoryLimitRule::Equal,
-            MemoryLimitRule::Ratio => api::MemoryLimitRule::Ratio,
-            MemoryLimitRule::Keep => api::MemoryLimitRule::Keep,
-            MemoryLimitRule::Remove => api::MemoryLimitRule::Remove,
-        },
-        add_memory: rules.add_limit,
+        memory,
+        headroom: headroom.map(Amount::from),
+        cpu_ratio: rules.cpu_ratio,
+        memory_ratio: rules.memory_ratio,
+        add_memory: rules.add_memory,
         keep_memory: !rules.shrink_memory,
     }
+}
+
+/// The same read back. A ratio that is none counts as not known.
+#[must_use]
+pub fn limit_rules(written: &api::LimitRules) -> LimitRules {
+    let ratio = |ratio: Option<f64>| ratio.filter(|ratio| ratio.is_finite() && *ratio >= 1.0);
+    LimitRules {
+        cpu: cpu_limit(written.cpu),
+        memory: memory_limit(written.memory, written.headroom.as_ref().and_then(bytes)),
+        cpu_ratio: ratio(written.cpu_ratio),
+        memory_ratio: ratio(written.memory_ratio),
+        add_memory: written.add_memory,
+        shrink_memory: !written.keep_memory,
+    }
+}
+
+/// When a change is worth making, as a recommendation says it.
+#[must_use]
+pub fn hysteresis(rule: HoldRule) -> api::HysteresisRule {
+    let HoldRule { grow, shrink, price, underrun } = rule;
+    api::HysteresisRule { grow, shrink, price, underrun }
+}
+
+/// The same read back; `None` where a figure of it is none: then it is as if nothing were said.
+#[must_use]
+pub fn hold_rule(written: api::HysteresisRule) -> Option<HoldRule> {
+    let api::HysteresisRule { grow, shrink, price, underrun } = written;
+    let is_amount = |value: f32| value.is_finite() && value >= 0.0;
+    let sound = is_amount(grow) && is_amount(shrink) && is_amount(price) && underrun.is_none_or(is_amount);
+    sound.then_some(HoldRule { grow, shrink, price, underrun })
 }
 
 /// A CPU limit rule as it is applied.
@@ -189,13 +237,15 @@ pub fn cpu_limit(rule: api::CpuLimitRule) -> CpuLimitRule {
     }
 }
 
-/// A memory limit rule as it is applied.
+/// A memory limit rule as it is applied. Headroom of no amount, which the definition of a policy does not let pass, keeps
+/// the limit.
 #[must_use]
-pub fn memory_limit(rule: api::MemoryLimitRule) -> MemoryLimitRule {
+pub fn memory_limit(rule: api::MemoryLimitRule, headroom: Option<Bytes>) -> MemoryLimitRule {
     match rule {
         api::MemoryLimitRule::Tail => MemoryLimitRule::Tail,
         api::MemoryLimitRule::Equal => MemoryLimitRule::Equal,
         api::MemoryLimitRule::Ratio => MemoryLimitRule::Ratio,
+        api::MemoryLimitRule::Headroom => headroom.map_or(MemoryLimitRule::Keep, MemoryLimitRule::Headroom),
         api::MemoryLimitRule::Keep => MemoryLimitRule::Keep,
         api::MemoryLimitRule::Remove => MemoryLimitRule::Remove,
     }
@@ -213,8 +263,12 @@ fn amounts(stated: Option<&ResourceAmounts>) -> Amounts {
     let Some(stated) = stated else { return Amounts::default() };
     Amounts {
         cpu: stated.cpu.as_ref().map(|cpu| cpu.value().as_cores()),
-        memory: stated.memory.as_ref().and_then(|memory| memory.value().as_bytes()),
+        memory: stated.memory.as_ref().and_then(bytes),
     }
+}
+
+fn bytes(amount: &Amount) -> Option<Bytes> {
+    amount.value().as_bytes()
 }
 
 fn number(amount: &api::Amount) -> f32 {
@@ -228,7 +282,9 @@ fn least<T: PartialOrd>(a: Option<T>, b: Option<T>) -> Option<T> {
     }
 }
 
-fn bounds(size: Size) -> Amounts {
+/// As the policy's steps take it.
+#[must_use]
+pub fn bounds(size: Size) -> Amounts {
     Amounts { cpu: size.cpu(), memory: size.memory }
 }
 

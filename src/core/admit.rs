@@ -21,7 +21,7 @@ pub use pod::{
     Affinity, Container, Kind, Metadata, OwnerReference, Pod, PodTerm, PodTerms, ResizePolicy, Resources,
     Selector, Spec, WeightedPodTerm,
 };
-pub use rules::{Boost, LimitRules, Want};
+pub use rules::{Boost, Want};
 pub use stamp::{ANNOTATION, Stamp, StampedAmounts, StampedBoost, StampedContainer};
 
 use std::collections::HashSet;

@@ -3,6 +3,7 @@
 mod bound;
 mod class;
 mod limit_range;
+mod limits;
 mod namespace;
 mod objective;
 mod pod_total;
@@ -13,13 +14,14 @@ mod round;
 mod rules;
 
 pub use bound::{Amounts, Bound, Explained, apply_moved};
-pub use class::{Class, keep_class, keep_whole_cores};
+pub use class::{Class, keep_class, keep_whole_cores, limits_of_class};
+pub use limits::{LimitRules, whole_mib};
 pub use namespace::{Bounded, Moved, NamespaceBounds, RangeBounds, keep_to_namespace};
 pub use objective::{Objective, prices};
 pub use pod_total::{one_node, pod_total};
 pub use reason::{Reason, Resource};
-pub use recommend::{ContainerSize, Recommendation, explain, recommend};
+pub use recommend::{Baseline, ContainerSize, Recommendation, explain, recommend};
 pub use round::{round_up_bytes, round_up_cores};
-pub use rules::{CpuLimitRule, MemoryLimitRule, Range, Rules};
+pub use rules::{CpuLimitRule, LEARN_HOURS, MemoryLimitRule, Range, Rules};
 #[cfg(test)]
 mod tests;

@@ -92,13 +92,7 @@ async fn a_server_without_resize_is_recognised_once(context: Context) -> Result<
         let mut moves = load("moves");
         moves["spec"]["template"]["metadata"]["annotations"] = json!({"plumb.dev/sized": "{}"});
         context.apply(&moves).await?;
-        let first = ready(&context, "moves", 1).await?;
-        wait_for("its pod to be replaced", SOON, || async {
-            let found = pods_of(&context, "moves").await?;
-            ensure!(found.iter().all(|pod| pod.uid() != first[0].uid()), "it is still there");
-            Ok(())
-        })
-        .await?;
+        // Its first pod may be evicted before it is seen here, and the next one is not for minutes: the event tells.
         events_tell(&context, "moves", "EvictedForResize").await?;
         ensure!(asked() == 1, "a resize was asked for {} times", asked());
         let now = pods_of(&context, "stays").await?.pop().context("it is gone")?;

@@ -138,7 +138,7 @@ async fn pods_are_resized_in_place(context: Context) -> Result<()> {
 }
 
 pub(crate) async fn events_tell(context: &Context, workload: &str, reason: &str) -> Result<()> {
-    wait_for("an event", Duration::from_secs(10), || async {
+    wait_for("an event", SOON, || async {
         let all = context.api::<Event>().list(&ListParams::default()).await?.items;
         let found = all.iter().any(|event| {
             let regarding = event.regarding.as_ref().and_then(|regarding| regarding.name.as_deref());

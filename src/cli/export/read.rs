@@ -122,7 +122,7 @@ fn container(of: &ContainerRecommendation) -> Container {
     let band = |lower: &Option<Amount>, upper: &Option<Amount>| {
         Some((lower.as_ref()?.value(), upper.as_ref()?.value()))
     };
-    let (requests, limits, rules) = (&of.target.requests, &of.target.limits, of.limit_rules);
+    let (requests, limits, rules) = (&of.target.requests, &of.target.limits, &of.limit_rules);
     Container {
         name: of.name.clone(),
         init: of.kind != ContainerKind::Container,

@@ -12,7 +12,7 @@ use super::facts::{Facts, usual};
 use super::{Args, Format, Sort};
 use crate::control::history::{Fed, Place, feed, standing_model};
 use crate::model::{Estimate, Fleet, Series, SeriesId};
-use crate::policy::{self, ContainerSize, CpuLimitRule, MemoryLimitRule, Rules};
+use crate::policy::{self, Baseline, ContainerSize, CpuLimitRule, MemoryLimitRule, Rules};
 use crate::report::sizes::{self as report, Order, Row, Scan, Size};
 use crate::sources::ContainerName;
 use crate::sources::prometheus::history::History;
@@ -209,7 +209,9 @@ fn row(
     // Where others are known, one of whom nothing is said asks for nothing.
     let current =
         stated.or_else(|| (!facts.sizes.is_empty() && !pods.is_empty()).then(ContainerSize::default));
-    let (found, reasons) = policy::explain(estimate, rules, &current.unwrap_or_default());
+    // What runs is taken for what people set: a scan knows of nobody who has changed it.
+    let baseline = Baseline { current: current.unwrap_or_default(), template: current };
+    let (found, reasons) = policy::explain(estimate, rules, &baseline);
     let mut row = Row {
         namespace: workload.namespace.clone(),
         kind: workload.kind.clone(),

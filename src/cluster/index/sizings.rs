@@ -10,7 +10,8 @@ use super::group;
 use super::intern::Interner;
 use super::written::RolledBack;
 use crate::api::{
-    BoostDuration, ContainerKind, Given, LimitRules, Mode, ROLLBACK, ResourceAmounts, Resources,
+    BoostDuration, ContainerKind, CpuLimitRule, Given, MemoryLimitRule, Mode, ROLLBACK, ResourceAmounts,
+    Resources,
 };
 use crate::cluster::slim::{ContainerToStamp, ToStamp};
 use crate::units::{Bytes, Cores, Timestamp};
@@ -51,16 +52,45 @@ pub struct ContainerSizing {
     pub name: Arc<str>,
     /// What it should run with.
     pub target: Aim,
-    /// How the limits of a new pod follow.
-    pub limit_rules: LimitRules,
-    /// The CPU that a new pod requests for it while it starts up, and for how long.
-    pub boost: Option<Box<(u64, BoostDuration)>>,
+    /// What few say.
+    unusual: Option<Box<Unusual>>,
+    /// What becomes of the CPU limit of a new pod.
+    pub cpu_limit: CpuLimitRule,
+    /// What becomes of its memory limit.
+    pub memory_limit: MemoryLimitRule,
+    /// Whether a container without a memory limit is given one.
+    pub add_memory: bool,
+    /// Whether memory is never lowered.
+    pub keep_memory: bool,
+    /// Its history is short.
+    pub learning: bool,
     /// Its kind.
     pub kind: ContainerKind,
     /// Its CPU is sized: else what stands there as target is only what runs.
     pub sizes_cpu: bool,
     /// Its memory is.
     pub sizes_memory: bool,
+}
+
+/// What few containers have.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Unusual {
+    boost: Option<(u64, BoostDuration)>,
+    headroom: Option<Bytes>,
+}
+
+impl ContainerSizing {
+    /// The thousandths of a core that a new pod requests for it while it starts up, and for how long.
+    #[must_use]
+    pub fn boost(&self) -> Option<(u64, BoostDuration)> {
+        self.unusual.as_ref()?.boost
+    }
+
+    /// How far above the request the memory limit is, by rule Headroom.
+    #[must_use]
+    pub fn headroom(&self) -> Option<Bytes> {
+        self.unusual.as_ref()?.headroom
+    }
 }
 
 /// What a container should run with; `None` is not said.
@@ -129,11 +159,20 @@ impl Sizing {
 
 fn of_container(container: &ContainerToStamp, names: &mut Interner<str>) -> ContainerSizing {
     let boost = container.startup_boost.as_ref();
+    let rules = &container.limit_rules;
+    let unusual = Unusual {
+        boost: boost.map(|boost| (boost.cpu.value().as_cores().to_milli(), boost.duration)),
+        headroom: rules.headroom.as_ref().and_then(|more| more.value().as_bytes()),
+    };
     ContainerSizing {
         name: names.text(&container.name),
         target: aim(&container.target),
-        limit_rules: container.limit_rules,
-        boost: boost.map(|boost| Box::new((boost.cpu.value().as_cores().to_milli(), boost.duration))),
+        unusual: (unusual != Unusual::default()).then(|| Box::new(unusual)),
+        cpu_limit: rules.cpu,
+        memory_limit: rules.memory,
+        add_memory: rules.add_memory,
+        keep_memory: rules.keep_memory,
+        learning: container.learning,
         kind: container.kind,
         sizes_cpu: container.lower.cpu.is_some(),
         sizes_memory: memory(&container.lower).is_some(),
@@ -196,8 +235,8 @@ mod tests {
         let limit = Some(Bytes::from_mib(96));
         let target = Aim { cpu: Some(180), memory: Some(Bytes::from_mib(64)), memory_limit: limit };
         assert_eq!(app.target, target);
-        assert_eq!(app.limit_rules.cpu, crate::api::CpuLimitRule::Remove);
-        assert!(matches!(app.boost.as_deref(), Some((540, BoostDuration::For(span))) if span.seconds == 60));
+        assert_eq!(app.cpu_limit, CpuLimitRule::Remove);
+        assert!(matches!(app.boost(), Some((540, BoostDuration::For(span))) if span.seconds == 60));
         assert_eq!(sizing.given_back("app", NOW), None);
     }
 

@@ -10,8 +10,9 @@ use kube::ResourceExt;
 use super::facts::{Size, Sizes, hash};
 use super::intern::Interner;
 use crate::api::{
-    Canary, Confidence, ContainerKind, Given, Mode, PolicyReference, ROLLBACK, Recommendation,
-    RecommendationSpec, RecommendationStatus, ResourceAmounts, Resources, Rollback, WorkloadReference,
+    Canary, Confidence, ContainerKind, ContainerRecommendation, Given, HysteresisRule, LimitRules, Mode,
+    PolicyReference, ROLLBACK, Recommendation, RecommendationSpec, RecommendationStatus, ResourceAmounts,
+    Resources, Rollback, WorkloadReference,
 };
 use crate::units::{Cores, Timestamp};
 
@@ -116,8 +117,20 @@ pub struct Advice {
     pub lower: Size,
     /// Requests above this are too large.
     pub upper: Size,
+    /// The most that a request or limit may be.
+    pub most: Size,
+    /// When a change of its CPU request is worth making.
+    pub cpu_hysteresis: Option<HysteresisRule>,
+    /// When a change of its memory request is worth making.
+    pub memory_hysteresis: Option<HysteresisRule>,
+    /// How its limits follow; `None`: as under a policy that says nothing.
+    pub limit_rules: Option<Box<LimitRules>>,
     /// How sure the recommendation is.
     pub confidence: Confidence,
+    /// Its pods are Guaranteed.
+    pub guaranteed: bool,
+    /// Its history is short.
+    pub learning: bool,
 }
 
 impl Written {
@@ -158,15 +171,27 @@ impl Written {
             }),
             canary: status.canary.clone().map(Box::new),
         };
-        let advice = status.containers.iter().map(|container| Advice {
-            name: names.text(&container.name),
-            kind: container.kind,
-            target: sizes_of(&container.target),
-            lower: size(&container.lower),
-            upper: size(&container.upper),
-            confidence: container.confidence,
-        });
+        let advice = status.containers.iter().map(|container| advice(container, names));
         Self { status: status_fingerprint(status), conditions, acted, containers: advice.collect(), ..about }
+    }
+}
+
+fn advice(container: &ContainerRecommendation, names: &mut Interner<str>) -> Advice {
+    let hysteresis = container.hysteresis.clone().unwrap_or_default();
+    let unusual = container.limit_rules != LimitRules::default();
+    Advice {
+        name: names.text(&container.name),
+        kind: container.kind,
+        target: sizes_of(&container.target),
+        lower: size(&container.lower),
+        upper: size(&container.upper),
+        most: container.max_allowed.as_ref().map(size).unwrap_or_default(),
+        cpu_hysteresis: hysteresis.cpu,
+        memory_hysteresis: hysteresis.memory,
+        limit_rules: unusual.then(|| Box::new(container.limit_rules.clone())),
+        confidence: container.confidence,
+        guaranteed: container.guaranteed,
+        learning: container.learning,
     }
 }
 

@@ -1,15 +1,14 @@
-//! Figures as a status shows them: in steps that stay the same while little changes.
+//! Figures as a status shows them.
 
 use crate::api::{
-    Amount, BoostDuration, Confidence, ContainerKind, ContainerRecommendation, ResourceAmounts, Resources,
+    Amount, BoostDuration, Confidence, ContainerKind, ContainerRecommendation, Hysteresis, ResourceAmounts,
+    Resources,
 };
 use crate::cluster::index::Shape;
+use crate::control::rules;
 use crate::model;
-use crate::policy::Explained;
-use crate::units::{Bytes, Cores, MIB};
-
-/// Twelve steps a decade, each about a fifth above the one before: the preferred numbers of IEC 60063.
-const STEPS: [u64; 12] = [10, 12, 15, 18, 22, 27, 33, 39, 47, 56, 68, 82];
+use crate::policy::{Amounts, Explained, Recommendation};
+use crate::units::{Bytes, Cores};
 
 /// The sum of what a pod's containers have, those that run to their end before the others start left out.
 pub(super) fn total(
@@ -51,31 +50,16 @@ pub(super) fn days(hours: f32) -> u32 {
     (0..=3650).take_while(|days| *days as f32 * 24.0 <= hours).count().saturating_sub(1) as u32
 }
 
-/// Moved outwards to a step, so that a bound stays the same for days.
-pub(super) fn step_cpu(cores: Cores, up: bool) -> Cores {
-    Cores::from_milli(step(cores.to_milli(), up))
+/// The most that is allowed, where anything is.
+pub(super) fn amounts(most: &Amounts) -> Option<ResourceAmounts> {
+    let amounts = ResourceAmounts { cpu: most.cpu.map(Amount::from), memory: most.memory.map(Amount::from) };
+    (amounts != ResourceAmounts::default()).then_some(amounts)
 }
 
-/// The same, in mebibytes.
-pub(super) fn step_memory(bytes: Bytes, up: bool) -> Bytes {
-    let mib = if up { bytes.0.div_ceil(MIB) } else { bytes.0 / MIB };
-    Bytes::from_mib(step(mib, up))
-}
-
-fn step(value: u64, up: bool) -> u64 {
-    let mut scale = 1_u64;
-    while value / scale >= 100 {
-        scale = scale.saturating_mul(10);
-    }
-    if value < 10 {
-        return value;
-    }
-    let steps = STEPS.iter().chain([&100]).map(|step| step.saturating_mul(scale));
-    if up {
-        steps.clone().find(|step| *step >= value).unwrap_or(value)
-    } else {
-        steps.rev().find(|step| *step <= value).unwrap_or(value)
-    }
+/// When a change is worth making, of what is sized.
+pub(super) fn hysteresis(found: &Recommendation) -> Option<Hysteresis> {
+    let (cpu, memory) = (found.cpu_hold.map(rules::hysteresis), found.memory_hold.map(rules::hysteresis));
+    (cpu.is_some() || memory.is_some()).then_some(Hysteresis { cpu, memory })
 }
 
 /// The chain in words, with what the chain does not know.
@@ -117,16 +101,6 @@ pub(super) fn how_long(duration: BoostDuration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bounds_move_outwards_to_steps() {
-        for (value, down, up) in
-            [(7, 7, 7), (10, 10, 10), (11, 10, 12), (95, 82, 100), (130, 120, 150), (8300, 8200, 10_000)]
-        {
-            assert_eq!((step(value, false), step(value, true)), (down, up), "{value}");
-        }
-        assert_eq!(step_memory(Bytes(65 * MIB + 1), true), Bytes::from_mib(68));
-    }
 
     #[test]
     fn changes_and_days_in_words() {

@@ -25,7 +25,7 @@ use crate::control::rules::Tempo;
 use crate::control::select::Policies;
 use crate::control::{rules, window};
 use crate::model;
-use crate::policy::{ContainerSize, Recommendation};
+use crate::policy::{self, Class, ContainerSize, Recommendation};
 use crate::units::Timestamp;
 
 /// A workload that is acted on.
@@ -290,8 +290,14 @@ fn advised(advice: &Advice) -> Recommendation {
         },
         lower: request(&advice.lower),
         upper: request(&advice.upper),
-        cpu_hold: None,
-        memory_hold: None,
+        cpu_hold: advice.cpu_hysteresis.and_then(rules::hold_rule).filter(|_| cpu),
+        memory_hold: advice.memory_hysteresis.and_then(rules::hold_rule).filter(|_| memory),
+        limits: policy::limits_of_class(
+            &advice.limit_rules.as_deref().map(rules::limit_rules).unwrap_or_default(),
+            if advice.guaranteed { Class::Guaranteed } else { Class::Burstable },
+        ),
+        most: rules::bounds(advice.most),
+        young: advice.learning,
         confidence: match advice.confidence {
             api::Confidence::Low => model::Confidence::Low,
             api::Confidence::Medium => model::Confidence::Medium,

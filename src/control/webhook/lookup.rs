@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
-use crate::admit::{self, Advice, Boost, Bounds, Extent, Left, LimitRules, Pod, Range, Want};
+use crate::admit::{self, Advice, Boost, Bounds, Extent, Left, Pod, Range, Want};
 use crate::api::{BoostDuration, ContainerKind, Given, Mode};
 use crate::cluster::Index;
 use crate::cluster::index::{
     ObjectKey, Origin, Owner, PodScope, Ratio, Resolution, Size, Sizing, Uid, WorkloadKey, group,
 };
 use crate::control::{naming, rules};
+use crate::policy::LimitRules;
 use crate::units::Timestamp;
 
 /// What the index says of a pod.
@@ -103,14 +104,19 @@ pub fn advice<'a>(name: &'a str, sizing: &'a Sizing, now: Timestamp) -> Advice<'
             memory: memory.map(|memory| memory.0).filter(|memory| *memory > 0),
             memory_limit: target.memory_limit.filter(|_| memory.is_some()).map(|memory| memory.0),
             rules: LimitRules {
-                cpu: rules::cpu_limit(advice.limit_rules.cpu),
-                memory: rules::memory_limit(advice.limit_rules.memory),
-                add_memory: advice.limit_rules.add_memory,
-                keep_memory: advice.limit_rules.keep_memory,
+                cpu: rules::cpu_limit(advice.cpu_limit),
+                memory: rules::memory_limit(advice.memory_limit, advice.headroom()),
+                // The ratio of a new pod is its own.
+                cpu_ratio: None,
+                memory_ratio: None,
+                add_memory: advice.add_memory,
+                shrink_memory: !advice.keep_memory,
             },
+            // What was before is given back whole.
+            young: advice.learning && !given_back,
             // Who wants back what was before does not want it as a start only.
-            boost: advice.boost.as_deref().filter(|_| !given_back).map(|(cpu, duration)| Boost {
-                cpu: *cpu,
+            boost: advice.boost().filter(|_| !given_back).map(|(cpu, duration)| Boost {
+                cpu,
                 seconds: match duration {
                     BoostDuration::UntilReady => None,
                     BoostDuration::For(span) => Some(span.seconds),

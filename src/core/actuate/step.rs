@@ -8,8 +8,8 @@
 mod tests;
 
 use crate::model::{Hold, HoldRule};
-use crate::policy::{ContainerSize, Recommendation};
-use crate::units::{Bytes, Cores, MIB, Timestamp};
+use crate::policy::{ContainerSize, CpuLimitRule, MemoryLimitRule, Recommendation, whole_mib};
+use crate::units::{Bytes, Cores, Timestamp};
 
 /// The pace of a policy.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,10 +118,8 @@ impl Stepper {
         self.asked = Some(now);
         self.step_cpu(advice, now, elapsed, pace);
         self.step_memory(advice, now, elapsed, killed, pace);
-        self.step_limit(advice, now, killed);
-        if let (Some(request), Some(limit)) = (self.in_force.cpu_request, advice.target.cpu_limit) {
-            self.in_force.cpu_limit = Some(Cores(limit.0.max(request.0)));
-        }
+        self.step_cpu_limit(advice, &before);
+        self.step_memory_limit(advice, &before, now, killed, pace);
         (self.in_force != before).then_some(self.in_force)
     }
 
@@ -133,7 +131,9 @@ impl Stepper {
             upper: advice.upper.cpu_request.map_or(target.0, |c| c.0),
             least: pace.min_cpu.0,
         };
-        let cool = cooled(self.changed[0], now, pace.cooldown);
+        // Tied, the limit falls with the request, and a young series' limit does not fall.
+        let may_fall = !(advice.young && advice.limits.cpu == CpuLimitRule::Equal);
+        let cool = may_fall && cooled(self.changed[0], now, pace.cooldown);
         let rule = rule_of(advice.cpu_hold, pace, self.settling(0, now, pace));
         if let Some(level) = decide(&mut self.cpu, &bounds, elapsed, &rule, cool, pace) {
             self.shrunk[0] = level < f64::from(self.cpu.held);
@@ -159,7 +159,9 @@ impl Stepper {
             upper: advice.upper.memory_request.map_or(target, |m| m).as_f64(),
             least: if killed { 0.0 } else { pace.min_memory.as_f64() },
         };
-        let cool = cooled(self.changed[1], now, pace.cooldown);
+        let may_fall =
+            advice.limits.shrink_memory && !(advice.young && advice.limits.memory == MemoryLimitRule::Equal);
+        let cool = may_fall && cooled(self.changed[1], now, pace.cooldown);
         let rule = rule_of(advice.memory_hold, pace, !killed && self.settling(1, now, pace));
         let rule = HoldRule { underrun: rule.underrun.filter(|_| !killed), ..rule };
         if let Some(level) = decide(&mut self.memory, &bounds, elapsed, &rule, cool && !killed, pace) {
@@ -176,37 +178,71 @@ impl Stepper {
         self.shrunk[resource] && !cooled(self.changed[resource], now, pace.cooldown.min(SETTLING))
     }
 
-    /// The memory limit, never below the request.
-    fn step_limit(&mut self, advice: &Recommendation, now: Timestamp, killed: bool) {
-        let request = self.in_force.memory_request.unwrap_or_default();
-        let Some(need) = advice.target.memory_limit else {
-            self.in_force.memory_limit = None;
+    /// Sets the CPU limit that the rule asks for beside the request in force.
+    fn step_cpu_limit(&mut self, advice: &Recommendation, before: &ContainerSize) {
+        let (Some(request), Some(_)) = (self.in_force.cpu_request, advice.target.cpu_request) else { return };
+        let limit = advice.limits.cpu_limit(request, before, &advice.most);
+        self.in_force.cpu_limit = match (limit, before.cpu_limit) {
+            (Some(limit), Some(own)) if advice.young => Some(Cores(limit.0.max(own.0))),
+            (Some(_), None) if advice.young => None,
+            (limit, own) => limit.or(own),
+        };
+    }
+
+    /// Sets the memory limit that the rule asks for beside the request in force, never below the request.
+    fn step_memory_limit(
+        &mut self,
+        advice: &Recommendation,
+        before: &ContainerSize,
+        now: Timestamp,
+        killed: bool,
+        pace: &Pace,
+    ) {
+        let (Some(request), Some(_)) = (self.in_force.memory_request, advice.target.memory_request) else {
             return;
         };
-        if advice.target.memory_request == Some(need) {
-            // Tied: the limit goes where the request goes.
-            self.in_force.memory_limit = self.in_force.memory_request;
-            return;
-        }
-        let roomy = whole_mib(need.as_f64() * LIMIT_HEADROOM);
-        let limit = match self.in_force.memory_limit {
-            Some(now_set) if need <= now_set => {
-                let idle = roomy.as_f64() < now_set.as_f64() * LIMIT_SLACK && !killed;
-                if idle && cooled(self.changed[2], now, LIMIT_COOLDOWN) { roomy } else { now_set }
-            }
-            now_set => roomy.max(whole_mib(now_set.unwrap_or_default().as_f64() * LIMIT_RAISE)),
-        }
-        .max(request);
-        if self.in_force.memory_limit != Some(limit) {
+        let own = before.memory_limit;
+        let wanted = match advice.limits.memory {
+            MemoryLimitRule::Tail => self.tail_limit(advice, own, now, killed),
+            _ => advice.limits.memory_limit(request, before, &advice.most),
+        };
+        let Some(wanted) = wanted.filter(|_| own.is_some() || !advice.young) else { return };
+        let limit = wanted.max(request).max(least_limit(own, advice, pace));
+        if own != Some(limit) {
             self.in_force.memory_limit = Some(limit);
             self.changed[2] = Some(now);
         }
     }
+
+    /// The limit that follows the tail: raised past the need so that a slowly rising one does not change it each time,
+    /// and lowered seldom.
+    fn tail_limit(
+        &self,
+        advice: &Recommendation,
+        own: Option<Bytes>,
+        now: Timestamp,
+        killed: bool,
+    ) -> Option<Bytes> {
+        let need = advice.target.memory_limit?;
+        let most = |limit: Bytes| advice.most.memory.map_or(limit, |most| limit.min(most.max(need)));
+        let roomy = most(whole_mib(need.as_f64() * LIMIT_HEADROOM));
+        Some(match own {
+            Some(own) if need <= own => {
+                let idle = roomy.as_f64() < own.as_f64() * LIMIT_SLACK && !killed;
+                if idle && cooled(self.changed[2], now, LIMIT_COOLDOWN) { roomy } else { own }
+            }
+            own => roomy.max(most(whole_mib(own.unwrap_or_default().as_f64() * LIMIT_RAISE))),
+        })
+    }
 }
 
-/// As people read a limit: in whole mebibytes, rounded up.
-fn whole_mib(bytes: f64) -> Bytes {
-    Bytes(Bytes::from_f64(bytes).0.next_multiple_of(MIB))
+/// The least that a limit of `own` may fall to in one step.
+fn least_limit(own: Option<Bytes>, advice: &Recommendation, pace: &Pace) -> Bytes {
+    let Some(own) = own else { return Bytes(0) };
+    if advice.young || !advice.limits.shrink_memory {
+        return own;
+    }
+    whole_mib(own.as_f64() * (1.0 - f64::from(pace.max_shrink))).min(own)
 }
 
 struct Bounds {

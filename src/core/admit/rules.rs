@@ -6,23 +6,10 @@
 use super::bounds::{Bounds, Range};
 use super::figures::Figures;
 use super::pod::Kind;
-use crate::policy::{Class, CpuLimitRule, MemoryLimitRule};
-
-/// How limits follow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct LimitRules {
-    /// What becomes of the CPU limit.
-    pub cpu: CpuLimitRule,
-    /// What becomes of the memory limit.
-    pub memory: MemoryLimitRule,
-    /// Whether a container without a memory limit gets one.
-    pub add_memory: bool,
-    /// Memory only ever grows.
-    pub keep_memory: bool,
-}
+use crate::policy::{Class, CpuLimitRule, LimitRules, MemoryLimitRule};
 
 /// What is wanted of one container. `None`: it stays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Want {
     /// Its kind.
     pub kind: Kind,
@@ -34,6 +21,8 @@ pub struct Want {
     pub memory_limit: Option<u64>,
     /// How limits follow.
     pub rules: LimitRules,
+    /// The history is short: limits are neither lowered nor added, and requests keep half of what the pod states.
+    pub young: bool,
     /// More CPU while it starts up.
     pub boost: Option<Boost>,
 }
@@ -67,19 +56,42 @@ pub(super) fn apply(own: &Figures, want: &Want, class: Class, bounds: &Bounds) -
     let mut new = *own;
     if let Some(request) = want.cpu {
         let range = &bounds.container.cpu;
-        let request = range.clamp(request);
-        let limit = cpu_limit(own, request, &want, class).map(|limit| range.clamp(limit).max(request));
+        let tied = want.rules.cpu == CpuLimitRule::Equal || class == Class::Guaranteed;
+        let least = young_request(&want, own.cpu_request, own.cpu_limit.filter(|_| tied));
+        let request = range.clamp(request.max(least));
+        let limit = young_limit(&want, own.cpu_limit, cpu_limit(own, request, &want, class))
+            .map(|limit| range.clamp(limit).max(request));
         let follows = want.rules.cpu == CpuLimitRule::Ratio;
         (new.cpu_request, new.cpu_limit) = within_ratio(request, limit, range, follows);
     }
     if let Some(request) = want.memory {
         let range = &bounds.container.memory;
-        let request = range.clamp(memory_request(own, request, &want, class));
-        let limit = memory_limit(own, request, &want, class).map(|limit| range.clamp(limit).max(request));
+        let tied = own.memory_limit.filter(|_| want.ties_memory(class));
+        let least = young_request(&want, own.memory_request, tied);
+        let request = range.clamp(memory_request(own, request, &want, class).max(least));
+        let limit = young_limit(&want, own.memory_limit, memory_limit(own, request, &want, class))
+            .map(|limit| range.clamp(limit).max(request));
         let follows = want.rules.memory == MemoryLimitRule::Ratio;
         (new.memory_request, new.memory_limit) = within_ratio(request, limit, range, follows);
     }
     new
+}
+
+/// The least request that a young series gives to a pod that states `request`, and, where the two are to be equal,
+/// `limit`.
+fn young_request(want: &Want, request: Option<u64>, limit: Option<u64>) -> u64 {
+    if !want.young {
+        return 0;
+    }
+    limit.unwrap_or_else(|| request.map_or(0, |stated| stated.div_ceil(2)))
+}
+
+/// The limit of a pod that states `own`: a young series neither lowers nor adds one.
+fn young_limit(want: &Want, own: Option<u64>, limit: Option<u64>) -> Option<u64> {
+    if !want.young {
+        return limit;
+    }
+    own.map(|own| own.max(limit.unwrap_or(0)))
 }
 
 /// Where a LimitRange finds the limit too far above its request: a limit that follows the request comes down to it;
@@ -112,7 +124,7 @@ fn cpu_limit(own: &Figures, request: u64, want: &Want, class: Class) -> Option<u
 fn memory_request(own: &Figures, request: u64, want: &Want, class: Class) -> u64 {
     // Tied, both follow the tail: also where the recommendation was made for pods in which they were not.
     let tail = want.memory_limit.filter(|_| want.ties_memory(class)).unwrap_or(0);
-    let floor = own.memory_request.filter(|_| want.rules.keep_memory).unwrap_or(0);
+    let floor = own.memory_request.filter(|_| !want.rules.shrink_memory).unwrap_or(0);
     request.max(tail).max(floor)
 }
 
@@ -125,9 +137,10 @@ fn memory_limit(own: &Figures, request: u64, want: &Want, class: Class) -> Optio
         (MemoryLimitRule::Remove, _) | (_, None) => return None,
         (MemoryLimitRule::Tail, Some(own)) => want.memory_limit.unwrap_or(own),
         (MemoryLimitRule::Ratio, Some(limit)) => scaled(limit, own.memory_request, request),
+        (MemoryLimitRule::Headroom(more), Some(_)) => request.saturating_add(more.0),
         (MemoryLimitRule::Keep | MemoryLimitRule::Equal, Some(own)) => own,
     };
-    let floor = own.memory_limit.filter(|_| want.rules.keep_memory).unwrap_or(0);
+    let floor = own.memory_limit.filter(|_| !want.rules.shrink_memory).unwrap_or(0);
     Some(limit.max(floor))
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::{CpuLimitRule, MemoryLimitRule};
+use crate::policy::{CpuLimitRule, LimitRules, MemoryLimitRule};
 use crate::testing::NOW;
 use crate::units::{MIB, Quantity};
 
@@ -85,7 +85,7 @@ fn a_limit_below_the_new_request_is_raised_and_none_is_added_unasked() {
 #[test]
 fn a_request_that_its_limit_implied_outlives_the_limit() {
     let own = json!({"limits": {"memory": "895Mi"}});
-    let rules = LimitRules { memory: MemoryLimitRule::Remove, keep_memory: true, ..LimitRules::default() };
+    let rules = LimitRules { memory: MemoryLimitRule::Remove, shrink_memory: false, ..LimitRules::default() };
     let keep = Want { memory: Some(MIB), rules, ..Want::default() };
     let found = stamped(&one(own), &[("app", keep)], &Bounds::default());
     assert_eq!(resources(&found), &json!({"requests": {"memory": "895Mi"}}));
@@ -305,7 +305,7 @@ fn a_pod_that_no_quota_counts_stays_so() {
 #[test]
 fn memory_that_may_not_shrink_does_not() {
     let own = json!({"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}});
-    let rules = LimitRules { keep_memory: true, ..LimitRules::default() };
+    let rules = LimitRules { shrink_memory: false, ..LimitRules::default() };
     let keep = Want { rules, ..want(100, 300, 400) };
     let found = stamped(&one(own), &[("app", keep)], &Bounds::default());
     assert_eq!(resources(&found)["requests"]["memory"], "1Gi");
@@ -413,7 +413,7 @@ fn rules() -> impl Strategy<Value = LimitRules> {
     ]);
     let memory = prop::sample::select(vec![M::Tail, M::Equal, M::Ratio, M::Keep, M::Remove]);
     (cpu, memory, any::<bool>(), any::<bool>()).prop_map(|(cpu, memory, add_memory, keep_memory)| {
-        LimitRules { cpu, memory, add_memory, keep_memory }
+        LimitRules { cpu, memory, add_memory, shrink_memory: !keep_memory, ..LimitRules::default() }
     })
 }
 
@@ -423,6 +423,7 @@ fn wants() -> impl Strategy<Value = Want> {
     let boost = prop::option::of((1_u64..20_000, prop::option::of(1_u64..600)));
     let all = (kind, figure(), figure(), figure(), rules(), boost);
     all.prop_map(|(kind, cpu, memory, limit, rules, boost)| Want {
+        young: false,
         kind,
         cpu,
         memory: memory.map(|m| m * MIB / 3),

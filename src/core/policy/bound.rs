@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::reason::{Reason, Resource};
-use super::recommend::{ContainerSize, Recommendation, explain};
+use super::recommend::{Baseline, ContainerSize, Recommendation, explain};
 use super::rules::Rules;
 use crate::model::Estimate;
 use crate::units::{Bytes, Cores};
@@ -26,11 +26,33 @@ pub struct Explained {
     pub reasons: Vec<Reason>,
 }
 
+impl Amounts {
+    /// The lesser of the two, of each resource.
+    #[must_use]
+    pub fn least(self, other: &Self) -> Self {
+        let cpu = match (self.cpu, other.cpu) {
+            (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
+            (a, b) => a.or(b),
+        };
+        let memory = match (self.memory, other.memory) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Self { cpu, memory }
+    }
+
+    /// CPU rounded down to whole thousandths of a core.
+    pub(super) fn whole(self) -> Self {
+        let cpu = self.cpu.map(|cpu| Cores((cpu.0 * 1000.0 + 1e-6).floor().max(0.0) / 1000.0));
+        Self { cpu, ..self }
+    }
+}
+
 impl Explained {
     /// What `need` comes to under `rules`, before the cluster has its say.
     #[must_use]
-    pub fn new(need: &Estimate, rules: &Rules, current: &ContainerSize) -> Self {
-        let (size, reasons) = explain(need, rules, current);
+    pub fn new(need: &Estimate, rules: &Rules, baseline: &Baseline) -> Self {
+        let (size, reasons) = explain(need, rules, baseline);
         Self { size, reasons }
     }
 }
@@ -127,12 +149,14 @@ pub(super) fn set(found: &mut Explained, resource: Resource, value: f64, bound: 
 }
 
 /// Writes back what the namespace allows, with a reason for each figure that it has moved; the bounds of a request
-/// follow it.
+/// follow it. What is set later is bounded by the namespace's `most` as well.
 pub fn apply_moved(
     found: &mut Explained,
     allowed: &ContainerSize,
+    most: &Amounts,
     moved: impl Iterator<Item = (Resource, Bound)>,
 ) {
+    found.size.most = found.size.most.least(&most.whole());
     for (resource, bound) in moved {
         let value = match resource {
             Resource::Cpu => allowed.cpu_request.map(|cpu| cpu.0),

@@ -1,6 +1,7 @@
 //! A pod's quality of service class is kept: an in-place resize may not change it.
 
 use super::bound::Explained;
+use super::limits::LimitRules;
 use super::reason::{Reason, Resource};
 use super::recommend::ContainerSize;
 use super::rules::{CpuLimitRule, MemoryLimitRule, Rules};
@@ -63,6 +64,22 @@ pub fn keep_whole_cores(found: &mut Explained, class: Class, current: &Container
     });
 }
 
+/// The rules by which the limits of a pod of that class follow while it runs: the same change as [`keep_class`] makes.
+#[must_use]
+pub fn limits_of_class(rules: &LimitRules, class: Class) -> LimitRules {
+    let mut kept = *rules;
+    if class != Class::Guaranteed {
+        return kept;
+    }
+    if rules.cpu != CpuLimitRule::Remove {
+        (kept.cpu, kept.cpu_ratio) = (CpuLimitRule::Equal, None);
+    }
+    if rules.memory != MemoryLimitRule::Remove {
+        (kept.memory, kept.memory_ratio) = (MemoryLimitRule::Equal, None);
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +100,9 @@ mod tests {
                 upper: cores(needs),
                 cpu_hold: None,
                 memory_hold: None,
+                limits: LimitRules::default(),
+                most: crate::policy::Amounts::default(),
+                young: false,
                 confidence: Confidence::High,
             };
             let mut found = Explained { size, reasons: Vec::new() };

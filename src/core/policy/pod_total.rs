@@ -4,8 +4,12 @@ use super::bound::{Amounts, Bound, Explained, lower_request};
 use super::reason::Resource;
 use crate::units::Bytes;
 
-/// Lowers the requests of a pod's containers, each in the same proportion, where their sum is more than `most`.
+/// Lowers the requests of a pod's containers, each in the same proportion, where their sum is more than `most`. No one
+/// of them may be given more than that either.
 pub fn pod_total(pod: &mut [&mut Explained], most: &Amounts, bound: Bound) {
+    for found in pod.iter_mut() {
+        found.size.most = found.size.most.least(&most.whole());
+    }
     if let Some(most) = most.cpu {
         fit(pod, Resource::Cpu, most.0, bound);
     }

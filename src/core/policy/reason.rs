@@ -113,6 +113,37 @@ pub enum Reason {
         /// The result: what is in force.
         value: f64,
     },
+    /// A young series takes no more than that away.
+    Young {
+        /// Of what.
+        resource: Resource,
+        /// From what.
+        from: f64,
+        /// The result.
+        value: f64,
+        /// Hours of history that it still lacks.
+        lacks: f32,
+    },
+    /// The limit follows the request, which is raised so that the limit is large enough.
+    RaisedForLimit {
+        /// Of what.
+        resource: Resource,
+        /// From what.
+        from: f64,
+        /// The result.
+        value: f64,
+        /// The limit that is needed.
+        limit: f64,
+    },
+    /// The policy keeps a limit that is below the need.
+    KeptBelowNeed {
+        /// Of what.
+        resource: Resource,
+        /// The limit that is needed.
+        need: f64,
+        /// The limit that stays.
+        value: f64,
+    },
     /// Rounded up.
     Rounded {
         /// Of what.
@@ -190,6 +221,25 @@ impl fmt::Display for Reason {
             Self::NoShrink { resource, from, value } => {
                 let (from, value) = (amount(resource, from), amount(resource, value));
                 write!(f, "{resource} stays at {value} instead of {from}: the policy does not shrink memory")
+            }
+            Self::Young { resource, from, value, lacks } => {
+                let (from, value) = (amount(resource, from), amount(resource, value));
+                write!(
+                    f,
+                    "{resource} {value} instead of {from}: the series is young, and lacks {lacks:.0} hours of history"
+                )
+            }
+            Self::RaisedForLimit { resource, from, value, limit } => {
+                let (from, value) = (amount(resource, from), amount(resource, value));
+                let limit = amount(Resource::MemoryLimit, limit);
+                write!(
+                    f,
+                    "{resource} raised from {from} to {value}, so that the limit that follows it reaches {limit}"
+                )
+            }
+            Self::KeptBelowNeed { resource, need, value } => {
+                let (need, value) = (amount(resource, need), amount(resource, value));
+                write!(f, "{resource} stays at {value} although {need} is needed: the policy keeps it")
             }
             Self::Bound { resource, from, value, bound } => {
                 let (from, value) = (amount(resource, from), amount(resource, value));

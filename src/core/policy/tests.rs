@@ -21,6 +21,9 @@ fn found(cpu: u64, memory: u64) -> Explained {
         upper: target,
         cpu_hold: None,
         memory_hold: None,
+        limits: LimitRules::default(),
+        most: Amounts::default(),
+        young: false,
         confidence: Confidence::Low,
     };
     Explained { size, reasons: Vec::new() }
@@ -53,13 +56,24 @@ fn a_limit_range_holds_requests_and_limits() {
     let moved = keep_to_namespace(&mut pod, &bounds, 1);
     assert_eq!(pod[0].wanted.cpu_request, Some(Cores::from_milli(10)));
     assert_eq!(pod[0].wanted.memory_limit, Some(Bytes::from_mib(32)), "no limit below its least");
-    apply_moved(&mut small, &pod[0].wanted, moved.iter().map(|moved| (moved.resource, moved.bound)));
+    apply_moved(
+        &mut small,
+        &pod[0].wanted,
+        &container.most,
+        moved.iter().map(|moved| (moved.resource, moved.bound)),
+    );
     assert_eq!((small.size.target, small.size.lower.cpu_request), (pod[0].wanted, Some(Cores(0.003))));
     let mut large = found(4000, 600);
     let mut pod = [bounded(&size(100, 100), &large.size.target)];
     let moved = keep_to_namespace(&mut pod, &bounds, 1);
-    apply_moved(&mut large, &pod[0].wanted, moved.iter().map(|moved| (moved.resource, moved.bound)));
+    apply_moved(
+        &mut large,
+        &pod[0].wanted,
+        &container.most,
+        moved.iter().map(|moved| (moved.resource, moved.bound)),
+    );
     assert_eq!(bounds_of(&large), [Bound::LimitRangeMax, Bound::LimitRangeMax]);
+    assert_eq!(large.size.most, container.most, "the most travels with the figures");
     assert_eq!(large.size.target.cpu_request, Some(Cores::from_milli(1000)));
     assert_eq!(
         large.size.lower.cpu_request,

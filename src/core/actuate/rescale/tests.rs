@@ -5,7 +5,7 @@ use crate::actuate::facts::{Around, MaxUnavailable, Method, PodId, Rules};
 use crate::actuate::step::Pace;
 use crate::actuate::{Deed, Settings, Updater};
 use crate::model::Confidence;
-use crate::policy::{ContainerSize, Recommendation};
+use crate::policy::{Amounts, ContainerSize, LimitRules, Recommendation};
 use crate::testing::pure;
 use crate::units::Timestamp;
 
@@ -100,6 +100,9 @@ impl World {
             upper: size(need * 1.1),
             cpu_hold: None,
             memory_hold: None,
+            limits: LimitRules::default(),
+            most: Amounts::default(),
+            young: false,
             confidence: Confidence::High,
         };
         self.workload.advice = vec![("app".into(), advice)];

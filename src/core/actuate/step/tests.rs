@@ -1,5 +1,6 @@
 use super::*;
 use crate::model::Confidence;
+use crate::policy::{Amounts, LimitRules};
 use crate::testing::pure::size;
 
 const HOLD: HoldRule = HoldRule { grow: 0.03, shrink: 0.07, price: 300.0, underrun: None };
@@ -12,6 +13,9 @@ fn advice(cpu: f64, memory_mib: u64, limit_mib: u64) -> Recommendation {
         upper: target,
         cpu_hold: Some(HOLD),
         memory_hold: Some(HoldRule { price: 300.0 * 1e8, ..HOLD }),
+        limits: LimitRules::default(),
+        most: Amounts::default(),
+        young: false,
         confidence: Confidence::High,
     }
 }
@@ -122,9 +126,89 @@ fn a_limit_that_rises_slowly_is_raised_seldom() {
 #[test]
 fn a_tied_limit_follows_the_request() {
     let mut stepper = Stepper::new(advice(1.0, 1000, 1000).target);
-    let size = stepper.step(&advice(1.0, 1300, 1300), at(300), false, &Pace::default()).unwrap();
+    let mut tied = advice(1.0, 1300, 1300);
+    tied.limits.memory = MemoryLimitRule::Equal;
+    let size = stepper.step(&tied, at(300), false, &Pace::default()).unwrap();
     assert_eq!(
         (size.memory_request, size.memory_limit),
         (Some(Bytes::from_mib(1300)), Some(Bytes::from_mib(1300)))
     );
+}
+
+/// Days of steps, one each five minutes, in which the same is recommended; all that was in force.
+fn days(days: i64, from: ContainerSize, advice: &Recommendation) -> Vec<ContainerSize> {
+    let mut stepper = Stepper::new(from);
+    (0..days * 288).filter_map(|i| stepper.step(advice, at(i * 300), false, &Pace::default())).collect()
+}
+
+#[test]
+fn a_limit_that_keeps_its_ratio_does_not_run_away() {
+    for (cpu, memory) in [(0.2, 200), (0.206, 206), (0.1, 100), (1.0, 1000)] {
+        let mut ratio = advice(0.2, 200, 400);
+        ratio.limits = LimitRules {
+            cpu: CpuLimitRule::Ratio,
+            memory: MemoryLimitRule::Ratio,
+            cpu_ratio: Some(2.0),
+            memory_ratio: Some(2.0),
+            ..LimitRules::default()
+        };
+        let from = ContainerSize {
+            cpu_request: Some(Cores(cpu)),
+            cpu_limit: Some(Cores(2.0 * cpu)),
+            ..size(0, memory, 2 * memory)
+        };
+        let changes = days(30, from, &ratio);
+        assert!(changes.len() <= 8, "{} changes", changes.len());
+        let last = changes.last().copied().unwrap_or(from);
+        let (cpu, memory) = (last.cpu_request.unwrap().0, last.memory_request.unwrap().0);
+        assert!((last.cpu_limit.unwrap().0 - 2.0 * cpu).abs() < 0.002, "{last:?}");
+        assert!(last.memory_limit.unwrap().0.abs_diff(2 * memory) <= 1 << 20, "{last:?}");
+    }
+}
+
+#[test]
+fn figures_that_happen_to_be_equal_are_not_the_rule_equal() {
+    // The floor of the range has made request and limit the same figure.
+    let mut floored = advice(1.0, 200, 200);
+    floored.lower.memory_request = Some(Bytes::from_mib(100));
+    let first = days(1, size(1000, 200, 2048), &floored)[0];
+    assert!(first.memory_limit >= Some(Bytes::from_mib(1024)), "{first:?}");
+}
+
+#[test]
+fn a_limit_is_lowered_in_steps_that_are_a_day_apart() {
+    let changes = days(30, size(1000, 300, 64 * 1024), &advice(1.0, 300, 330));
+    let limits: Vec<u64> = changes.iter().map(|size| size.memory_limit.unwrap().0 >> 20).collect();
+    assert!(limits.windows(2).all(|pair| pair[1] * 2 >= pair[0]) && limits[0] >= 32 * 1024, "{limits:?}");
+    assert!(limits.len() >= 7 && *limits.last().unwrap() < 1000, "{limits:?}");
+}
+
+#[test]
+fn memory_that_may_not_shrink_and_a_young_series_keep_their_limits() {
+    let mut kept = advice(1.0, 300, 330);
+    kept.limits.shrink_memory = false;
+    assert_eq!(days(30, size(1000, 8192, 8192), &kept), []);
+    let young = Recommendation { young: true, ..advice(1.0, 300, 330) };
+    for size in days(30, size(1000, 300, 2048), &young) {
+        assert_eq!(size.memory_limit, Some(Bytes::from_mib(2048)));
+    }
+}
+
+#[test]
+fn headroom_and_raise_stop_at_the_most() {
+    let mut capped = advice(1.0, 900, 1000);
+    capped.most = Amounts { cpu: None, memory: Some(Bytes::from_mib(1000)) };
+    for size in days(2, size(1000, 900, 960), &capped) {
+        assert!(size.memory_limit <= Some(Bytes::from_mib(1000)), "{size:?}");
+    }
+}
+
+#[test]
+fn keep_keeps_each_containers_own_cpu_limit() {
+    let has = ContainerSize { cpu_limit: Some(Cores(4.0)), ..size(1000, 1000, 1600) };
+    let mut wants = advice(3.0, 1000, 1600);
+    // The limit of most pods of the workload: other pods' limits are none of it.
+    wants.target.cpu_limit = Some(Cores(1.0));
+    let first = days(1, has, &wants)[0];
+    assert_eq!((first.cpu_request, first.cpu_limit), (Some(Cores(3.0)), Some(Cores(4.0))));
 }

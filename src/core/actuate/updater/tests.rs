@@ -9,7 +9,7 @@ use super::*;
 use crate::actuate::facts::{Around, MaxUnavailable, Method, Rules, Stalled};
 use crate::actuate::step::Pace;
 use crate::model::Confidence;
-use crate::policy::{Class, ContainerSize, Recommendation};
+use crate::policy::{Amounts, Class, ContainerSize, LimitRules, Recommendation};
 use crate::testing::pure::{pod, size};
 use crate::units::{Bytes, Cores};
 
@@ -35,6 +35,9 @@ fn advice(milli: u64, mib: u64, limit: u64) -> Recommendation {
         upper: around(110),
         cpu_hold: None,
         memory_hold: None,
+        limits: LimitRules::default(),
+        most: Amounts::default(),
+        young: false,
         confidence: Confidence::High,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::actuate::step::{Pace, Stepper};
 use crate::model::{Model, Prices, Series};
-use crate::policy::{ContainerSize, Rules, recommend};
+use crate::policy::{Baseline, ContainerSize, Rules, recommend};
 use crate::replay::arm::{Arm, Observation, Size};
 use crate::units::{Bytes, Cores};
 
@@ -84,7 +84,7 @@ impl Arm for Plumb {
             return None;
         }
         let need = self.series.estimate(&self.prices, &self.model);
-        let advice = recommend(&need, &self.rules, self.stepper.in_force());
+        let advice = recommend(&need, &self.rules, &Baseline::from(*self.stepper.in_force()));
         self.stepper.step(&advice, seen.at, seen.oom.is_some(), &self.pace).map(|size: ContainerSize| Size {
             cpu_request: size.cpu_request,
             memory_request: size.memory_request,
