@@ -170,6 +170,9 @@ fn fit_pod(parts: &mut [Part<'_>], replicas: u32, around: &Surroundings) {
     let nodes: Vec<_> = around.nodes.iter().map(rules::node).collect();
     if let Some(node) = policy::one_node(&mut found, &nodes) {
         init.iter_mut().for_each(|part| policy::pod_total(&mut [&mut part.found], &node, Bound::Node));
+        for part in init.iter_mut().chain(&mut lasting) {
+            policy::node_limit(&mut part.found, &part.current, &node);
+        }
     }
     let bounds = rules::namespace(&around.limits, &around.quota);
     keep_to_namespace(&mut lasting, &bounds, replicas);

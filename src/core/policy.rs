@@ -18,7 +18,7 @@ pub use class::{Class, keep_class, keep_whole_cores, limits_of_class};
 pub use limits::{LimitRules, whole_mib};
 pub use namespace::{Bounded, Moved, NamespaceBounds, RangeBounds, keep_to_namespace};
 pub use objective::{Objective, prices};
-pub use pod_total::{one_node, pod_total};
+pub use pod_total::{node_limit, one_node, pod_total};
 pub use reason::{Reason, Resource};
 pub use recommend::{Baseline, ContainerSize, Recommendation, explain, recommend};
 pub use round::{round_up_bytes, round_up_cores};

@@ -78,7 +78,7 @@ fn written<'a>(index: &'a Index, workload: &WorkloadKey, now: Timestamp) -> Foun
         if known.is_about(workload) {
             return match known.mode {
                 Mode::Recommend => Found::Nothing("mode_recommend"),
-                Mode::Auto if known.given(now) == Given::Nothing => Found::Nothing("owned_by_vpa"),
+                Mode::Auto if known.given(now) == Given::Nothing => Found::Nothing("given_nothing"),
                 Mode::Auto => Found::Recommendation(key.name, known),
             };
         }

@@ -133,7 +133,7 @@ fn new_pods_are_given_what_the_updater_says() {
     };
     assert_eq!(cpu(&with("Target", None)), Some(json!("180m")));
     assert_eq!(cpu(&with("Previous", None)), Some(json!("700m")));
-    assert_eq!(reason(&with("Nothing", None), &a_review()), "owned_by_vpa");
+    assert_eq!(reason(&with("Nothing", None), &a_review()), "given_nothing");
     // NOW is in 2027: a person has asked for it a moment ago, and the updater has not seen it yet.
     let asked = r#"{"at": "2027-01-15T07:59:00Z", "until": "2027-01-15T09:00:00Z", "times": 1}"#;
     assert_eq!(cpu(&with("Target", Some(asked))), Some(json!("700m")));

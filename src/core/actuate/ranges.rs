@@ -4,7 +4,7 @@ use super::change::NewSize;
 use super::facts::{Pod, Workload};
 use super::reason::Hold;
 use super::step::Stepper;
-use crate::policy::{self, Amounts, Bounded, Class, NamespaceBounds};
+use crate::policy::{self, Bounded, Class, NamespaceBounds};
 
 /// Moves the new sizes of a pod's containers to what its namespace allows; what nothing is left of is held.
 pub(super) fn within_namespace(
@@ -24,13 +24,14 @@ pub(super) fn within_namespace(
         .map(|container| {
             let new = sizes.iter().find(|size| size.container == container.name);
             let to = new.map_or(container.asked, |size| size.to);
-            let target = workload.advice(&container.name).map(|advice| advice.target).unwrap_or_default();
+            let advice = workload.advice(&container.name);
+            let target = advice.map(|advice| advice.target).unwrap_or_default();
             Bounded {
                 now: container.asked,
                 wanted: to,
                 cpu: target.cpu_request.is_some(),
                 memory: target.memory_request.is_some(),
-                most: Amounts::default(),
+                most: advice.map(|advice| advice.most).unwrap_or_default(),
             }
         })
         .collect();

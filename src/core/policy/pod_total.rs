@@ -1,7 +1,8 @@
 //! What all containers of a pod may have together: a node's shape, and a LimitRange for pods.
 
-use super::bound::{Amounts, Bound, Explained, lower_request};
+use super::bound::{Amounts, Bound, Explained, lower_request, set};
 use super::reason::Resource;
+use super::recommend::ContainerSize;
 use crate::units::Bytes;
 
 /// Lowers the requests of a pod's containers, each in the same proportion, where their sum is more than `most`. No one
@@ -30,6 +31,16 @@ pub fn one_node(pod: &mut [&mut Explained], nodes: &[Amounts]) -> Option<Amounts
     let node = *nodes.iter().max_by(|a, b| left(a).total_cmp(&left(b)))?;
     pod_total(pod, &node, Bound::Node);
     Some(node)
+}
+
+/// Lowers the growth of a container's memory limit to what the node has: more than that no limit gives. What it has now
+/// stays.
+pub fn node_limit(found: &mut Explained, current: &ContainerSize, node: &Amounts) {
+    let (Some(limit), Some(most)) = (found.size.target.memory_limit, node.memory) else { return };
+    let most = most.max(current.memory_limit.unwrap_or_default());
+    if limit > most {
+        set(found, Resource::MemoryLimit, most.as_f64(), Bound::Node);
+    }
 }
 
 fn fit(pod: &mut [&mut Explained], resource: Resource, most: f64, bound: Bound) {

@@ -146,6 +146,16 @@ fn a_pod_fits_the_largest_node() {
 }
 
 #[test]
+fn no_memory_limit_grows_past_the_node() {
+    let node = amounts(1000, 150);
+    for (now, expected) in [(120, 150), (180, 180), (400, 200)] {
+        let mut grows = found(100, 100);
+        node_limit(&mut grows, &size(100, now / 2), &node);
+        assert_eq!(grows.size.target.memory_limit, Some(Bytes::from_mib(expected)), "{now}");
+    }
+}
+
+#[test]
 fn what_is_tied_stays_tied_when_it_is_lowered() {
     let mut tied = found(100, 100);
     tied.size.target.memory_limit = tied.size.target.memory_request;
