@@ -16,7 +16,7 @@ use super::rules::{self, ContainerRules};
 use super::select::Choice;
 use crate::api::{self, ContainerKind, ContainerRecommendation, Mode, RecommendationStatus, Summary, short};
 use crate::cluster::index::{
-    ADVISED, ContainerShape, Limits, NodeFacts, Phase, Quota, Shape, Sizes, WorkloadKey, WorkloadPods,
+    ADVISED, ContainerShape, Limits, Phase, Quota, Room, Shape, Sizes, WorkloadKey, WorkloadPods,
 };
 use crate::model::{self, Estimate};
 use crate::policy::{self, Baseline, Bound, ContainerSize, Explained, LimitRules, Reason};
@@ -24,14 +24,14 @@ use crate::report::prices::{Prices, dollars_a_month};
 use crate::units::Timestamp;
 
 /// What around a workload bears on what it may be.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Surroundings {
     /// The namespace's LimitRanges.
     pub limits: Limits,
-    /// The namespace's ResourceQuotas.
+    /// The namespace's ResourceQuotas, as far as they count its pods.
     pub quota: Quota,
-    /// The node that its pods must fit.
-    pub node: Option<NodeFacts>,
+    /// What its pods can have of one node: they must fit one of these. Empty: no node is known that they may use.
+    pub nodes: Arc<[Room]>,
 }
 
 /// What is the same for all workloads.
@@ -62,7 +62,7 @@ struct Part<'a> {
 }
 
 /// The shape that most of the pods have; of equals the newest pods'.
-fn shape<'a>(workload: &'a WorkloadPods<'a>) -> Option<&'a Arc<Shape>> {
+pub(super) fn shape<'a>(workload: &'a WorkloadPods<'a>) -> Option<&'a Arc<Shape>> {
     let count =
         |shape: &Arc<Shape>| workload.pods.iter().filter(|(_, pod)| Arc::ptr_eq(&pod.shape, shape)).count();
     let newest = workload.pods.iter().max_by_key(|(_, pod)| (count(&pod.shape), pod.started));
@@ -84,7 +84,7 @@ pub fn status(
     let running = workload.pods.iter().filter(|(_, pod)| pod.phase == Phase::Running).count();
     let replicas = u32::try_from(running).unwrap_or(u32::MAX);
     let template = |name: &str| workload.template.as_ref().and_then(|template| template.container(name));
-    let of = |container| part(key, container, shape, template, choice, book, around);
+    let of = |container| part(key, container, shape, template, choice, book);
     let mut parts: Vec<_> = shape.containers.iter().map(of).collect();
     fit_pod(&mut parts, replicas, around);
     let mut containers: Vec<_> =
@@ -126,7 +126,6 @@ fn part<'a>(
     template: impl Fn(&str) -> Option<&'a Sizes>,
     choice: &Choice,
     book: &'a Book,
-    around: &Surroundings,
 ) -> Part<'a> {
     let known = book.known(&SeriesKey { workload: key.clone(), container: Arc::clone(&shape.name) });
     let mut rules = rules::rules(choice, &shape.name);
@@ -139,8 +138,7 @@ fn part<'a>(
     let is_guaranteed = guaranteed.is_some();
     let mut found = Explained::new(&need, &rules.rules, &Baseline { current, template });
     found.reasons.extend(guaranteed);
-    let least = rules::bounds(around.limits.container_min);
-    policy::limit_range(&mut found, &least, &rules::bounds(around.limits.container_max));
+    policy::keep_whole_cores(&mut found, rules::class(pod.qos), &current, rules.rules.range.max_cpu);
     Part { shape, rules, limit_rules, guaranteed: is_guaranteed, known, current, need, found }
 }
 
@@ -164,20 +162,41 @@ fn need(known: Option<&Known<'_>>, rules: &ContainerRules) -> Estimate {
 
 /// The containers that run side by side must fit a node and the namespace's rules together.
 fn fit_pod(parts: &mut [Part<'_>], replicas: u32, around: &Surroundings) {
-    let mut lasting: Vec<_> =
-        parts.iter_mut().filter(|part| part.shape.kind != ContainerKind::Init).collect();
+    let (mut init, mut lasting): (Vec<_>, Vec<_>) =
+        parts.iter_mut().partition(|part| part.shape.kind == ContainerKind::Init);
     let mut found: Vec<_> = lasting.iter_mut().map(|part| &mut part.found).collect();
-    if let Some(node) = around.node {
-        let most = policy::Amounts {
-            cpu: Some(crate::units::Cores::from_milli(node.milli_cpu)).filter(|_| node.milli_cpu > 0),
-            memory: Some(node.memory).filter(|memory| memory.0 > 0),
-        };
-        policy::pod_total(&mut found, &most, Bound::Node);
+    let nodes: Vec<_> = around.nodes.iter().map(rules::node).collect();
+    if let Some(node) = policy::one_node(&mut found, &nodes) {
+        init.iter_mut().for_each(|part| policy::pod_total(&mut [&mut part.found], &node, Bound::Node));
+        for part in init.iter_mut().chain(&mut lasting) {
+            policy::node_limit(&mut part.found, &part.current, &node);
+        }
     }
-    policy::pod_total(&mut found, &rules::bounds(around.limits.pod_max), Bound::LimitRangePod);
-    let left = rules::left(around.quota.cpu_requests, around.quota.memory_requests);
-    let mut pairs: Vec<_> = lasting.into_iter().map(|part| (&part.current, &mut part.found)).collect();
-    policy::quota(&mut pairs, replicas, &left);
+    let bounds = rules::namespace(&around.limits, &around.quota);
+    keep_to_namespace(&mut lasting, &bounds, replicas);
+    // Init containers run before the others, and the rules for a container hold for them as well.
+    let alone = policy::NamespaceBounds { container: bounds.container, ..policy::NamespaceBounds::default() };
+    init.into_iter().for_each(|part| keep_to_namespace(&mut [part], &alone, 1));
+}
+
+fn keep_to_namespace(parts: &mut [&mut Part<'_>], bounds: &policy::NamespaceBounds, replicas: u32) {
+    let bounded = |part: &&mut Part<'_>| policy::Bounded {
+        now: part.current,
+        wanted: part.found.size.target,
+        cpu: part.need.cpu.is_some(),
+        memory: part.need.limit.is_some(),
+        most: policy::Amounts {
+            cpu: part.rules.rules.range.max_cpu,
+            memory: part.rules.rules.range.max_memory,
+        },
+    };
+    let mut pod: Vec<_> = parts.iter().map(bounded).collect();
+    let moved = policy::keep_to_namespace(&mut pod, bounds, replicas);
+    for (place, (part, allowed)) in parts.iter_mut().zip(&pod).enumerate() {
+        let own = moved.iter().filter(|moved| moved.container == place);
+        let own = own.map(|moved| (moved.resource, moved.bound));
+        policy::apply_moved(&mut part.found, &allowed.wanted, &bounds.container.most, own);
+    }
 }
 
 fn container(part: &Part<'_>, pod: &Shape, template: Option<&Sizes>) -> ContainerRecommendation {

@@ -10,9 +10,11 @@ pub mod facts;
 mod given;
 mod guard;
 mod pod;
+mod ranges;
 pub mod reason;
 pub mod rescale;
 pub mod step;
+mod strand;
 mod turn;
 mod updater;
 

@@ -17,7 +17,10 @@ mod tests;
 pub use bounds::{Bounds, Extent, Left, Range};
 pub use figures::Figures;
 pub use patch::Operation;
-pub use pod::{Container, Kind, Metadata, OwnerReference, Pod, ResizePolicy, Resources, Spec};
+pub use pod::{
+    Affinity, Container, Kind, Metadata, OwnerReference, Pod, PodTerm, PodTerms, ResizePolicy, Resources,
+    Selector, Spec, WeightedPodTerm,
+};
 pub use rules::{Boost, Want};
 pub use stamp::{ANNOTATION, Stamp, StampedAmounts, StampedBoost, StampedContainer};
 

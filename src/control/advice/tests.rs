@@ -12,7 +12,10 @@ use crate::cluster::Index;
 use crate::cluster::index::Fold;
 use crate::cluster::slim::Guarded;
 use crate::model::{Model, Series};
-use crate::policy::{Baseline, Bound, Explained, keep_class, limit_range, pod_total, recommend};
+use crate::policy::{
+    Baseline, Bound, Bounded, Explained, NamespaceBounds, RangeBounds, apply_moved, keep_class,
+    keep_to_namespace, pod_total, recommend,
+};
 use crate::replay::arm::{Arm, Observation};
 use crate::replay::arms::plumb::Plumb;
 use crate::replay::{generate, trace};
@@ -22,8 +25,13 @@ use crate::units::{Bytes, Cores, Timestamp};
 
 /// Samples of five minutes between two decisions.
 const DECIDED_EACH: usize = 6;
-const SETTINGS: Settings =
-    Settings { paused: false, resize_served: true, admission_answers: true, warming_up: false };
+const SETTINGS: Settings = Settings {
+    paused: false,
+    resize_served: true,
+    limits_only_grow: false,
+    admission_answers: true,
+    warming_up: false,
+};
 
 /// What the API server makes of JSON: each number is read as a float of 64 bits and printed again.
 fn stored(value: Value) -> Value {
@@ -104,6 +112,7 @@ impl Place {
             rollback: None,
             scalers: Vec::new(),
             bound_to_nodes: false,
+            around: crate::actuate::facts::Around::default(),
             pods: vec![pod],
         };
         Self { updater: Updater::new(10.0, 1.0), workload }
@@ -196,7 +205,14 @@ fn along_both(course: &trace::Series, number: usize) -> (usize, usize) {
         let mut found = Explained::new(&need, &sized.rules, &baseline);
         if number % 2 == 0 {
             let most = Amounts { cpu: Some(Cores(3.0)), memory: Some(Bytes(5_000_000_000)) };
-            limit_range(&mut found, &Amounts::default(), &most);
+            let container = RangeBounds { most, ..RangeBounds::default() };
+            let bounds = NamespaceBounds { container, ..NamespaceBounds::default() };
+            let wanted = found.size.target;
+            let mut one =
+                [Bounded { now: current, wanted, cpu: true, memory: true, most: Amounts::default() }];
+            let moved = keep_to_namespace(&mut one, &bounds, 1);
+            let moved = moved.iter().map(|moved| (moved.resource, moved.bound));
+            apply_moved(&mut found, &one[0].wanted, &most, moved);
             let node = Amounts { cpu: Some(Cores(1.93)), memory: Some(Bytes(3_900_000_000)) };
             pod_total(&mut [&mut found], &node, Bound::Node);
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::change::back_to;
 use super::facts::{Pod, PodId, Rollback, SizesByName, Stalled, Workload};
+use super::strand;
 use crate::policy::ContainerSize;
 use crate::units::{Bytes, Cores, Timestamp};
 
@@ -308,6 +309,13 @@ impl Guard {
         (now.seconds_since(since) >= STALLED_FOR).then(|| {
             format!("the pod waits for CPU in {now_in:.0} % of the time, and did so in {before:.0} % before it was changed")
         })
+    }
+
+    /// New pods find no node at the size that they are given.
+    pub(super) fn strand(&mut self, now: Timestamp) {
+        if self.kept.harm.as_ref().is_none_or(|harm| now >= harm.until) {
+            self.note_harm(strand::UNSCHEDULABLE.to_owned(), false, now);
+        }
     }
 
     fn note_harm(&mut self, evidence: String, killed: bool, now: Timestamp) {

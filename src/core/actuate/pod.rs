@@ -143,7 +143,7 @@ impl PodState {
         if let Some(answer) = self.end_boost(pod, now) {
             return answer;
         }
-        let past = self.past(now);
+        let past = Past { limits_only_grow: settings.limits_only_grow, ..self.past(now) };
         let proposal = propose(workload, pod, &mut self.steppers, &past, now);
         // What waits for room waits for no more than is wanted by now.
         if let Some(answer) = waiting
@@ -252,6 +252,7 @@ impl PodState {
             since: self.inherited.max(Some(now.plus(-EMERGENCY))),
             answered: self.raised.iter().map(answered).collect(),
             keeps_memory: self.below_usage.is_some_and(|until| now < until),
+            limits_only_grow: false,
         }
     }
 
@@ -265,6 +266,11 @@ impl PodState {
         if self.refused.is_some_and(|(_, until)| now >= until) {
             self.refused = None;
         }
+    }
+
+    /// It was told to go a short time ago, or that was refused.
+    pub(super) fn is_being_replaced(&self, now: Timestamp) -> bool {
+        self.evicted.is_some_and(|at| now.seconds_since(at) < EMERGENCY) || self.is_refused()
     }
 
     /// Something refused what was asked for it last, and that is still believed.

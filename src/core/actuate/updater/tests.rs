@@ -3,10 +3,11 @@ mod canary;
 mod class;
 mod kills;
 mod pace;
+mod placement;
 mod rollback;
 
 use super::*;
-use crate::actuate::facts::{MaxUnavailable, Method, Rules, Stalled};
+use crate::actuate::facts::{Around, MaxUnavailable, Method, Rules, Stalled};
 use crate::actuate::step::Pace;
 use crate::model::Confidence;
 use crate::policy::{Amounts, Class, ContainerSize, LimitRules, Recommendation};
@@ -14,8 +15,13 @@ use crate::testing::pure::{pod, size};
 use crate::units::{Bytes, Cores};
 
 const START: i64 = 1_800_000_000;
-const CALM: Settings =
-    Settings { paused: false, resize_served: true, admission_answers: true, warming_up: false };
+const CALM: Settings = Settings {
+    paused: false,
+    resize_served: true,
+    admission_answers: true,
+    limits_only_grow: false,
+    warming_up: false,
+};
 
 /// Bounds of a tenth to either side.
 fn advice(milli: u64, mib: u64, limit: u64) -> Recommendation {
@@ -60,6 +66,7 @@ fn workload(wants: Recommendation, pods: Vec<Pod>) -> Workload {
         rollback: None,
         scalers: Vec::new(),
         bound_to_nodes: false,
+        around: Around::default(),
         pods,
     }
 }
