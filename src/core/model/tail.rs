@@ -9,6 +9,7 @@ mod tests;
 
 use super::half::Half;
 use super::number;
+use super::ride::{FOLLOWS, Ride};
 use super::prices::LimitPrices;
 
 /// Seconds of a peak's slot.
@@ -32,6 +33,11 @@ const DAY_SLOTS: i64 = 8;
 
 /// Kills whose ids are remembered, so that each counts once.
 const KILLS: usize = 4;
+/// A kill at a limit of more than this many times the highest peak is hardly the container's own: its node had no more.
+/// A program may allocate several times what it had between two scrapes, so it teaches up to this many times the peak.
+const REACH: f32 = 8.0;
+/// The same up to which a kill is the container's own beyond doubt.
+const OWN: f32 = 2.0;
 
 /// The tail of one series' memory, in mebibytes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,6 +56,8 @@ pub struct Tail {
     pub(crate) peak: f32,
     /// The peak of each of the last days, by day modulo the ring.
     pub(crate) days: [Half; DAYS],
+    /// Whether the peaks ride the limit in force.
+    pub(crate) ride: Ride,
     /// What OOM kills taught; most series never have one.
     pub(crate) kills: Option<Box<Kills>>,
 }
@@ -93,13 +101,44 @@ impl Tail {
         if slot > self.slot || (self.peak <= 0.0 && self.kills.is_none()) {
             self.turn(slot, half_life);
         }
+        let lesson = self.lesson_of(limit, bump);
+        self.ride = Ride::default();
         let kills = self.kills.get_or_insert_default();
         kills.count = kills.count.saturating_add(1);
         kills.seen.rotate_right(1);
         kills.seen[0] = id;
-        kills.lesson = kills.lesson.max(limit * bump);
-        keep(&mut kills.days, at.div_euclid(86_400), limit * bump);
+        kills.lesson = kills.lesson.max(lesson);
+        keep(&mut kills.days, at.div_euclid(86_400), lesson);
         true
+    }
+
+    /// What a kill at `limit` teaches to run; 0 for nothing. Where usage was seen near the limit, or never seen, `bump` times
+    /// the limit. Else the node may have had no more: then no more than [`REACH`] times the highest peak, and nothing where
+    /// that is below the limit, so that raises come to an end.
+    fn lesson_of(&self, limit: f32, bump: f32) -> f32 {
+        if self.peak <= 0.0 || limit <= self.peak * OWN {
+            return limit * bump;
+        }
+        let most = self.peak * REACH;
+        if most > limit { most.min(limit * bump) } else { 0.0 }
+    }
+
+    /// Whether a kill at `limit` mebibytes teaches nothing, as usage was never seen anywhere near it.
+    #[must_use]
+    pub fn is_of_node(&self, limit: f32) -> bool {
+        self.lesson_of(limit, 1.0) <= 0.0
+    }
+
+    /// Takes in a sample together with the limit that was in force, both in mebibytes, and the share of the time in which
+    /// memory was waited for.
+    pub(crate) fn ride(&mut self, value: f32, limit: f32, stalled: f32) {
+        self.ride.learn(value, limit, stalled);
+    }
+
+    /// Whether the peaks follow the limit: they lie right below whatever limit is in force, and no kill comes of it.
+    #[must_use]
+    pub fn follows_limit(&self) -> bool {
+        self.ride.evidence >= FOLLOWS
     }
 
     /// Closes the slot that is open and opens `slot`.
@@ -125,6 +164,7 @@ impl Tail {
         }
         self.open = 0.0;
         self.slot = slot;
+        self.ride.turn(moved);
     }
 
     /// Standard deviation of the logarithm of the six-hour peaks.
@@ -159,6 +199,10 @@ impl Tail {
     /// What the limit should be.
     #[must_use]
     pub fn need(&self, prices: &LimitPrices) -> f32 {
+        if self.follows_limit() {
+            // What fills any limit is no need beyond the one in force.
+            return self.ride.limit.get().max(self.lesson());
+        }
         let least = (self.peak * prices.least_margin).max(self.lesson());
         // On the first day how much the peaks vary is a guess. A kill puts knowledge in its place: where the container
         // then lives under what it taught, the guess would only raise the limit once more.
@@ -169,7 +213,8 @@ impl Tail {
     }
 
     /// What request and limit should be where they must be equal: the highest of the last eight days' peaks with a
-    /// margin. The more the peaks vary, the fewer of those days count, as an old peak then says little of the next.
+    /// margin. The more the peaks vary, the fewer of those days count, as an old peak then says little of the next. What an
+    /// OOM kill taught is remembered as long as for a limit of its own.
     #[must_use]
     pub fn equal(&self, prices: &LimitPrices) -> f32 {
         let unsteady = (self.deviation() / prices.equal_steady).powi(4);
@@ -177,8 +222,11 @@ impl Tail {
             let (short, long) = (self.highest_of(days, SHORT_DAYS), self.highest_of(days, DAYS));
             short + (long - short) / (1.0 + unsteady)
         };
-        let lesson = self.kills.as_ref().map_or(0.0, |kills| level(&kills.days));
-        (level(&self.days) * prices.equal_margin).max(lesson * prices.equal_lesson)
+        let recent = self.kills.as_ref().map_or(0.0, |kills| level(&kills.days));
+        let lesson = (recent * prices.equal_lesson).max(self.lesson());
+        let need = level(&self.days) * prices.equal_margin;
+        let need = if self.follows_limit() { need.min(self.ride.limit.get()) } else { need };
+        need.max(lesson)
     }
 
     /// The highest entry of a ring for the last `days` days, today included.

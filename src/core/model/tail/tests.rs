@@ -44,7 +44,7 @@ fn a_kill_is_remembered_for_long() {
         tail.add(100.0, slot * SLOT, HALF_LIFE);
     }
     assert!(tail.need(&LIMIT) > 450.0, "a month later: {}", tail.need(&LIMIT));
-    assert!(tail.equal(&LIMIT) < 200.0, "limit = request forgets after eight days");
+    assert!(tail.equal(&LIMIT) > 450.0, "and so where limit and request are equal: {}", tail.equal(&LIMIT));
 }
 
 #[test]
@@ -70,4 +70,77 @@ fn without_samples_a_kill_alone_speaks() {
     let mut tail = Tail::default();
     tail.kill(1, 64.0, 1000, 1.5, HALF_LIFE);
     assert!((tail.need(&LIMIT) - 96.0).abs() < 0.1);
+}
+
+#[test]
+fn an_equal_limit_remembers_a_weekly_peak_that_was_killed() {
+    let (mut tail, mut kills) = (Tail::default(), 0);
+    let mut limit = 220.0_f32;
+    for slot in 0..4 * 7 * 20 {
+        let at = slot * SLOT;
+        let value = if slot % 28 == 20 { 600.0 } else { 200.0 };
+        while value > limit {
+            kills += 1;
+            tail.add(limit, at, HALF_LIFE);
+            tail.kill(kills, limit, at, 1.5, HALF_LIFE);
+            limit = limit.max(tail.equal(&LIMIT));
+        }
+        tail.add(value, at, HALF_LIFE);
+        limit = tail.equal(&LIMIT);
+    }
+    assert!(kills <= 9, "{kills} kills in twenty weeks");
+}
+
+#[test]
+fn kills_far_above_all_usage_do_not_raise_the_limit_for_ever() {
+    let mut tail = days(&[100.0; 8]);
+    let mut limit = 1024.0_f32;
+    for kill in 1..=8 {
+        assert!(tail.is_of_node(limit) || limit < 800.0);
+        tail.kill(kill, limit, 8 * SLOT, 1.5, HALF_LIFE);
+        limit = limit.max(tail.need(&LIMIT));
+    }
+    assert!((limit - 1024.0).abs() < 1.0, "{limit}");
+    assert_eq!(tail.kills.as_ref().map(|kills| kills.count), Some(8), "they are counted all the same");
+    // A program that allocates five times what it has between two scrapes is healed.
+    let (mut fast, mut limit) = (days(&[40.0; 8]), 128.0_f32);
+    for kill in 1..=8 {
+        if limit < 200.0 {
+            fast.kill(kill, limit, 8 * SLOT, 1.5, HALF_LIFE);
+            limit = limit.max(fast.need(&LIMIT));
+        }
+    }
+    assert!((200.0..400.0).contains(&limit), "{limit}");
+}
+
+/// What fills any limit within minutes, under a limit that follows its tail.
+fn filled(mut limit: f32, slots: i64, killed: bool) -> (Tail, f32) {
+    let mut tail = Tail::default();
+    for slot in 0..slots {
+        for part in 0..4 {
+            let at = slot * SLOT + part * 300;
+            tail.add(limit * 0.99, at, HALF_LIFE);
+            tail.ride(limit * 0.99, limit, 0.0);
+            if killed {
+                tail.kill((slot * 4 + part + 1) as u32, limit, at, 1.5, HALF_LIFE);
+            }
+            limit = limit.max(tail.need(&LIMIT));
+        }
+    }
+    (tail, limit)
+}
+
+#[test]
+fn what_fills_every_limit_is_raised_once_and_a_kill_ends_that() {
+    let (tail, limit) = filled(256.0, 40, false);
+    assert!(tail.follows_limit() && limit < 800.0, "{limit}");
+    assert!(tail.equal(&LIMIT) < limit * 1.03);
+    let (mut tail, limit) = filled(256.0, 2, true);
+    assert!(!tail.follows_limit() && limit > 1024.0, "{limit}");
+    // Whoever waits for memory needs it.
+    for slot in 10..40 {
+        tail.ride(limit * 0.99, limit, 0.3);
+        tail.add(limit * 0.99, slot * SLOT, HALF_LIFE);
+    }
+    assert!(!tail.follows_limit());
 }
