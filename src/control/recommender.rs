@@ -1,5 +1,6 @@
 //! The recommender's loop: usage each interval, kills as they come, recommendations written where they change.
 
+mod counters;
 mod past;
 mod readings;
 
@@ -27,7 +28,8 @@ use crate::report::prices::Prices;
 use crate::sources::prometheus::Prometheus;
 use crate::units::{Bytes, Cores, Timestamp};
 
-use self::readings::{Counters, Told};
+use self::counters::Counters;
+use self::readings::Told;
 
 /// What comes within this time of a kill is answered together with it.
 const GATHER: Duration = Duration::from_millis(100);

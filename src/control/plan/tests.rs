@@ -66,8 +66,8 @@ impl Place {
                         "metadata": {"namespace": "shop", "name": name.name}, "timestamp": time,
                         "containers": [{"name": "app", "usage": {"cpu": cpu, "memory": memory}}]}))
                     .unwrap();
-                    self.book.take(key, pod, &usage, at, &mut taken);
-                    self.book.take(key, pod, &usage, at, &mut taken);
+                    self.book.take(key, pod, None, &usage, at, &mut taken);
+                    self.book.take(key, pod, None, &usage, at, &mut taken);
                 }
             }
         }

@@ -121,8 +121,7 @@ impl Fleet {
 
     /// Takes in a sample of a replica; see [`Series::observe`]. An unknown id takes nothing in.
     pub fn observe(&mut self, id: SeriesId, replica: &mut Replica, usage: &Usage) -> Observed {
-        self.touch(id)
-            .map_or_else(Observed::default, |(series, model)| series.observe(replica, usage, model))
+        self.touch(id).map_or_else(Observed::default, |(series, model)| series.observe(replica, usage, model))
     }
 
     /// Takes in what is left of a replica that is gone; see [`Series::finish`].

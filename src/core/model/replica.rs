@@ -212,8 +212,9 @@ impl Series {
             self.reach(memory, usage, model);
         }
         let end = end_of(at.0);
-        // All of these five minutes, if they began with it.
-        let starting = |age: i64| age.saturating_sub(at.0 - (end - INTERVAL)) < STARTUP_SECONDS;
+        // All of these five minutes, or of a longer window, if they began with it.
+        let long = usage.window.map_or(0, |window| window.clamp(0, LONGEST_WINDOW));
+        let starting = |age: i64| age.saturating_sub(long.max(at.0 - (end - INTERVAL))) < STARTUP_SECONDS;
         if usage.age.is_some_and(starting) {
             self.start_up(cpu, memory);
             replica.at = replica.at.max(at.0);
@@ -244,7 +245,14 @@ impl Series {
     }
 
     /// Puts a sample into its five minutes, and closes those that are over.
-    fn place(&mut self, replica: &mut Replica, cpu: Option<Cpu>, memory: Option<f32>, at: i64, model: &Model) {
+    fn place(
+        &mut self,
+        replica: &mut Replica,
+        cpu: Option<Cpu>,
+        memory: Option<f32>,
+        at: i64,
+        model: &Model,
+    ) {
         let end = end_of(at);
         let mut since = cpu.map_or(at, |cpu| cpu.since);
         let begin = end_of(since.saturating_add(1)).min(end);
@@ -274,7 +282,8 @@ impl Series {
         if let Some(cpu) = cpu.filter(|_| replica.covered > 0.0) {
             // A mean that moves on with each sample bounds nothing.
             let rest = number::float(end - at);
-            let least = if cpu.long { 0.0 } else { replica.mean * replica.covered / (replica.covered + rest) };
+            let least =
+                if cpu.long { 0.0 } else { replica.mean * replica.covered / (replica.covered + rest) };
             self.cpu.foretell(end, least, replica.mean);
         }
         if replica.peak > 0.0 {

@@ -110,8 +110,9 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Series>, SnapshotError> {
     let mut from = Reader::new(&plain, ends);
     let count = from.up_to(Lane::Count, (from.left(Lane::Count) / LEAST_SERIES) as u64)?;
     let mut time = 0;
-    let series =
-        (0..count).map(|_| fields::get_series(&mut from, &mut time, version)).collect::<Result<Vec<_>, _>>()?;
+    let series = (0..count)
+        .map(|_| fields::get_series(&mut from, &mut time, version))
+        .collect::<Result<Vec<_>, _>>()?;
     from.end()?;
     Ok(series)
 }

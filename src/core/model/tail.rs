@@ -9,8 +9,8 @@ mod tests;
 
 use super::half::Half;
 use super::number;
-use super::ride::{FOLLOWS, Ride};
 use super::prices::LimitPrices;
+use super::ride::{FOLLOWS, Ride};
 
 /// Seconds of a peak's slot.
 pub(crate) const SLOT: i64 = 21_600;

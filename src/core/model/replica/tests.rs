@@ -189,7 +189,11 @@ fn memory_is_the_highest_of_five_minutes_and_the_tail_knows_at_once() {
     let start = BEGIN.div_euclid(INTERVAL) * INTERVAL;
     for (second, mib) in [(30, 100), (60, 300), (90, 100)] {
         let memory = Some(Bytes::from_mib(mib));
-        series.observe(&mut replica, &Usage { at: Timestamp(start + second), memory, ..Usage::default() }, &model);
+        series.observe(
+            &mut replica,
+            &Usage { at: Timestamp(start + second), memory, ..Usage::default() },
+            &model,
+        );
     }
     assert_eq!(series.samples(), 0);
     let need = series.clone().estimate(&prices(), &model);
@@ -203,11 +207,8 @@ fn memory_is_the_highest_of_five_minutes_and_the_tail_knows_at_once() {
 #[test]
 fn what_neither_limit_nor_node_can_give_is_refused() {
     let (mut series, mut replica, model) = (Series::default(), Replica::default(), Model::default());
-    let most = Most {
-        node_cpu: Some(Cores(16.0)),
-        node_memory: Some(Bytes::from_mib(65_536)),
-        ..Most::default()
-    };
+    let most =
+        Most { node_cpu: Some(Cores(16.0)), node_memory: Some(Bytes::from_mib(65_536)), ..Most::default() };
     let limited = Most { cpu_limit: Some(Cores(0.2)), ..most };
     let mut observe = |cores: f64, mib: u64, most: Most| {
         let usage = Usage { memory: Some(Bytes::from_mib(mib)), most, ..cpu(BEGIN, None, cores) };
