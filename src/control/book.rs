@@ -168,7 +168,7 @@ impl Book {
         for (at, limit, kill) in kills {
             let limit = limit.or_else(|| self.most_used(id));
             if let Some(limit) = limit {
-                self.fleet.add_oom(id, at, limit, kill);
+                self.fleet.add_oom(id, at, limit, kill, None);
             }
         }
     }
@@ -230,7 +230,14 @@ impl Book {
         let new = is_new(&mut entry.kills);
         entry.last_kill = entry.last_kill.max(Some(told.at));
         // The same id again is not counted, whoever has forgotten it.
-        new && limit.is_some_and(|limit| self.fleet.add_oom(id, told.at, limit, told.id))
+        new && limit.is_some_and(|limit| self.fleet.add_oom(id, told.at, limit, told.id, told.lived))
+    }
+
+    /// Whether an OOM kill teaches no larger limit: usage was never seen anywhere near it.
+    #[must_use]
+    pub fn is_of_node(&self, key: &SeriesKey, limit: Option<Bytes>, lived: Option<i64>) -> bool {
+        let series = self.ids.get(key).and_then(|id| self.fleet.get(*id));
+        series.zip(limit).is_some_and(|(series, limit)| series.is_of_node(limit, lived))
     }
 
     /// Takes in memory that a container used when it was evicted for it.

@@ -231,7 +231,7 @@ fn feed_kill(fleet: &mut Fleet, series: SeriesId, kill: &Kills, is_new: &mut IsN
     for number in 0..kill.count {
         let id = kill_id(kill, number);
         if is_new(series, kill, Some(limit), id) {
-            fed.kills += u64::from(fleet.add_oom(series, kill.at, limit, id));
+            fed.kills += u64::from(fleet.add_oom(series, kill.at, limit, id, None));
         }
     }
 }

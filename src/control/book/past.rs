@@ -108,7 +108,7 @@ impl Book {
                 let entry = usize::try_from(series.0).ok().and_then(|place| entries.get_mut(place));
                 entry.is_some_and(|entry| {
                     entry.last_kill = entry.last_kill.max(Some(kill.at));
-                    let told = Told { pod: &kill.container.pod, at: kill.at, limit, id };
+                    let told = Told { pod: &kill.container.pod, at: kill.at, limit, id, lived: None };
                     entry.kills.counter(&told, kill.at.plus(-piece.step))
                 })
             },

@@ -145,7 +145,7 @@ fn a_kill_changes_the_row_at_once_and_counts_once() {
     place.write(&first);
     let workload = first.workloads.keys().next().unwrap().clone();
     let key = SeriesKey { workload, container: "app".into() };
-    let told = Told { pod: "web-1", at: NOW, limit: Some(Bytes::from_mib(512)), id: 7 };
+    let told = Told { pod: "web-1", at: NOW, limit: Some(Bytes::from_mib(512)), id: 7, lived: None };
     assert!(place.book.kill(&key, &told));
     assert!(!place.book.kill(&key, &told));
     let plan = place.plan();

@@ -232,11 +232,12 @@ impl Recommender {
             let limit = shape.sizes.limits.memory.or(pod.shape.pod.limits.memory);
             let series = SeriesKey { workload, container: Arc::clone(&shape.name) };
             // A container that starts anew counts from 1 again.
-            let start = pod.container_started(place).map_or(0, |at| at.0);
+            let began = pod.container_started(place);
+            let (start, lived) = (began.map_or(0, |at| at.0), began.map(|at| now.seconds_since(at)));
             let mut new = 0;
             for number in first..first.saturating_add(count) {
                 let id = stable_hash(format!("{:?}/{}/{start}/{number}", pod.uid, name.container).bytes());
-                let told = ToldKill { pod: &name.pod, at: now, limit, id };
+                let told = ToldKill { pod: &name.pod, at: now, limit, id, lived };
                 new += u64::from(self.book.counted_kill(&series, &told, since));
             }
             if new > 0 {

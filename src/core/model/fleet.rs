@@ -132,8 +132,15 @@ impl Fleet {
     }
 
     /// Takes in an OOM kill; see [`Series::add_oom`]. Returns whether it was new; an unknown id takes nothing in.
-    pub fn add_oom(&mut self, id: SeriesId, at: Timestamp, limit: Bytes, kill: u64) -> bool {
-        self.touch(id).is_some_and(|(series, model)| series.add_oom(at, limit, kill, model))
+    pub fn add_oom(
+        &mut self,
+        id: SeriesId,
+        at: Timestamp,
+        limit: Bytes,
+        kill: u64,
+        lived: Option<i64>,
+    ) -> bool {
+        self.touch(id).is_some_and(|(series, model)| series.add_oom_after(at, limit, kill, lived, model))
     }
 
     /// Estimates every series that changed since the last refresh, or whose prices did, on all threads of the current

@@ -6,7 +6,7 @@ mod tests;
 use super::bounds::Confidence;
 use super::demand::Demand;
 use super::startup::{STARTUP_SECONDS, Startup};
-use super::tail::Tail;
+use super::tail::{Kill, Tail};
 use super::tuning::Model;
 use crate::units::{Bytes, Cores, MIB, Timestamp};
 
@@ -20,6 +20,8 @@ const MOST_LIFT: f32 = 2.0;
 const BUMP: f32 = 1.5;
 /// The same by at least this much, in mebibytes.
 const LEAST_BUMP: f32 = 16.0;
+/// A container that ran for this many seconds was measured many times.
+const SETTLED_SECONDS: i64 = 600;
 
 /// Why a sample was not taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,16 @@ pub struct Series {
     pub(crate) throttled: u32,
     /// The newest sample of any replica, in seconds, while its five minutes are not over; 0 before the first.
     pub(crate) seen: i64,
+}
+
+/// A limit in mebibytes, as far as it is believed.
+fn mib_of(limit: Bytes) -> f32 {
+    (limit.as_f64() / MIB as f64).min(MOST_MIB) as f32
+}
+
+/// Whether a container ran for so long that its samples tell what it used.
+fn is_settled(lived: Option<i64>) -> bool {
+    lived.is_some_and(|lived| lived >= SETTLED_SECONDS)
 }
 
 /// CPU that would have run unthrottled, where it was throttled for a share (0..=1) of the time: at most twice what was
@@ -124,10 +136,30 @@ impl Series {
     /// Takes in an OOM kill at `limit`, whether or not samples exist. `kill` names it (of container id and restart
     /// count): the same one counts once. Returns whether it was new.
     pub fn add_oom(&mut self, at: Timestamp, limit: Bytes, kill: u64, model: &Model) -> bool {
+        self.add_oom_after(at, limit, kill, None, model)
+    }
+
+    /// The same of a container that had run for `lived` seconds. Of one that ran for long its samples tell what it used:
+    /// killed at a limit far above, its node had no more, and the kill teaches no larger limit.
+    pub fn add_oom_after(
+        &mut self,
+        at: Timestamp,
+        limit: Bytes,
+        kill: u64,
+        lived: Option<i64>,
+        model: &Model,
+    ) -> bool {
         let id = ((kill ^ (kill >> 32)) as u32).max(1);
-        let mib = (limit.as_f64() / MIB as f64).min(MOST_MIB) as f32;
+        let mib = mib_of(limit);
         let bump = BUMP.max(1.0 + LEAST_BUMP / mib.max(1.0));
-        self.tail.kill(id, mib, at.0, bump, model.peak_half_life)
+        let kill = Kill { id, limit: mib, bump, settled: is_settled(lived) };
+        self.tail.kill(&kill, at.0, model.peak_half_life)
+    }
+
+    /// Whether an OOM kill would teach no larger limit.
+    #[must_use]
+    pub fn is_of_node(&self, limit: Bytes, lived: Option<i64>) -> bool {
+        self.tail.is_of_node(mib_of(limit), is_settled(lived))
     }
 
     /// Checks CPU, in cores. `forbidden`: neither limit nor node can have given it.

@@ -33,11 +33,26 @@ const DAY_SLOTS: i64 = 8;
 
 /// Kills whose ids are remembered, so that each counts once.
 const KILLS: usize = 4;
-/// A kill at a limit of more than this many times the highest peak is hardly the container's own: its node had no more.
-/// A program may allocate several times what it had between two scrapes, so it teaches up to this many times the peak.
-const REACH: f32 = 8.0;
-/// The same up to which a kill is the container's own beyond doubt.
+/// The highest peak times this: up to there a kill is the container's own beyond doubt.
 const OWN: f32 = 2.0;
+/// The same of a container that had run for long: a program may allocate several times what it had between two scrapes.
+/// Above that its node had no more.
+const REACH: f32 = 8.0;
+/// So many kills far above all usage teach, one after the other, of containers that were killed too soon to be measured.
+pub(crate) const MOST_DOUBTFUL: u8 = 8;
+
+/// An OOM kill, as it is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kill {
+    /// Tells it from others; not 0.
+    pub(crate) id: u32,
+    /// The limit that was hit, in mebibytes.
+    pub(crate) limit: f32,
+    /// What is hoped to run, times that limit.
+    pub(crate) bump: f32,
+    /// The container had run for so long that its peaks are known.
+    pub(crate) settled: bool,
+}
 
 /// The tail of one series' memory, in mebibytes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,6 +88,8 @@ pub(crate) struct Kills {
     pub(crate) lesson: f32,
     /// The same of each of the last days, by day modulo the ring.
     pub(crate) days: [Half; DAYS],
+    /// Kills far above all usage since the last that was near it.
+    pub(crate) doubtful: u8,
 }
 
 impl Tail {
@@ -91,42 +108,52 @@ impl Tail {
         }
     }
 
-    /// Takes in an OOM kill at `limit`, of which `bump` times that is hoped to run. `id` is not 0; one that is known
-    /// changes nothing. Returns whether it was new.
-    pub(crate) fn kill(&mut self, id: u32, limit: f32, at: i64, bump: f32, half_life: i64) -> bool {
-        if self.kills.as_ref().is_some_and(|kills| kills.seen.contains(&id)) {
+    /// Takes in an OOM kill. One that is known changes nothing. Returns whether it was new.
+    pub(crate) fn kill(&mut self, kill: &Kill, at: i64, half_life: i64) -> bool {
+        if self.kills.as_ref().is_some_and(|kills| kills.seen.contains(&kill.id)) {
             return false;
         }
         let slot = at.div_euclid(SLOT);
         if slot > self.slot || (self.peak <= 0.0 && self.kills.is_none()) {
             self.turn(slot, half_life);
         }
-        let lesson = self.lesson_of(limit, bump);
+        let lesson = self.lesson_of(kill);
+        let own = self.is_own(kill.limit);
         self.ride = Ride::default();
         let kills = self.kills.get_or_insert_default();
         kills.count = kills.count.saturating_add(1);
         kills.seen.rotate_right(1);
-        kills.seen[0] = id;
+        kills.seen[0] = kill.id;
+        kills.doubtful = if own { 0 } else { kills.doubtful.saturating_add(1).min(MOST_DOUBTFUL) };
         kills.lesson = kills.lesson.max(lesson);
         keep(&mut kills.days, at.div_euclid(86_400), lesson);
         true
     }
 
-    /// What a kill at `limit` teaches to run; 0 for nothing. Where usage was seen near the limit, or never seen, `bump` times
-    /// the limit. Else the node may have had no more: then no more than [`REACH`] times the highest peak, and nothing where
-    /// that is below the limit, so that raises come to an end.
-    fn lesson_of(&self, limit: f32, bump: f32) -> f32 {
-        if self.peak <= 0.0 || limit <= self.peak * OWN {
-            return limit * bump;
-        }
-        let most = self.peak * REACH;
-        if most > limit { most.min(limit * bump) } else { 0.0 }
+    /// Whether usage was seen so near to a limit that a kill there is the container's own. So it is where none was seen.
+    fn is_own(&self, limit: f32) -> bool {
+        self.peak <= 0.0 || limit <= self.peak * OWN
     }
 
-    /// Whether a kill at `limit` mebibytes teaches nothing, as usage was never seen anywhere near it.
+    /// The level that a kill teaches to run; 0 where it teaches nothing. Raises that usage never follows come to an end:
+    /// at [`REACH`] times the peak where that is known well, else after [`MOST_DOUBTFUL`] of them.
+    fn lesson_of(&self, kill: &Kill) -> f32 {
+        let lesson = kill.limit * kill.bump;
+        if self.is_own(kill.limit) {
+            return lesson;
+        }
+        if kill.settled {
+            let most = self.peak * REACH;
+            return if most > kill.limit { most.min(lesson) } else { 0.0 };
+        }
+        let before = self.kills.as_ref().map_or(0, |kills| kills.doubtful);
+        if before < MOST_DOUBTFUL { lesson } else { 0.0 }
+    }
+
+    /// Whether a kill at `limit` mebibytes teaches nothing.
     #[must_use]
-    pub fn is_of_node(&self, limit: f32) -> bool {
-        self.lesson_of(limit, 1.0) <= 0.0
+    pub(crate) fn is_of_node(&self, limit: f32, settled: bool) -> bool {
+        self.lesson_of(&Kill { id: 0, limit, bump: 1.0, settled }) <= 0.0
     }
 
     /// Takes in a sample together with the limit that was in force, both in mebibytes, and the share of the time in which
@@ -161,6 +188,10 @@ impl Tail {
         if let Some(kills) = &mut self.kills {
             kills.lesson *= number::exp2(-elapsed / LESSON_HALF_LIFE);
             forget(&mut kills.days, to, gone);
+            if kills.days.iter().all(|day| !day.is_some()) {
+                // A week without one: what comes is another matter.
+                kills.doubtful = 0;
+            }
         }
         self.open = 0.0;
         self.slot = slot;

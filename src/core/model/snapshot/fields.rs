@@ -11,7 +11,7 @@ use crate::model::recent::{FIVES, HALVES, Parts, Recent, slot_of};
 use crate::model::ride::{MOST, Ride};
 use crate::model::series::Series;
 use crate::model::startup::Startup;
-use crate::model::tail::{DAYS, Kills, SLOT, Tail};
+use crate::model::tail::{DAYS, Kills, MOST_DOUBTFUL, SLOT, Tail};
 use crate::model::tuning::{BASES, MARGINS};
 
 type Result<T> = std::result::Result<T, SnapshotError>;
@@ -42,6 +42,9 @@ pub(super) fn put_series(out: &mut Writer, series: &Series, time: &mut i64) {
     put_demand(out, &series.memory, time);
     put_tail(out, &series.tail, *time);
     put_ride(out, &series.tail.ride);
+    if let Some(kills) = &series.tail.kills {
+        out.unsigned(Lane::Count, u64::from(kills.doubtful));
+    }
 }
 
 /// `version` is that of the pack.
@@ -55,6 +58,9 @@ pub(super) fn get_series(from: &mut Reader<'_>, time: &mut i64, version: u8) -> 
     let mut tail = get_tail(from, *time)?;
     if version >= RIDES {
         tail.ride = get_ride(from)?;
+        if let Some(kills) = &mut tail.kills {
+            kills.doubtful = from.up_to(Lane::Count, u64::from(MOST_DOUBTFUL))? as u8;
+        }
     }
     Ok(Series { cpu, memory, tail, startup, samples, refused, throttled, seen: 0 })
 }
@@ -119,7 +125,7 @@ fn get_tail(from: &mut Reader<'_>, time: i64) -> Result<Tail> {
         let lesson = get_near(from, Lane::Amount, &mut 0)?;
         let days = get_days(from, lesson)?;
         let lesson = from.amount(Lane::Amount, lesson, SIZE)?;
-        tail.kills = Some(Box::new(Kills { count, seen, lesson, days }));
+        tail.kills = Some(Box::new(Kills { count, seen, lesson, days, doubtful: 0 }));
     }
     Ok(tail)
 }
