@@ -41,6 +41,10 @@ fn take(book: &mut Book, pod: &PodFacts, sample: &Sample, source: Source) -> Tak
     taken
 }
 
+fn learned(book: &Book) -> Option<Timestamp> {
+    book.known(&key()).and_then(|known| known.series.learned_to())
+}
+
 fn samples(book: &Book) -> u32 {
     book.known(&key()).map_or(0, |known| known.series.samples())
 }
@@ -130,8 +134,7 @@ fn a_restart_goes_on_with_samples_and_kills() {
     assert!(next.kill(&key(), &told(NOW, 11)));
     assert_eq!(take(&mut next, &pod, &sample(NOW, 0.1), Source::MetricsApi).samples, 2);
     let known = next.known(&key()).unwrap();
-    // Half a minute of CPU is no mean of five: of each time the memory alone.
-    assert_eq!((known.series.kills(), known.series.samples()), (11, 2));
+    assert_eq!((known.series.kills(), known.series.samples()), (11, 4));
     assert_eq!(known.last_kill, Some(NOW));
 }
 
@@ -232,7 +235,7 @@ fn one_usage_teaches_the_same_whoever_tells_of_it() {
     let need = |book: &Book| {
         let mut series = book.known(&key()).unwrap().series.clone();
         let found = series.estimate(&crate::policy::Rules::default().prices(), &Model::default());
-        assert_eq!(series.samples(), 2 * 2 * 288);
+        assert_eq!(series.learned_to(), Some(NOW));
         (found.cpu.unwrap().target, found.memory.unwrap().target)
     };
     let expected = need(&past);
@@ -263,13 +266,13 @@ fn more_than_limit_or_node_can_give_is_refused_and_counted() {
 fn a_pod_that_ends_early_teaches_what_it_used_so_far() {
     let (mut book, pod) = (Book::default(), facts(&json!({})));
     take(&mut book, &pod, &Sample { window: Some(15), ..sample(NOW.plus(-500), 0.7) }, Source::MetricsApi);
-    assert_eq!(samples(&book), 0);
+    assert_eq!(learned(&book), None);
     book.settle(NOW.plus(-120));
-    assert_eq!(samples(&book), 0, "it may only be late");
+    assert_eq!(learned(&book), None, "it may only be late");
     book.settle(NOW);
-    assert_eq!(samples(&book), 2);
+    assert_eq!(learned(&book), Some(NOW.plus(-300)));
     let mut gone = Book::default();
     take(&mut gone, &pod, &Sample { window: Some(15), ..sample(NOW.plus(-10), 0.7) }, Source::MetricsApi);
     gone.forget(NOW.plus(-DAY), std::iter::empty());
-    assert_eq!(samples(&gone), 2);
+    assert_eq!(learned(&gone), Some(NOW));
 }

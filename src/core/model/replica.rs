@@ -220,6 +220,8 @@ impl Series {
             replica.at = replica.at.max(at.0);
             return observed;
         }
+        let count = u32::from(cpu.is_some()) + u32::from(memory.is_some());
+        self.samples = self.samples.saturating_add(count);
         let cpu = cpu.map(|value| self.weigh(replica, value, usage));
         self.place(replica, cpu, memory, at.0, model);
         observed
@@ -294,13 +296,11 @@ impl Series {
     /// Tells the series what is known of the five minutes that end at `end`. CPU of less than `least` seconds waits.
     fn close(&mut self, replica: &mut Replica, end: i64, least: f32, model: &Model) {
         if replica.covered > 0.0 && replica.covered >= least {
-            self.samples = self.samples.saturating_add(1);
             self.cpu.add(replica.mean, end, &model.cpu);
             let held = if replica.at_limit { replica.held.saturating_add(1) } else { 0 };
             *replica = Replica { held, at: replica.at, peak: replica.peak, ..Replica::default() };
         }
         if replica.peak > 0.0 {
-            self.samples = self.samples.saturating_add(1);
             self.memory.add(replica.peak, end, &model.memory);
             replica.peak = 0.0;
         }
