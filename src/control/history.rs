@@ -13,6 +13,9 @@ use crate::units::{Bytes, Cores, Timestamp};
 /// Below so many hours of history start-up is not kept apart: a new workload has nothing else to go by.
 const YOUNG_HOURS: f32 = 1.0;
 
+/// CPU of a container that ran for fewer seconds of a step says little of it.
+const LEAST_AGE: i64 = 150;
+
 /// Half-life of a sample in a scan, in seconds: a week, so that each day of it has its say.
 const STANDING_HALF_LIFE: i64 = 7 * 86_400;
 
@@ -140,7 +143,7 @@ fn age_of(piece: &Piece, container: &ContainerName, at: Timestamp) -> Option<i64
 /// The CPU of a step as of the part of it in which the container ran: Prometheus takes a rate over all of it.
 fn whole(piece: &Piece, container: &ContainerName, at: Timestamp, value: f64) -> f64 {
     /// A start is known to the second, and a scrape comes some seconds after.
-    const LEAST: i64 = 60;
+    const LEAST: i64 = 30;
     match age_of(piece, container, at) {
         Some(age) if age < piece.step => value * piece.step as f64 / age.max(LEAST).min(piece.step) as f64,
         _ => value,
@@ -152,6 +155,9 @@ fn feed_cpu(fleet: &mut Fleet, piece: &Piece, place: Place, replicas: &Replicas<
     for (at, value, replica) in in_time(replicas) {
         let Some((name, _)) = replicas.get(replica).filter(|_| place.wants(at)) else { continue };
         let Some(replica) = state.get_mut(replica) else { continue };
+        if !place.ends && age_of(piece, name, at).is_some_and(|age| age < LEAST_AGE.min(piece.step)) {
+            continue;
+        }
         let usage = Usage {
             at,
             window: Some(piece.step),
