@@ -181,7 +181,9 @@ pub struct LeanRunning {
 pub struct LeanTerminated {
     /// Such as OOMKilled.
     pub reason: Option<String>,
-    /// When, RFC 3339.
+    /// When it began, RFC 3339.
+    pub started_at: Option<String>,
+    /// When it ended, RFC 3339.
     pub finished_at: Option<String>,
     /// Which container, unique on its node.
     #[serde(rename = "containerID")]

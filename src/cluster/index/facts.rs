@@ -333,6 +333,8 @@ pub enum MemoryShortage {
     OomKilled {
         /// The limit in force.
         limit: Option<Bytes>,
+        /// Seconds that it had run, where the status says so.
+        lived: Option<i64>,
     },
     /// The kubelet evicted the pod because the node was low on memory.
     Evicted {

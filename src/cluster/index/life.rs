@@ -130,7 +130,7 @@ impl FirmLimit {
 /// kill would teach a need that nobody has seen. After a few such kills the status is believed.
 pub(super) fn doubt(event: &mut MemoryEvent, firm: &mut Vec<FirmLimit>) {
     const MOST: u8 = 5;
-    let MemoryShortage::OomKilled { limit: Some(limit) } = &mut event.what else { return };
+    let MemoryShortage::OomKilled { limit: Some(limit), .. } = &mut event.what else { return };
     let (container, at) = (Arc::clone(&event.container), event.at);
     let Some(known) = firm.iter_mut().find(|known| known.container == event.container) else {
         firm.push(FirmLimit { container, limit: *limit, at, killed: true, doubted: 0 });

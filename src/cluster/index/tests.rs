@@ -38,7 +38,7 @@ fn a_kill_is_told_once_however_often_its_status_comes() {
     let now = status(0, killed("c1"), json!({}));
     let first = index.apply(pod("web", "u1", now.clone()), NOW);
     assert_eq!(first.len(), 1);
-    assert_eq!(first[0].what, MemoryShortage::OomKilled { limit: Some(Bytes::from_mib(96)) });
+    assert_eq!(first[0].what, MemoryShortage::OomKilled { limit: Some(Bytes::from_mib(96)), lived: None });
     assert_eq!(&*first[0].container, "app");
     assert_eq!(first[0].at, Timestamp(1_795_406_400));
     // The same again, by update, then as the last state of the next container, then by a new listing.
@@ -228,7 +228,7 @@ fn a_kill_soon_after_a_raise_in_place_teaches_nothing_new() {
             {"name": "app", "restartCount": restarts, "lastState": end, "resources": {"limits": {"memory": limit}}}]});
         let events = index.apply(pod("web", "u1", status), NOW);
         match events.as_slice() {
-            [MemoryEvent { what: MemoryShortage::OomKilled { limit }, .. }] => {
+            [MemoryEvent { what: MemoryShortage::OomKilled { limit, .. }, .. }] => {
                 limit.unwrap().0 / crate::units::MIB
             }
             other => panic!("{other:?}"),
@@ -257,7 +257,7 @@ fn a_first_kill_at_the_time_of_a_raise_is_put_down_to_the_limit_before() {
         let begin = chrono::DateTime::parse_from_rfc3339("2026-11-23T04:00:00Z").unwrap().timestamp();
         let events = index.apply(pod("web", uid, status), Timestamp(begin + second));
         events.first().map(|event| match event.what {
-            MemoryShortage::OomKilled { limit } => limit.unwrap().0 / crate::units::MIB,
+            MemoryShortage::OomKilled { limit, .. } => limit.unwrap().0 / crate::units::MIB,
             MemoryShortage::Evicted { .. } => panic!("{event:?}"),
         })
     };

@@ -63,7 +63,7 @@ impl Place {
                     "metadata": {"namespace": "shop", "name": name.name}, "timestamp": time,
                     "containers": [{"name": "app", "usage": {"cpu": cpu, "memory": memory}}]}))
                 .unwrap();
-                self.book.take(key, pod, &usage, at, &mut taken);
+                self.book.take(key, pod, None, &usage, at, &mut taken);
             }
         }
         taken
@@ -82,8 +82,8 @@ impl Place {
                         "metadata": {"namespace": "shop", "name": name.name}, "timestamp": time,
                         "containers": [{"name": "app", "usage": {"cpu": cpu, "memory": memory}}]}))
                     .unwrap();
-                    self.book.take(key, pod, &usage, at, &mut taken);
-                    self.book.take(key, pod, &usage, at, &mut taken);
+                    self.book.take(key, pod, None, &usage, at, &mut taken);
+                    self.book.take(key, pod, None, &usage, at, &mut taken);
                 }
             }
         }
@@ -205,7 +205,7 @@ fn a_kill_changes_the_row_at_once_and_counts_once() {
     place.write(&first);
     let workload = first.workloads.keys().next().unwrap().clone();
     let key = SeriesKey { workload, container: "app".into() };
-    let told = Told { pod: "web-1", at: NOW, limit: Some(Bytes::from_mib(512)), id: 7 };
+    let told = Told { pod: "web-1", at: NOW, limit: Some(Bytes::from_mib(512)), id: 7, lived: None };
     assert!(place.book.kill(&key, &told));
     assert!(!place.book.kill(&key, &told));
     let plan = place.plan();
@@ -414,7 +414,12 @@ fn an_oom_loop_that_rule_keep_forbids_to_heal_is_named() {
     place.use_for(30, "100m", "120Mi");
     let workload = place.plan().workloads.keys().next().unwrap().clone();
     let key = SeriesKey { workload, container: "app".into() };
-    assert!(place.book.kill(&key, &Told { pod: "web-1", at: NOW, limit: Some(Bytes::from_mib(512)), id: 7 }));
+    assert!(
+        place.book.kill(
+            &key,
+            &Told { pod: "web-1", at: NOW, limit: Some(Bytes::from_mib(512)), id: 7, lived: None }
+        )
+    );
     let plan = place.plan();
     let limited = condition(only(&plan), "Limited");
     assert_eq!((limited.status.as_str(), limited.reason.as_str()), ("True", "LimitKept"), "{limited:?}");
