@@ -193,7 +193,8 @@ fn a_steady_workload_is_written_seldom_though_its_status_is_exact() {
     println!("writes by day, and those that would be without bounds and hysteresis: {days:?}");
     let (all, others): (usize, usize) =
         days[2..].iter().fold((0, 0), |(all, others), (a, b)| (all + a, others + b));
-    assert!(all <= 7 * 12 && all <= others + 7, "{days:?}");
+    // Five-minute means of this noise cross a step of the rounded target about 30 times a day.
+    assert!(all <= 7 * 40 && all <= others + 7, "{days:?}");
 }
 
 #[test]
@@ -503,7 +504,7 @@ fn the_ratio_and_the_quotas_of_limits_hold_for_running_pods() {
         let range = object("LimitRange", "l").with("/spec/limits", json!([limit]));
         place.add::<LimitRange>(range);
         place.add::<ResourceQuota>(object("ResourceQuota", "q").with("/status", quota));
-        place.use_for(30, "100m", "500Mi");
+        place.use_for(30, "100m", "490Mi");
         let plan = place.plan();
         let container = &only(&plan).status.containers[0];
         let cpu = |of: &crate::api::ResourceAmounts| of.cpu.as_ref().unwrap().value().as_cores().to_milli();
