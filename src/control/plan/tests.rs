@@ -190,10 +190,12 @@ fn a_steady_workload_is_written_seldom_though_its_status_is_exact() {
     }
     let of = |writes: &[i64], day: i64| writes.iter().filter(|one| **one == day).count();
     let days: Vec<_> = (0..9).map(|day| (of(&writes, day), of(&without, day))).collect();
-    println!("writes by day, and those that would be without bounds and hysteresis: {days:?}");
     let (all, others): (usize, usize) =
         days[2..].iter().fold((0, 0), |(all, others), (a, b)| (all + a, others + b));
-    assert!(all <= 7 * 12 && all <= others + 7, "{days:?}");
+    assert!(
+        all <= 7 * 12 && all <= others + 7,
+        "writes by day, and those that would be without bounds and hysteresis: {days:?}"
+    );
 }
 
 #[test]
