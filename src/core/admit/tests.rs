@@ -93,11 +93,11 @@ fn a_young_container_keeps_limits_and_half_of_its_requests_however_often_it_is_a
         );
         assert_eq!(admit(&pod(found), &advice(&wants), &Bounds::default(), NOW), Verdict::Stamped);
         // No limit is added, and growth waits for nothing.
-        let wants = [("app", Want { rules, young: true, ..want(700, 3000, 4000) })];
+        let wants = [("app", Want { rules, young: true, ..want(700, 4000, 4000) })];
         let found = stamped(&one(json!({"requests": {"cpu": "500m"}})), &wants, &Bounds::default());
         assert_eq!(
             resources(&found),
-            &json!({"requests": {"cpu": "700m", "memory": "3000Mi"}}),
+            &json!({"requests": {"cpu": "700m", "memory": "4000Mi"}}),
             "{cpu:?} {memory:?}"
         );
     }
