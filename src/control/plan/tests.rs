@@ -190,11 +190,13 @@ fn a_steady_workload_is_written_seldom_though_its_status_is_exact() {
     }
     let of = |writes: &[i64], day: i64| writes.iter().filter(|one| **one == day).count();
     let days: Vec<_> = (0..9).map(|day| (of(&writes, day), of(&without, day))).collect();
-    println!("writes by day, and those that would be without bounds and hysteresis: {days:?}");
     let (all, others): (usize, usize) =
         days[2..].iter().fold((0, 0), |(all, others), (a, b)| (all + a, others + b));
     // Five-minute means of this noise cross a step of the rounded target about 30 times a day.
-    assert!(all <= 7 * 40 && all <= others + 7, "{days:?}");
+    assert!(
+        all <= 7 * 40 && all <= others + 7,
+        "writes by day, and those that would be without bounds and hysteresis: {days:?}"
+    );
 }
 
 #[test]
