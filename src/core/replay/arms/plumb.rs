@@ -1,20 +1,26 @@
-//! plumb's own model, policy and steps, as one arm of a backtest: the code that runs live.
+//! plumb itself, as one arm of a backtest: the model, the policy, admission and the updater that run live.
 
-use crate::actuate::step::{Pace, Stepper};
+mod lone;
+#[cfg(test)]
+mod tests;
+
+use lone::Lone;
+
+use crate::actuate::step::Pace;
 use crate::model::{Model, Prices, Series};
 use crate::policy::{Baseline, ContainerSize, Rules, recommend};
 use crate::replay::arm::{Arm, Observation, Size};
 use crate::units::{Bytes, Cores};
 
 /// plumb under one policy.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Plumb {
     model: Model,
     rules: Rules,
     prices: Prices,
-    pace: Pace,
     series: Series,
-    stepper: Stepper,
+    template: Option<ContainerSize>,
+    pod: Lone,
     kills: u64,
 }
 
@@ -30,7 +36,15 @@ impl Plumb {
     pub fn with_model(model: Model, rules: Rules, pace: Pace) -> Self {
         let rules = Rules { add_limit: true, ..rules };
         let prices = rules.prices();
-        Self { model, rules, prices, pace, series: Series::default(), stepper: Stepper::default(), kills: 0 }
+        Self {
+            model,
+            rules,
+            prices,
+            series: Series::default(),
+            template: None,
+            pod: Lone::new(pace),
+            kills: 0,
+        }
     }
 
     /// The same rules without floors and least changes, so that small containers neither flatter nor burden it.
@@ -74,8 +88,13 @@ impl Plumb {
 impl Arm for Plumb {
     fn reset(&mut self) {
         self.series = Series::default();
-        self.stepper = Stepper::default();
+        self.template = None;
+        self.pod.reset();
         self.kills = 0;
+    }
+
+    fn template(&mut self, stated: &ContainerSize) {
+        self.template = Some(*stated);
     }
 
     fn step(&mut self, seen: &Observation) -> Option<Size> {
@@ -84,8 +103,11 @@ impl Arm for Plumb {
             return None;
         }
         let need = self.series.estimate(&self.prices, &self.model);
-        let advice = recommend(&need, &self.rules, &Baseline::from(*self.stepper.in_force()));
-        self.stepper.step(&advice, seen.at, seen.oom.is_some(), &self.pace).map(|size: ContainerSize| Size {
+        let stated = self.template.unwrap_or_default();
+        let current = self.pod.asked().copied().unwrap_or(stated);
+        let advice = recommend(&need, &self.rules, &Baseline { current, template: self.template });
+        let size = self.pod.act(&advice, &stated, seen.at, seen.oom.is_some())?;
+        Some(Size {
             cpu_request: size.cpu_request,
             memory_request: size.memory_request,
             memory_limit: size.memory_limit,
