@@ -6,7 +6,6 @@ use super::select::{Choice, Policy};
 use crate::actuate::step::Pace;
 use crate::api::{self, Amount, ResourceAmounts, ResourceName, Span};
 use crate::cluster::index::{Qos, Size};
-use crate::model::HoldRule;
 use crate::policy::{Amounts, Class, CpuLimitRule, LimitRules, MemoryLimitRule, Objective, Rules};
 use crate::units::{Bytes, Cores};
 
@@ -145,22 +144,6 @@ pub fn limit_rules(written: &api::LimitRules) -> LimitRules {
         add_memory: written.add_memory,
         shrink_memory: !written.keep_memory,
     }
-}
-
-/// When a change is worth making, as a recommendation says it.
-#[must_use]
-pub fn hysteresis(rule: HoldRule) -> api::HysteresisRule {
-    let HoldRule { grow, shrink, price, underrun } = rule;
-    api::HysteresisRule { grow, shrink, price, underrun }
-}
-
-/// The same read back; `None` where a figure of it is none: then it is as if nothing were said.
-#[must_use]
-pub fn hold_rule(written: api::HysteresisRule) -> Option<HoldRule> {
-    let api::HysteresisRule { grow, shrink, price, underrun } = written;
-    let is_amount = |value: f32| value.is_finite() && value >= 0.0;
-    let sound = is_amount(grow) && is_amount(shrink) && is_amount(price) && underrun.is_none_or(is_amount);
-    sound.then_some(HoldRule { grow, shrink, price, underrun })
 }
 
 /// A CPU limit rule as it is applied.

@@ -5,6 +5,7 @@
 
 pub mod bucket;
 mod change;
+mod class;
 pub mod facts;
 mod given;
 mod guard;

@@ -53,6 +53,22 @@ impl Place {
         self.add::<LeanPod>(pod.running().with("/status/qosClass", qos));
     }
 
+    /// One reading of every pod.
+    fn take(&mut self, at: Timestamp, cpu: &str, memory: &str) -> Taken {
+        let mut taken = Taken::default();
+        let time = chrono::DateTime::from_timestamp(at.0, 0).unwrap().to_rfc3339();
+        for (key, workload) in &self.index.workloads().workloads {
+            for (name, pod) in &workload.pods {
+                let usage: PodUsage = serde_json::from_value(json!({
+                    "metadata": {"namespace": "shop", "name": name.name}, "timestamp": time,
+                    "containers": [{"name": "app", "usage": {"cpu": cpu, "memory": memory}}]}))
+                .unwrap();
+                self.book.take(key, pod, &usage, at, &mut taken);
+            }
+        }
+        taken
+    }
+
     /// Usage of every pod, each minute for some hours.
     fn use_for(&mut self, hours: i64, cpu: &str, memory: &str) -> Taken {
         let mut taken = Taken::default();
@@ -134,6 +150,50 @@ fn usage_becomes_a_row_that_is_written_once() {
     // A mode that changes is written, with what the object is about.
     place.policy(json!({"mode": "Auto"}));
     assert!(only(&place.plan()).whole);
+}
+
+#[test]
+fn a_steady_workload_is_written_seldom_though_its_status_is_exact() {
+    let mut place = Place::new();
+    place.policy(json!({"mode": "Auto"}));
+    place.node(json!({"cpu": "4", "memory": "16Gi"}));
+    place.pod("web-1", "Burstable", json!({"memory": "512Mi"}));
+    let mut chance = 1_u64;
+    let mut noise = || {
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (chance >> 40) as f64 / (1 << 24) as f64 - 0.5
+    };
+    let (mut writes, mut without, mut said) = (Vec::new(), Vec::new(), 0);
+    for minute in 0..9 * 1440_i64 {
+        let now = NOW.plus(minute * 60);
+        let (cpu, memory) = (200.0 * (1.0 + 0.3 * noise()), 300.0 * (1.0 + 0.1 * noise()));
+        place.take(now, &format!("{cpu:.0}m"), &format!("{memory:.0}Mi"));
+        if minute % 5 != 0 {
+            continue;
+        }
+        let common = Common { prices: &place.prices, source_error: None, resizes: true, now };
+        let plan = plan(&place.index, &mut place.book, &common);
+        if let Some(write) = plan.writes.values().next() {
+            writes.push(minute / 1440);
+            // As if only targets were said.
+            let mut status = write.status.clone();
+            for container in &mut status.containers {
+                (container.hysteresis, container.lower, container.upper) = Default::default();
+            }
+            let before = crate::cluster::index::status_fingerprint(&status);
+            if before != said {
+                without.push(minute / 1440);
+                said = before;
+            }
+        }
+        place.write(&plan);
+    }
+    let of = |writes: &[i64], day: i64| writes.iter().filter(|one| **one == day).count();
+    let days: Vec<_> = (0..9).map(|day| (of(&writes, day), of(&without, day))).collect();
+    println!("writes by day, and those that would be without bounds and hysteresis: {days:?}");
+    let (all, others): (usize, usize) =
+        days[2..].iter().fold((0, 0), |(all, others), (a, b)| (all + a, others + b));
+    assert!(all <= 7 * 6 && all <= others + 7 * 3, "{days:?}");
 }
 
 #[test]
@@ -319,4 +379,63 @@ fn what_others_write_into_a_status_changes_nothing() {
     place.write(&plan);
     assert!(place.plan().writes.is_empty());
     assert_eq!(Written::default().status, 0);
+}
+
+#[test]
+fn a_young_container_says_until_when_and_what_it_keeps() {
+    let mut place = Place::new();
+    place.policy(json!({}));
+    place.pod("web-1", "Burstable", json!({"memory": "512Mi"}));
+    place.use_for(3, "10m", "20Mi");
+    let plan = place.plan();
+    let write = only(&plan);
+    let ready = condition(write, "HistoryReady");
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "Young"));
+    // Three hours of twenty-four by eight o'clock.
+    for said in ["container app", "2027-01-16T05:00:00Z", "history.learn"] {
+        assert!(ready.message.contains(said), "{}", ready.message);
+    }
+    let [app] = &write.status.containers[..] else { panic!("{write:?}") };
+    assert!(app.learning && app.target.limits == app.current.limits, "{app:?}");
+    assert!(app.reasons.iter().any(|reason| reason.contains("21 hours")), "{:?}", app.reasons);
+    assert_eq!(write.status.summary.confidence, crate::api::Confidence::Low);
+    // Who does not want to wait says so.
+    place.policy(json!({"history": {"learn": "0s"}}));
+    let plan = place.plan();
+    let app = &only(&plan).status.containers[0];
+    assert!(!app.learning && app.target.limits != app.current.limits, "{app:?}");
+}
+
+#[test]
+fn an_oom_loop_that_rule_keep_forbids_to_heal_is_named() {
+    let mut place = Place::new();
+    place.policy(json!({"containers": [{"name": "*", "memory": {"limit": "Keep"}}]}));
+    place.pod("web-1", "Burstable", json!({"memory": "512Mi"}));
+    place.use_for(30, "100m", "120Mi");
+    let workload = place.plan().workloads.keys().next().unwrap().clone();
+    let key = SeriesKey { workload, container: "app".into() };
+    assert!(place.book.kill(&key, &Told { pod: "web-1", at: NOW, limit: Some(Bytes::from_mib(512)), id: 7 }));
+    let plan = place.plan();
+    let limited = condition(only(&plan), "Limited");
+    assert_eq!((limited.status.as_str(), limited.reason.as_str()), ("True", "LimitKept"), "{limited:?}");
+}
+
+#[test]
+fn a_status_says_what_bounds_and_how_limits_follow() {
+    let mut place = Place::new();
+    place.policy(json!({"containers": [{"name": "*", "maxAllowed": {"memory": "700Mi"},
+        "memory": {"limit": "Headroom", "headroom": "256Mi"}}]}));
+    place.node(json!({"cpu": "4", "memory": "16Gi"}));
+    place.pod("web-1", "Burstable", json!({"memory": "512Mi"}));
+    place.use_for(30, "100m", "120Mi");
+    let plan = place.plan();
+    let app = &only(&plan).status.containers[0];
+    assert_eq!(json!(app.max_allowed), json!({"cpu": "4", "memory": "700Mi"}));
+    assert_eq!(app.limit_rules.headroom.as_ref().unwrap().to_string(), "256Mi");
+    let bytes = |amounts: &crate::api::ResourceAmounts| {
+        amounts.memory.as_ref().unwrap().value().as_bytes().unwrap().0
+    };
+    assert_eq!(bytes(&app.target.limits), bytes(&app.target.requests) + (256 << 20));
+    let hysteresis = app.hysteresis.as_ref().unwrap();
+    assert!(hysteresis.cpu.unwrap().grow > 0.0 && hysteresis.memory.unwrap().price > 0.0);
 }

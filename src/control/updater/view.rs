@@ -13,12 +13,11 @@ use crate::actuate::facts::{
 use crate::api::{self, Actuation, Band, HpaRule, Mode, PolicyReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    Advice, Autoscaler, ContainerLife, ContainerShape, Labels, Life, ObjectKey, PAUSE, Phase, PodFacts,
-    Previous, ResizeState, Size, Sizes, Uid, WorkloadKey, WorkloadPods, Written, group,
+    Autoscaler, ContainerLife, ContainerShape, Labels, Life, ObjectKey, PAUSE, Phase, PodFacts, Previous,
+    ResizeState, Sizes, Uid, WorkloadKey, WorkloadPods, Written, group,
 };
-use crate::control::{rules, window};
-use crate::model;
-use crate::policy::{self, Class, ContainerSize, Recommendation};
+use crate::control::{advice, rules, window};
+use crate::policy::ContainerSize;
 use crate::units::Timestamp;
 
 /// A workload that is acted on.
@@ -219,7 +218,7 @@ fn one(
     let stalled = |facts: &PodFacts| others.stalled.get(&facts.uid).copied();
     let workload = Workload {
         key: Arc::from(format!("{}/{}", name.namespace, name.name)),
-        advice: written.containers.iter().map(|advice| (Arc::clone(&advice.name), advised(advice))).collect(),
+        advice: written.containers.iter().map(|said| (Arc::clone(&said.name), advice::read(said))).collect(),
         given_since: written.sized_since(),
         rules,
         before: before(written),
@@ -250,39 +249,6 @@ fn max_unavailable(stated: &IntOrString) -> MaxUnavailable {
             let percent = text.trim_end_matches('%').parse().unwrap_or(0);
             MaxUnavailable::Percent(usize::min(percent, 100))
         }
-    }
-}
-
-/// A resource without bounds is one that the policy does not size.
-fn advised(advice: &Advice) -> Recommendation {
-    let (cpu, memory) = (advice.lower.milli_cpu.is_some(), advice.lower.memory.is_some());
-    let request = |size: &Size| ContainerSize {
-        cpu_request: size.cpu().filter(|_| cpu),
-        memory_request: size.memory.filter(|_| memory),
-        ..ContainerSize::default()
-    };
-    let (requests, limits) = (&advice.target.requests, &advice.target.limits);
-    Recommendation {
-        target: ContainerSize {
-            cpu_limit: limits.cpu().filter(|_| cpu),
-            memory_limit: limits.memory.filter(|_| memory),
-            ..request(requests)
-        },
-        lower: request(&advice.lower),
-        upper: request(&advice.upper),
-        cpu_hold: advice.cpu_hysteresis.and_then(rules::hold_rule).filter(|_| cpu),
-        memory_hold: advice.memory_hysteresis.and_then(rules::hold_rule).filter(|_| memory),
-        limits: policy::limits_of_class(
-            &advice.limit_rules.as_deref().map(rules::limit_rules).unwrap_or_default(),
-            if advice.guaranteed { Class::Guaranteed } else { Class::Burstable },
-        ),
-        most: rules::bounds(advice.most),
-        young: advice.learning,
-        confidence: match advice.confidence {
-            api::Confidence::Low => model::Confidence::Low,
-            api::Confidence::Medium => model::Confidence::Medium,
-            api::Confidence::High => model::Confidence::High,
-        },
     }
 }
 

@@ -83,6 +83,28 @@ fn a_pod_is_stamped_as_recommended_for_its_workload() {
     assert_eq!(found["spec"]["initContainers"][0]["resources"]["requests"]["cpu"], "1");
 }
 
+/// What the container `app` of the pod is given by a Recommendation that says this of it.
+fn given(pointer: &str, said: Value) -> Value {
+    let app = recommended("app").target("180m", "300Mi", "400Mi").lower("100m", "200Mi").with(pointer, said);
+    let mut index = index("Auto");
+    index.apply(testing::recommendation("web").auto().containers([app]).object::<Stampable>(), NOW);
+    stamped(&index, &a_review()).unwrap()["spec"]["containers"][0]["resources"].clone()
+}
+
+#[test]
+fn a_young_container_keeps_its_limits_and_half_of_its_requests() {
+    let resources = given("/learning", json!(true));
+    assert_eq!(resources["requests"], json!({"cpu": "250m", "memory": "512Mi"}));
+    assert_eq!(resources["limits"], json!({"cpu": 1, "memory": "2Gi"}));
+}
+
+#[test]
+fn headroom_is_added_to_the_request() {
+    let resources = given("/limitRules", json!({"memory": "Headroom", "headroom": "256Mi"}));
+    assert_eq!(resources["requests"]["memory"], "300Mi");
+    assert_eq!(resources["limits"]["memory"], "556Mi");
+}
+
 #[test]
 fn what_is_not_to_be_stamped_is_left_with_a_reason() {
     assert_eq!(reason(&index("Recommend"), &a_review()), "mode_recommend");

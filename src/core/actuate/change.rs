@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::class;
 use super::facts::{Container, Pod, SizesByName, Workload};
 use super::reason::Hold;
 use super::step::Stepper;
@@ -137,8 +138,14 @@ pub(super) fn propose(
     if pod.class == Class::BestEffort {
         return Err(Hold::BestEffort);
     }
-    if class_after(pod, &sizes) != pod.class {
-        return Err(Hold::QosClass);
+    class::keep(workload, pod, &mut sizes)?;
+    for (container, stepper) in pod.containers.iter().zip(&mut next) {
+        if let Some(size) = sizes.iter().find(|size| size.container == container.name) {
+            stepper.observe(size.to);
+        }
+    }
+    if sizes.is_empty() {
+        return held.map_or(Ok(None), Err);
     }
     Ok(Some(Proposal { change: change(pod, sizes, after_oom), steppers: next }))
 }
@@ -261,23 +268,4 @@ fn fit(
 
 fn grows(asked: &ContainerSize, to: &ContainerSize) -> bool {
     to.memory_limit > asked.memory_limit
-}
-
-/// The class that the API server would compute, from the containers that keep running.
-fn class_after(pod: &Pod, sizes: &[NewSize]) -> Class {
-    let after = |container: &Container| {
-        let new = sizes.iter().find(|size| size.container == container.name);
-        new.map_or(container.asked, |size| size.to)
-    };
-    let equal = |size: &ContainerSize| {
-        size.cpu_limit.is_some()
-            && size.memory_limit.is_some()
-            && size.cpu_limit == size.cpu_request
-            && size.memory_limit == size.memory_request
-    };
-    if pod.containers.iter().all(|container| equal(&after(container))) {
-        // Of init containers, which the class also depends on, nothing is known here.
-        return if pod.class == Class::Guaranteed { Class::Guaranteed } else { Class::Burstable };
-    }
-    Class::Burstable
 }

@@ -348,7 +348,7 @@ impl Updater {
     /// Keeps what a pod had, where something else was meant for its workload than the last time.
     fn note_before(&mut self, workload: &Workload, pod: &Pod) {
         let meant = targets(workload);
-        let same = self.before.get(&workload.key).is_some_and(|before| similar(&before.meant, &meant, true));
+        let same = self.before.get(&workload.key).is_some_and(|before| similar(&before.meant, &meant));
         if !same {
             let had = pod.containers.iter().map(|container| (Arc::clone(&container.name), container.asked));
             self.before.insert(Arc::clone(&workload.key), Before { had: had.collect(), meant });

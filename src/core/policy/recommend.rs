@@ -302,6 +302,10 @@ fn limit_memory(
             limit = now;
         }
         let exact = Bytes::from_f64(limit);
+        // What is kept stays to the byte: rounded up it would be a need above the limit, and raised again each time.
+        if own == Some(exact) {
+            return Some(exact.max(request));
+        }
         let rounded = round_up_bytes(exact);
         let limit = found.most.memory.map_or(rounded, |most| rounded.min(most.max(exact))).max(request);
         because(Reason::Rounded { resource, value: limit.as_f64() });

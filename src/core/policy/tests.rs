@@ -58,6 +58,8 @@ fn a_limit_range_holds_requests_and_limits() {
     assert_eq!(bounds(&large), [Bound::LimitRangeMax, Bound::LimitRangeMax]);
     let mut fits = found(100, 100);
     limit_range(&mut fits, &least, &most);
+    assert_eq!(fits.size.most, most, "the most travels with the figures");
+    fits.size.most = Amounts::default();
     assert_eq!(fits, found(100, 100));
 }
 

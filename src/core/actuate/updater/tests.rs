@@ -1,5 +1,6 @@
 mod boost;
 mod canary;
+mod class;
 mod kills;
 mod pace;
 mod rollback;
