@@ -164,9 +164,11 @@ fn sized<'a>(pod: &'a Pod, advice: &'a Advice<'_>, bounds: &Bounds) -> Result<Ve
         return Err(Reason::Quota);
     }
     let rule = if class::removes(&parts) { Class::Burstable } else { before };
+    // What it states may have been halved already.
+    let again = pod.metadata.annotations.contains_key(ANNOTATION);
     for part in &mut parts {
         if let Some(want) = part.want {
-            part.new = rules::apply(&part.own, want, rule, bounds);
+            part.new = rules::apply(&part.own, want, rule, bounds, again);
         }
     }
     bounds::hold_growth(&mut parts, &bounds.left)?;

@@ -144,8 +144,8 @@ fn policy(number: usize) -> (ContainerRules, LimitRules, ContainerSize, bool) {
         1 => stated["maxAllowed"] = json!({"cpu": "333m", "memory": "1G"}),
         2 => stated["minAllowed"] = json!({"cpu": "10500u", "memory": "20M"}),
         3 => {
-            stated["resources"] =
-                [json!(["cpu"]), json!(["memory"]), json!(["cpu", "memory"])][number / 4 % 3].clone()
+            let sized = [json!(["cpu"]), json!(["memory"]), json!(["cpu", "memory"])];
+            stated["resources"] = sized[number / 4 % 3].clone();
         }
         _ => {}
     }
@@ -155,9 +155,9 @@ fn policy(number: usize) -> (ContainerRules, LimitRules, ContainerSize, bool) {
     let mut sized = rules::of_container(objective, Some(&stated), learn);
     let template = ContainerSize {
         cpu_request: Some(Cores::from_milli(300 + 7 * number as u64)),
-        cpu_limit: (number % 7 != 0).then(|| Cores::from_milli(1000)),
+        cpu_limit: (!number.is_multiple_of(7)).then(|| Cores::from_milli(1000)),
         memory_request: Some(Bytes::from_mib(300 + 13 * number as u64)),
-        memory_limit: (number % 11 != 0).then(|| Bytes(3_000_000_001)),
+        memory_limit: Some(Bytes(3_000_000_001)).filter(|_| !number.is_multiple_of(11)),
     };
     let limits = sized.rules.limits(Some(&template));
     let class = if number % 8 == 5 { Class::Guaranteed } else { Class::Burstable };
@@ -235,10 +235,10 @@ fn a_backtest_decides_as_what_is_read_back_from_a_status() {
         let mut arm = Plumb::new(rules, Pace::default());
         let (model, mut series, mut index) = (Model::default(), Series::default(), Index::default());
         let mut stepper = Stepper::default();
-        for (at, cpu, memory) in course.samples() {
+        for (number, (at, cpu, memory)) in course.samples().enumerate() {
             let (at, cpu, memory) = (Timestamp(at), Cores(cpu), Bytes::from_f64(memory));
             let seen = Observation { at, cpu: Some(cpu), memory: Some(memory), oom: None, may_decide: true };
-            let may_decide = at.0 % (300 * DECIDED_EACH as i64) == 0;
+            let may_decide = number % DECIDED_EACH == 0;
             let scored = arm.step(&Observation { may_decide, ..seen });
             series.add_cpu(at, cpu, 0.0, None, &model).unwrap();
             series.add_memory(at, memory, None, &model).unwrap();

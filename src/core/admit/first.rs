@@ -28,7 +28,7 @@ pub fn first_size(stated: &ContainerSize, advice: &Recommendation) -> ContainerS
         memory_limit: stated.memory_limit.map(|memory| memory.0),
     };
     let class = super::class::class(&std::iter::once(&own));
-    let new = apply(&own, &want, class, &Bounds::default());
+    let new = apply(&own, &want, class, &Bounds::default(), false);
     ContainerSize {
         cpu_request: new.cpu_request.map(Cores::from_milli),
         cpu_limit: new.cpu_limit.map(Cores::from_milli),

@@ -118,7 +118,7 @@ fn steps(
         young,
         confidence: need.confidence,
     };
-    let lacks = young.then(|| rules.learn_hours - need.hours);
+    let lacks = young.then_some(rules.learn_hours - need.hours);
     if let Some(cpu) = &need.cpu {
         size_cpu(cpu, rules, baseline, lacks, &mut found, because);
     }
@@ -169,9 +169,9 @@ fn size_cpu(
     found.target.cpu_request = Some(request);
     let hold = need.hold.rounded();
     let (low, high) = shares(need, &hold);
-    found.lower.cpu_request =
-        Some(whole_milli(middle_cores(request) * low).max(range.0).min(request.0)).map(Cores);
-    found.upper.cpu_request = Some(Cores(whole_milli(middle_cores(request) * high).max(request.0)));
+    let middle = middle_cores(request);
+    found.lower.cpu_request = Some(Cores(whole_milli(middle * low).max(range.0).min(request.0)));
+    found.upper.cpu_request = Some(Cores(whole_milli(middle * high).max(request.0)));
     found.cpu_hold = Some(hold);
     found.target.cpu_limit = limit_cpu(request, found, baseline, lacks, because);
 }
@@ -242,7 +242,7 @@ fn size_memory(
     let request = found.most.memory.map_or(request, |most| request.min(most.max(Bytes::from_f64(wanted))));
     because(Reason::Rounded { resource, value: request.as_f64() });
     found.target.memory_request = Some(request);
-    let lower = Bytes((middle_bytes(request) * low).floor() as u64);
+    let lower = Bytes::from_f64((middle_bytes(request) * low).floor());
     found.lower.memory_request = Some(lower.max(rules.range.min_memory).min(request));
     found.upper.memory_request = Some(Bytes::from_f64(middle_bytes(request) * high).max(request));
     found.target.memory_limit = limit_memory(request, tail, found, baseline, lacks, because);

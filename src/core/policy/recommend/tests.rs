@@ -229,9 +229,9 @@ proptest! {
         let need = series.estimate(&rules.prices(), &model);
         let size = ContainerSize {
             cpu_request: Some(Cores::from_milli(size.0)),
-            cpu_limit: Some(Cores::from_milli((size.0 as f64 * size.2) as u64)),
+            cpu_limit: Some(Cores::from_milli(Cores(size.0 as f64 * size.2 / 1000.0).to_milli())),
             memory_request: Some(Bytes::from_mib(size.1)),
-            memory_limit: Some(Bytes::from_mib((size.1 as f64 * size.2) as u64)),
+            memory_limit: Some(Bytes::from_mib(Bytes::from_f64(size.1 as f64 * size.2).0)),
         };
         let most = rules.range.most();
         let found = recommend(&need, &rules, &of(size));
