@@ -7,6 +7,7 @@ mod boost;
 mod bounds;
 mod class;
 mod figures;
+mod first;
 mod patch;
 mod pod;
 mod rules;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use bounds::{Bounds, Extent, Left, Range};
 pub use figures::Figures;
+pub use first::first_size;
 pub use patch::Operation;
 pub use pod::{
     Affinity, Container, Kind, Metadata, OwnerReference, Pod, PodTerm, PodTerms, ResizePolicy, Resources,

@@ -1,20 +1,26 @@
-//! plumb's own model, policy and steps, as one arm of a backtest: the code that runs live.
+//! plumb itself, as one arm of a backtest: the model, the policy, admission and the updater that run live.
 
-use crate::actuate::step::{Pace, Stepper};
+mod lone;
+#[cfg(test)]
+mod tests;
+
+use lone::Lone;
+
+use crate::actuate::step::Pace;
 use crate::model::{Model, Prices, Replica, Series, Usage};
 use crate::policy::{Baseline, ContainerSize, Rules, recommend};
 use crate::replay::arm::{Arm, Observation, Size};
 use crate::units::{Bytes, Cores, Timestamp};
 
 /// plumb under one policy.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Plumb {
     model: Model,
     rules: Rules,
     prices: Prices,
-    pace: Pace,
     series: Series,
-    stepper: Stepper,
+    template: Option<ContainerSize>,
+    pod: Lone,
     kills: u64,
     /// What is known of the five minutes under way, where samples are closer.
     replica: Replica,
@@ -41,9 +47,9 @@ impl Plumb {
             model,
             rules,
             prices,
-            pace,
             series: Series::default(),
-            stepper: Stepper::default(),
+            template: None,
+            pod: Lone::new(pace),
             kills: 0,
             replica: Replica::default(),
             last: None,
@@ -99,10 +105,15 @@ impl Plumb {
 impl Arm for Plumb {
     fn reset(&mut self) {
         self.series = Series::default();
-        self.stepper = Stepper::default();
+        self.template = None;
+        self.pod.reset();
         self.kills = 0;
         self.replica = Replica::default();
         self.last = None;
+    }
+
+    fn template(&mut self, stated: &ContainerSize) {
+        self.template = Some(*stated);
     }
 
     fn step(&mut self, seen: &Observation) -> Option<Size> {
@@ -111,8 +122,11 @@ impl Arm for Plumb {
             return None;
         }
         let need = self.series.estimate(&self.prices, &self.model);
-        let advice = recommend(&need, &self.rules, &Baseline::from(*self.stepper.in_force()));
-        self.stepper.step(&advice, seen.at, seen.oom.is_some(), &self.pace).map(|size: ContainerSize| Size {
+        let stated = self.template.unwrap_or_default();
+        let current = self.pod.asked().copied().unwrap_or(stated);
+        let advice = recommend(&need, &self.rules, &Baseline { current, template: self.template });
+        let size = self.pod.act(&advice, &stated, seen.at, seen.oom.is_some())?;
+        Some(Size {
             cpu_request: size.cpu_request,
             memory_request: size.memory_request,
             memory_limit: size.memory_limit,
