@@ -1,0 +1,1 @@
+//! Shrinking: a scene in which an invariant breaks becomes the smallest one found in which it still does.
