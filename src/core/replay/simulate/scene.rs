@@ -1,5 +1,6 @@
 //! Scenes: a cluster, its policies, its usage and its faults, small enough to be read and to be shrunk.
 
+mod fleet;
 pub mod literal;
 mod random;
 
