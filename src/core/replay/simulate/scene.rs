@@ -6,6 +6,8 @@ mod random;
 
 use literal::{Literal, choice, plain};
 
+pub use random::Theme;
+
 pub use crate::actuate::facts::Method;
 pub use crate::policy::{CpuLimitRule, MemoryLimitRule, Objective};
 
