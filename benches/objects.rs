@@ -12,11 +12,11 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use plumb::admit::{self, Advice, Boost, Bounds, Kind, Verdict, Want};
-use plumb::policy::LimitRules;
 use plumb::cluster::Index;
 use plumb::cluster::index::Fold;
 use plumb::cluster::pods::LeanPod;
 use plumb::control::webhook::review;
+use plumb::policy::LimitRules;
 use plumb::units::Timestamp;
 use serde_json::json;
 

@@ -43,9 +43,9 @@ pub use policy::{
     PolicyTarget, VerticalScalingPolicy, VerticalScalingPolicySpec, WorkloadReference,
 };
 pub use recommendation::{
-    BoostedCpu, Confidence, ContainerKind, ContainerRecommendation, Given, Hysteresis, HysteresisRule, LimitRules, NewPods,
-    PolicyReference, PreviousSize, Recommendation, RecommendationSpec, RecommendationStatus, Resources,
-    Summary,
+    BoostedCpu, Confidence, ContainerKind, ContainerRecommendation, Given, Hysteresis, HysteresisRule,
+    LimitRules, NewPods, PolicyReference, PreviousSize, Recommendation, RecommendationSpec,
+    RecommendationStatus, Resources, Summary,
 };
 pub use rollback::{ROLLBACK, Rollback};
 pub use rules::{

@@ -17,6 +17,8 @@ use crate::report::simulate as report;
 
 /// Scenes that are played between two looks at the clock.
 const BATCH: u64 = 16;
+/// Scenes that are played at most to make one that breaks an invariant smaller.
+const MOST_SHRINKS: u32 = 500;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -82,7 +84,9 @@ fn read(path: &Path) -> anyhow::Result<Policy> {
         super::note("startupBoost is not simulated");
     }
     if spec.containers.iter().any(|container| container.name != "*") {
-        super::note("entries for named containers are left out: the fleet's containers go by the entry for \"*\"");
+        super::note(
+            "entries for named containers are left out: the fleet's containers go by the entry for \"*\"",
+        );
     }
     let rules = rules::of_container(spec.objective, stated, spec.history.learn);
     ensure!(rules.cpu && rules.memory, "the entry for \"*\" must size both resources, cpu and memory");
@@ -111,6 +115,7 @@ fn read(path: &Path) -> anyhow::Result<Policy> {
         cooldown: u32::try_from(pace.cooldown).unwrap_or(u32::MAX),
         observe: u32::try_from(actuation.guard.observe.seconds).unwrap_or(u32::MAX),
         min_change: pace.min_change.map(whole),
+        learn_hours: rules.learn_hours.round().clamp(0.0, 100_000.0) as u32,
         ..Policy::default()
     })
 }
@@ -123,7 +128,7 @@ fn search(first: u64, time: Duration) -> anyhow::Result<()> {
         let outcomes: Vec<(Scene, Outcome)> = (next..next.saturating_add(BATCH))
             .into_par_iter()
             .map(|seed| {
-                let scene = Scene::random(seed);
+                let scene = Scene::from_seed(seed);
                 let outcome = play(&scene, &Options::default());
                 (scene, outcome)
             })
@@ -133,9 +138,7 @@ fn search(first: u64, time: Duration) -> anyhow::Result<()> {
         if let Some((scene, outcome)) = broken
             && let Some(violation) = outcome.violations.first()
         {
-            let (small, shrunk) = shrink::shrink(&scene, violation.invariant);
-            let told = shrunk.as_ref().unwrap_or(violation);
-            println_all(&format!("{told}\n\n{}", shrink::test(&small, violation.invariant)))?;
+            println_all(&shrink::shrink(&scene, violation.invariant, MOST_SHRINKS).to_string())?;
             bail!("seed {} breaks the invariant {}", scene.seed, violation.invariant);
         }
         next = next.saturating_add(BATCH);

@@ -103,8 +103,7 @@ fn alternatives(
 ) -> Vec<WhatIf> {
     let model = Model::default();
     let current = size(&container.current);
-    let baseline =
-        Baseline { current, template: Some(container.template.as_ref().map_or(current, size)) };
+    let baseline = Baseline { current, template: Some(container.template.as_ref().map_or(current, size)) };
     let answer = |change: String, other: Option<Objective>, mut series: Series| {
         let stated = stated.cloned().map(|mut stated| {
             // What is set per resource would hide what the objective changes.

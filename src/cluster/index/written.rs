@@ -10,8 +10,9 @@ use kube::ResourceExt;
 use super::facts::{Size, Sizes, hash};
 use super::intern::Interner;
 use crate::api::{
-    Canary, Confidence, ContainerKind, ContainerRecommendation, Given, HysteresisRule, LimitRules, Mode, PolicyReference, ROLLBACK, Recommendation,
-    RecommendationSpec, RecommendationStatus, ResourceAmounts, Resources, Rollback, WorkloadReference,
+    Canary, Confidence, ContainerKind, ContainerRecommendation, Given, HysteresisRule, LimitRules, Mode,
+    PolicyReference, ROLLBACK, Recommendation, RecommendationSpec, RecommendationStatus, ResourceAmounts,
+    Resources, Rollback, WorkloadReference,
 };
 use crate::units::{Cores, Timestamp};
 

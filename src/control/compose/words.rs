@@ -5,8 +5,8 @@ use crate::api::{
     Resources,
 };
 use crate::cluster::index::Shape;
-use crate::model;
 use crate::control::rules;
+use crate::model;
 use crate::policy::{Amounts, Explained, Recommendation};
 use crate::units::{Bytes, Cores};
 

@@ -96,6 +96,10 @@ pub struct Outcome {
     pub unready_seconds: u64,
     /// Days that pods existed, summed over pods.
     pub pod_days: f64,
+    /// CPU that pods requested, in cores times days.
+    pub core_days: f64,
+    /// Memory that pods requested, in GiB times days.
+    pub gib_days: f64,
     /// Hash over the log of the run.
     pub log_hash: u64,
     /// Lines of the log.

@@ -13,6 +13,7 @@ use super::{Mutation, Options, Outcome};
 use crate::actuate::facts::{SizesByName, Workload};
 use crate::actuate::reason::Hold;
 use crate::actuate::{Action, Change, Deed, Given, Settings, Updater};
+use crate::units::GIB;
 
 /// Seconds of a step while something changes, and else.
 const STEPS: (i64, i64) = (5, 150);
@@ -450,6 +451,8 @@ impl<'a> Driver<'a> {
             node_kills: counts.node_kills,
             unready_seconds: counts.unready,
             pod_days: counts.pod_seconds as f64 / 86_400.0,
+            core_days: counts.milli_seconds / 86_400_000.0,
+            gib_days: counts.byte_seconds / 86_400.0 / GIB as f64,
             log_hash: self.world.log.hash(),
             log_lines: self.world.log.count(),
             violations: self.watch.violations(),

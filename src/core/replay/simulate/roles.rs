@@ -71,6 +71,7 @@ pub(super) fn rules(policy: &Policy) -> Rules {
         memory_limit: policy.memory_limit,
         add_limit: policy.add_limit,
         shrink_memory: policy.shrink,
+        learn_hours: policy.learn_hours as f32,
     }
 }
 

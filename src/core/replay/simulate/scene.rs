@@ -224,6 +224,8 @@ plain! {
         observe: u32 = 300,
         /// band.minChangePercent.
         min_change: Option<u32> = None,
+        /// history.learn, in hours.
+        learn_hours: u32 = 24,
         /// Hour of the day at which a daily window of three hours opens.
         window: Option<u32> = None,
     }

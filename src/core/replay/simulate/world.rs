@@ -155,12 +155,16 @@ pub(super) struct Node {
 }
 
 /// What the world counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Counts {
     pub(super) kills: u64,
     pub(super) node_kills: u64,
     pub(super) unready: u64,
     pub(super) pod_seconds: u64,
+    /// Requested CPU, in thousandths of a core times seconds.
+    pub(super) milli_seconds: f64,
+    /// Requested memory, in bytes times seconds.
+    pub(super) byte_seconds: f64,
 }
 
 /// An OOM kill that has still to be told.
@@ -260,6 +264,10 @@ impl<'a> World<'a> {
             let ready = load.pods.iter().filter(|pod| pod.available()).count() as u64;
             self.counts.unready += wanted.saturating_sub(ready) * elapsed;
             self.counts.pod_seconds += load.pods.len() as u64 * elapsed;
+            for container in load.pods.iter().flat_map(|pod| &pod.containers).filter(|one| one.lasts) {
+                self.counts.milli_seconds += container.asked.cpu.unwrap_or(0) as f64 * elapsed as f64;
+                self.counts.byte_seconds += container.asked.memory.unwrap_or(0) as f64 * elapsed as f64;
+            }
         }
     }
 

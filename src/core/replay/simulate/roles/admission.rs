@@ -8,9 +8,9 @@ use super::super::scene::{Part, Policy, Workload};
 use super::super::size::{Size, mib};
 use super::super::world::World;
 use super::recommender::Advice;
-use super::time;
+use super::{rules, time};
 use crate::actuate::facts::SizesByName;
-use crate::admit::{self, Bounds, Extent, Kind, Left, LimitRules, Operation, Pod, Range, Verdict, Want};
+use crate::admit::{self, Bounds, Extent, Kind, Left, Operation, Pod, Range, Verdict, Want};
 use crate::policy::Recommendation;
 use crate::units::{Bytes, Cores, Quantity};
 
@@ -61,12 +61,8 @@ fn want(advice: &Recommendation, policy: &Policy, kind: Kind) -> Want {
         cpu: target.cpu_request.map(Cores::to_milli).filter(|milli| *milli > 0),
         memory,
         memory_limit: target.memory_limit.filter(|_| memory.is_some()).map(|bytes| bytes.0),
-        rules: LimitRules {
-            cpu: policy.cpu_limit,
-            memory: policy.memory_limit,
-            add_memory: policy.add_limit,
-            keep_memory: !policy.shrink,
-        },
+        rules: self::rules(policy).limits(None),
+        young: advice.young,
         boost: None,
     }
 }

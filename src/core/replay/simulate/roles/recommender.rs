@@ -8,8 +8,8 @@ use super::super::world::{Kill, Load, World};
 use super::{container_size, rules, time};
 use crate::model::{Estimate, Model, Series};
 use crate::policy::{
-    Amounts, Bound, Class, ContainerSize, Explained, Recommendation, keep_class, limit_range, pod_total,
-    quota,
+    Amounts, Baseline, Bound, Class, ContainerSize, Explained, Recommendation, keep_class, limit_range,
+    pod_total, quota,
 };
 use crate::units::{Bytes, Cores};
 
@@ -107,7 +107,8 @@ impl Recommender {
         let mut parts = Vec::with_capacity(series.len());
         for (series, current) in series.iter_mut().zip(&current.0) {
             let need = known(series.estimate(&prices, &self.model));
-            parts.push((*current, Explained::new(&need, &kept, current)));
+            let template = load.template.get(parts.len()).map(container_size);
+            parts.push((*current, Explained::new(&need, &kept, &Baseline { current: *current, template })));
         }
         fit(world, workload, load, &mut parts);
         let named = self.names.iter().zip(parts);
@@ -183,8 +184,6 @@ fn advised(found: &Recommendation) -> Recommendation {
             memory_request: target.memory_request.filter(|_| memory),
             memory_limit: target.memory_limit.filter(|_| memory),
         },
-        cpu_hold: None,
-        memory_hold: None,
         ..*found
     }
 }

@@ -26,8 +26,10 @@ impl Scene {
     pub fn fleet(policy: Policy, workloads: u32, days: u32, seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         let courses = COURSES.iter().cycle();
-        let workloads: Vec<_> =
-            (0..workloads).zip(courses).map(|(_, usage)| workload(policy.clone(), *usage, &mut chance)).collect();
+        let workloads: Vec<_> = (0..workloads)
+            .zip(courses)
+            .map(|(_, usage)| workload(policy.clone(), *usage, &mut chance))
+            .collect();
         let mut pool = Pool { milli: 16_000, mib: 65_536, ..Pool::default() };
         let total = |of: fn(&Container) -> u64| {
             let pods = workloads.iter().flat_map(|load| load.containers.iter().map(move |one| (load, one)));

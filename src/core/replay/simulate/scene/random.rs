@@ -247,6 +247,7 @@ fn policy(draw: &mut Draw) -> Policy {
     let memory_limit =
         if draw.happens(50) { draw.of(&memory_limits, MemoryLimitRule::Tail) } else { MemoryLimitRule::Tail };
     Policy {
+        learn_hours: if draw.happens(20) { 0 } else { 24 },
         acts: draw.happens(95),
         objective: draw
             .of(&[Objective::Economy, Objective::Critical, Objective::Balanced], Objective::Balanced),
