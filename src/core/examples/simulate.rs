@@ -34,10 +34,13 @@ fn main() {
                 for violation in outcome.violations {
                     if wanted == Some(violation.invariant) {
                         println!("{violation}");
-                        println!("{}", shrink::shrink(&scene, violation.invariant, 200));
+                        println!("{}", shrink::shrink(&scene, violation.invariant, 600));
                         return;
                     }
-                    broken.entry(violation.invariant).or_default().push(seed);
+                    let seeds = broken.entry(violation.invariant).or_default();
+                    if seeds.last() != Some(&seed) {
+                        seeds.push(seed);
+                    }
                 }
             }
         }

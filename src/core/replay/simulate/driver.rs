@@ -79,7 +79,7 @@ impl<'a> Driver<'a> {
             saved: 0,
             crash: None,
             last_stamped: None,
-            watch: Watch::new(scene),
+            watch: Watch::new(scene, options.plumb),
             options,
             outcome: Outcome::default(),
         }

@@ -165,16 +165,23 @@ pub(super) struct Watch {
     found: Vec<Violation>,
     pods: BTreeMap<u64, Past>,
     loads: Vec<LoadPast>,
+    /// Without plumb nothing is its fault.
+    on: bool,
 }
 
 impl Watch {
     /// Starts before the first step.
-    pub(super) fn new(scene: &Scene) -> Self {
+    pub(super) fn new(scene: &Scene, on: bool) -> Self {
         let past = |workload: &Workload| LoadPast {
             loops: vec![None; workload.containers.len()],
             ..LoadPast::default()
         };
-        Self { found: Vec::new(), pods: BTreeMap::new(), loads: scene.workloads.iter().map(past).collect() }
+        Self {
+            found: Vec::new(),
+            pods: BTreeMap::new(),
+            loads: scene.workloads.iter().map(past).collect(),
+            on,
+        }
     }
 
     /// The broken invariants.
@@ -185,7 +192,7 @@ impl Watch {
     /// Notes a broken invariant, the first of each for each workload.
     fn broke(&mut self, world: &World<'_>, invariant: Invariant, (load, pod): (usize, u64), message: String) {
         let known = |other: &Violation| other.invariant == invariant && other.workload == load;
-        if self.found.iter().any(known) {
+        if !self.on || self.found.iter().any(known) {
             return;
         }
         self.found.push(Violation {
@@ -260,7 +267,7 @@ impl Watch {
         going: &Now,
     ) {
         self.check_sizes(world, recommender, (load, id), (action, sizes));
-        self.check_pace(world, (load, id), (action, sizes));
+        self.check_pace(world, (load, id), (action, sizes), going);
         self.check_restart(world, (load, id), sizes, going);
     }
 
@@ -286,7 +293,9 @@ impl Watch {
         for load in 0..self.loads.len() {
             let written = self.loads.get(load).and_then(|past| past.written);
             let since = i64::from(scene.hours) * 3600 - 3600;
-            if let Some(at) = written.filter(|at| *at >= since) {
+            let disturbed =
+                scene.workloads.get(load).is_none_or(|workload| workload.operator_minutes.is_some());
+            if let Some(at) = written.filter(|at| *at >= since && !disturbed) {
                 let message = format!(
                     "plumb still writes at {}, {} hours after faults have ended and usage is flat",
                     clock(at),

@@ -44,18 +44,19 @@ pub fn shrink(scene: &Scene, invariant: Invariant, most: u32) -> Shrunk {
         return shrunk;
     }
     loop {
-        let mut smaller = false;
-        for candidate in candidates(&shrunk.scene) {
+        let before = shrunk.scene.clone();
+        let mut place = 0;
+        while let Some(candidate) = candidates(&shrunk.scene).get(place).cloned() {
             if shrunk.played >= most {
                 return shrunk;
             }
             shrunk.played += 1;
-            if let Some(violation) = breaks(&candidate, invariant) {
-                (shrunk.scene, shrunk.violation, smaller) = (candidate, Some(violation), true);
-                break;
+            match breaks(&candidate, invariant) {
+                Some(violation) => (shrunk.scene, shrunk.violation) = (candidate, Some(violation)),
+                None => place += 1,
             }
         }
-        if !smaller {
+        if shrunk.scene == before {
             return shrunk;
         }
     }

@@ -7,7 +7,7 @@ mod kubelet;
 mod scheduler;
 
 use super::log::Log;
-use super::scene::{Scene, Workload};
+use super::scene::{Kind, Scene, Workload};
 use super::size::{Size, mib};
 use super::usage::{Flow, SLOT};
 use crate::actuate::facts::Resize;
@@ -255,9 +255,13 @@ impl<'a> World<'a> {
     }
 
     fn count(&mut self, elapsed: u64) {
-        for load in &self.loads {
-            let wanted = u64::from(load.replicas);
+        for (load, workload) in self.loads.iter().zip(&self.scene.workloads) {
             let ready = load.pods.iter().filter(|pod| pod.available()).count() as u64;
+            let wanted = match workload.kind {
+                // What has ended is not missing.
+                Kind::Job | Kind::CronJob => load.pods.len() as u64,
+                _ => u64::from(load.replicas),
+            };
             self.counts.unready += wanted.saturating_sub(ready) * elapsed;
             self.counts.pod_seconds += load.pods.len() as u64 * elapsed;
         }

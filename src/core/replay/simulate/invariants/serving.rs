@@ -100,14 +100,14 @@ impl Watch {
     pub(super) fn check_successor(&mut self, world: &World<'_>, (load, id): (usize, u64), going: &Now) {
         let Some(pod) = world.pod(load, id) else { return };
         let Some(past) = self.loads.get_mut(load) else { return };
-        let Some((_, had)) = past.evicted.pop_front() else { return };
+        let Some((evicted, had)) = past.evicted.pop_front() else { return };
         past.unstamped = (!pod.stamped).then_some(world.now);
         let same = pod.containers.iter().zip(&had).all(|(container, (given, in_force))| {
             container.asked == *given && *in_force == given.memory_limit
         });
         if same && !going.admission_down {
-            let message = "it comes up with what the evicted pod had".to_owned();
-            self.broke(world, Invariant::UselessEviction, (load, id), message);
+            let message = format!("pod {id} comes up with what the evicted pod {evicted} had");
+            self.broke(world, Invariant::UselessEviction, (load, 0), message);
         }
     }
 
