@@ -68,9 +68,7 @@ impl Watch {
         (action, before, after): (&Action, &[Size], &[Size]),
     ) {
         let now = world.now;
-        if let Some(past) = self.loads.get_mut(load) {
-            past.written = Some(now);
-        }
+        self.count_late(world, (load, id));
         let killed = world.pod(load, id).map(|pod| {
             let kills = pod.containers.iter().filter_map(|container| container.oom_killed);
             kills.max().unwrap_or(i64::MIN)

@@ -51,7 +51,9 @@ impl World<'_> {
             self.note(load, pod, line);
         }
         for (container, limit, restarts) in news.kills {
-            self.counts.kills += 1;
+            if let Some(load) = self.loads.get_mut(load) {
+                load.tally.kills += 1;
+            }
             self.kills.push(Kill { load, pod, container, limit, restarts });
         }
     }
@@ -88,7 +90,9 @@ impl World<'_> {
                 container.killed_by_node = true;
                 (limit, restarts) = (container.given.memory_limit, container.restarts);
             }
-            self.counts.node_kills += 1;
+            if let Some(load) = self.loads.get_mut(load) {
+                load.tally.node_kills += 1;
+            }
             self.note(load, id, format!("container {number} is OOM killed: node {node} is full"));
             self.kills.push(Kill { load, pod: id, container: number, limit, restarts });
         }
