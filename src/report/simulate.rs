@@ -54,12 +54,12 @@ impl Report {
             pod_days: outcome.pod_days,
             requested_cores: outcome.core_days / days.max(f64::MIN_POSITIVE),
             requested_gib: outcome.gib_days / days.max(f64::MIN_POSITIVE),
-            resizes: outcome.changes,
-            evictions: outcome.evictions,
-            refusals: outcome.refusals,
-            kills: outcome.kills,
-            node_kills: outcome.node_kills,
-            unready_minutes: outcome.unready_seconds as f64 / 60.0,
+            resizes: outcome.total.changes,
+            evictions: outcome.total.evictions,
+            refusals: outcome.total.refusals,
+            kills: outcome.total.kills,
+            node_kills: outcome.total.node_kills,
+            unready_minutes: outcome.total.unready_seconds as f64 / 60.0,
         };
         Self {
             workloads: scene.workloads.len(),

@@ -9,11 +9,10 @@ use super::scene::Scene;
 use super::size::Size;
 use super::world::World;
 use super::world::api::Refusal;
-use super::{Mutation, Options, Outcome};
+use super::{Mutation, Options, Outcome, Tally};
 use crate::actuate::facts::{SizesByName, Workload};
 use crate::actuate::reason::Hold;
 use crate::actuate::{Action, Change, Deed, Given, Settings, Updater};
-use crate::units::GIB;
 
 /// Seconds of a step while something changes, and else.
 const STEPS: (i64, i64) = (5, 150);
@@ -56,7 +55,6 @@ struct Driver<'a> {
     last_stamped: Option<bool>,
     watch: Watch,
     options: Options,
-    outcome: Outcome,
 }
 
 fn updater() -> Updater {
@@ -80,9 +78,8 @@ impl<'a> Driver<'a> {
             saved: 0,
             crash: None,
             last_stamped: None,
-            watch: Watch::new(scene),
+            watch: Watch::new(scene, options.plumb),
             options,
-            outcome: Outcome::default(),
         }
     }
 
@@ -345,7 +342,7 @@ impl<'a> Driver<'a> {
             Ok(()) => self.updaters[leader].accepted(action, workload, now),
             Err(Refusal::Gone) => {}
             Err(refusal) => {
-                self.outcome.refusals += 1;
+                self.tally(load).refusals += 1;
                 self.world.note(load, pod, format!("plumb is refused: {refusal}"));
                 self.watch.refused(&self.world, (load, pod), refusal);
                 if self.options.mutation != Some(Mutation::ForgetRefusals) {
@@ -385,7 +382,7 @@ impl<'a> Driver<'a> {
         };
         self.watch.resizes(&self.world, &self.recommender, (load, id), (action, &sizes), going);
         self.world.resize(load, id, &sizes, by)?;
-        self.outcome.changes += 1;
+        self.tally(load).changes += 1;
         self.watch.resized(&self.world, (load, id), (action, &before, &sizes));
         Ok(())
     }
@@ -421,9 +418,13 @@ impl<'a> Driver<'a> {
         self.watch.evicts(&self.world, (load, id), action, going);
         let reason = if action.urgent { "plumb, urgent" } else { "plumb" };
         self.world.evict(load, id, reason)?;
-        self.outcome.evictions += 1;
+        self.tally(load).evictions += 1;
         self.watch.evicted(&self.world, (load, id));
         Ok(())
+    }
+
+    fn tally(&mut self, load: usize) -> &mut Tally {
+        &mut self.world.loads[load].tally
     }
 
     /// Writes what the next process has to know, and what new pods are given.
@@ -445,18 +446,18 @@ impl<'a> Driver<'a> {
 
     fn end(mut self) -> Outcome {
         self.watch.end(&self.world);
-        let counts = self.world.counts;
+        let workloads: Vec<_> = self.world.loads.iter().map(|load| load.tally).collect();
+        let mut total = Tally::default();
+        workloads.iter().for_each(|tally| total.add(tally));
         Outcome {
-            kills: counts.kills,
-            node_kills: counts.node_kills,
-            unready_seconds: counts.unready,
-            pod_days: counts.pod_seconds as f64 / 86_400.0,
-            core_days: counts.milli_seconds / 86_400_000.0,
-            gib_days: counts.byte_seconds / 86_400.0 / GIB as f64,
+            total,
+            workloads,
+            pod_days: self.world.pod_seconds as f64 / 86_400.0,
+            core_days: self.world.milli_seconds as f64 / 86_400_000.0,
+            gib_days: self.world.mib_seconds as f64 / 86_400.0 / 1024.0,
             log_hash: self.world.log.hash(),
             log_lines: self.world.log.count(),
             violations: self.watch.violations(),
-            ..self.outcome
         }
     }
 }

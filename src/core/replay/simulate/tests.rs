@@ -14,6 +14,6 @@ fn one_seed_gives_one_log() {
     let scene = simple(1);
     let (first, second) = (run(&scene, &Options::default()), run(&scene, &Options::default()));
     assert_eq!(first, second);
-    assert!(first.changes > 0 && first.pod_days > 2.9, "{first:?}");
+    assert!(first.total.changes > 0 && first.pod_days > 2.9, "{first:?}");
     assert_ne!(first.log_hash, run(&simple(2), &Options::default()).log_hash);
 }

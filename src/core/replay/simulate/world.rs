@@ -6,8 +6,9 @@ mod hpa;
 mod kubelet;
 mod scheduler;
 
+use super::Tally;
 use super::log::Log;
-use super::scene::{Scene, Workload};
+use super::scene::{Kind, Scene, Workload};
 use super::size::{Size, mib};
 use super::usage::{Flow, SLOT};
 use crate::actuate::facts::Resize;
@@ -140,6 +141,7 @@ pub(super) struct Load {
     /// Autoscaler: its target, and the threshold that plumb noted with it.
     pub(super) hpa: (u32, Option<(f64, u32)>),
     pub(super) scaled: i64,
+    pub(super) tally: Tally,
 }
 
 /// A node.
@@ -152,19 +154,6 @@ pub(super) struct Node {
     /// Requests of pods that are none of the scene's workloads.
     pub(super) ballast: (u64, u64),
     pub(super) name: std::sync::Arc<str>,
-}
-
-/// What the world counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Counts {
-    pub(super) kills: u64,
-    pub(super) node_kills: u64,
-    pub(super) unready: u64,
-    pub(super) pod_seconds: u64,
-    /// Requested CPU, in thousandths of a core times seconds.
-    pub(super) milli_seconds: f64,
-    /// Requested memory, in bytes times seconds.
-    pub(super) byte_seconds: f64,
 }
 
 /// An OOM kill that has still to be told.
@@ -186,7 +175,11 @@ pub(super) struct World<'a> {
     pub(super) loads: Vec<Load>,
     pub(super) chance: Chance,
     pub(super) log: Log,
-    pub(super) counts: Counts,
+    pub(super) pod_seconds: u64,
+    /// CPU that pods requested, in thousandths of a core times seconds.
+    pub(super) milli_seconds: u64,
+    /// Memory that pods requested, in mebibytes times seconds.
+    pub(super) mib_seconds: u64,
     pub(super) kills: Vec<Kill>,
     /// Something changes until then.
     pub(super) busy: i64,
@@ -216,7 +209,9 @@ impl<'a> World<'a> {
             loads: loads.collect(),
             chance: Chance::new(scene.seed ^ 0x51ab),
             log: Log::new(),
-            counts: Counts::default(),
+            pod_seconds: 0,
+            milli_seconds: 0,
+            mib_seconds: 0,
             kills: Vec::new(),
             busy: 60,
             calm: false,
@@ -259,14 +254,18 @@ impl<'a> World<'a> {
     }
 
     fn count(&mut self, elapsed: u64) {
-        for load in &self.loads {
-            let wanted = u64::from(load.replicas);
+        for (load, workload) in self.loads.iter_mut().zip(&self.scene.workloads) {
             let ready = load.pods.iter().filter(|pod| pod.available()).count() as u64;
-            self.counts.unready += wanted.saturating_sub(ready) * elapsed;
-            self.counts.pod_seconds += load.pods.len() as u64 * elapsed;
+            let wanted = match workload.kind {
+                // What has ended is not missing.
+                Kind::Job | Kind::CronJob => load.pods.len() as u64,
+                _ => u64::from(load.replicas),
+            };
+            load.tally.unready_seconds += wanted.saturating_sub(ready) * elapsed;
+            self.pod_seconds += load.pods.len() as u64 * elapsed;
             for container in load.pods.iter().flat_map(|pod| &pod.containers).filter(|one| one.lasts) {
-                self.counts.milli_seconds += container.asked.cpu.unwrap_or(0) as f64 * elapsed as f64;
-                self.counts.byte_seconds += container.asked.memory.unwrap_or(0) as f64 * elapsed as f64;
+                self.milli_seconds += container.asked.cpu.unwrap_or(0) * elapsed;
+                self.mib_seconds += (container.asked.memory.unwrap_or(0) >> 20) * elapsed;
             }
         }
     }
@@ -324,6 +323,7 @@ fn load(seed: u64, place: u64, workload: &Workload) -> Load {
         started: false,
         hpa: (workload.hpa_percent.unwrap_or(0), None),
         scaled: 0,
+        tally: Tally::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Invariant, Move, Watch, within_an_hour};
 use crate::actuate::{Action, Deed};
+use crate::replay::simulate::faults::Now;
 use crate::replay::simulate::size::{Size, mib};
 use crate::replay::simulate::world::World;
 use crate::replay::simulate::world::api::Refusal;
@@ -22,6 +23,7 @@ impl Watch {
         world: &World<'_>,
         (load, id): (usize, u64),
         (action, sizes): (&Action, &[Size]),
+        going: &Now,
     ) {
         let (Some(workload), Some(pod)) = (world.scene.workloads.get(load), world.pod(load, id)) else {
             return;
@@ -49,7 +51,7 @@ impl Watch {
             }
         }
         let changed = self.pods.get(&id).and_then(|past| past.changed);
-        if let Some(at) = changed.filter(|_| !action.urgent) {
+        if let Some(at) = changed.filter(|_| !action.urgent && !going.two_leaders) {
             let (since, cooldown) = (world.now - at, i64::from(policy.cooldown));
             if since + SLACK < cooldown {
                 let message = format!("changed again after {since} s, with a cooldown of {cooldown} s");
@@ -66,9 +68,7 @@ impl Watch {
         (action, before, after): (&Action, &[Size], &[Size]),
     ) {
         let now = world.now;
-        if let Some(past) = self.loads.get_mut(load) {
-            past.written = Some(now);
-        }
+        self.count_late(world, (load, id));
         let killed = world.pod(load, id).map(|pod| {
             let kills = pod.containers.iter().filter_map(|container| container.oom_killed);
             kills.max().unwrap_or(i64::MIN)
@@ -106,7 +106,9 @@ impl Watch {
         if let Some(message) = swings {
             self.broke(world, Invariant::Swing, (load, id), message);
         }
-        if count > RESIZES {
+        let cooldown = world.scene.workloads.get(load).map_or(600, |workload| workload.policy.cooldown);
+        let most = RESIZES.max(usize::try_from(3600 / cooldown.max(60)).unwrap_or(0) + 4);
+        if count > most {
             let message = format!("{count} resizes of one pod within an hour");
             self.broke(world, Invariant::Endless, (load, id), message);
         }

@@ -48,7 +48,6 @@ impl Watch {
             .unwrap_or_default();
         let replicas = world.loads.get(load).map_or(0, |load| load.replicas as usize);
         let Some(past) = self.loads.get_mut(load) else { return };
-        past.written = Some(world.now);
         past.evicted.push_back((id, had));
         let (count, most) = (within_an_hour(&mut past.evictions, world.now), 4 + 3 * replicas);
         if count > most {
@@ -100,14 +99,14 @@ impl Watch {
     pub(super) fn check_successor(&mut self, world: &World<'_>, (load, id): (usize, u64), going: &Now) {
         let Some(pod) = world.pod(load, id) else { return };
         let Some(past) = self.loads.get_mut(load) else { return };
-        let Some((_, had)) = past.evicted.pop_front() else { return };
+        let Some((evicted, had)) = past.evicted.pop_front() else { return };
         past.unstamped = (!pod.stamped).then_some(world.now);
         let same = pod.containers.iter().zip(&had).all(|(container, (given, in_force))| {
             container.asked == *given && *in_force == given.memory_limit
         });
         if same && !going.admission_down {
-            let message = "it comes up with what the evicted pod had".to_owned();
-            self.broke(world, Invariant::UselessEviction, (load, id), message);
+            let message = format!("pod {id} comes up with what the evicted pod {evicted} had");
+            self.broke(world, Invariant::UselessEviction, (load, 0), message);
         }
     }
 

@@ -11,8 +11,8 @@ use crate::units::{Bytes, Cores};
 
 /// A memory limit stays above the last hour's peak by this share.
 const MARGIN: f64 = 1.05;
-/// Hours of history before limits may be lowered.
-const LEARNS: f32 = 23.5;
+/// Hours by which a series may be short of what its policy says and pass for learned.
+const NEARLY: f32 = 0.5;
 
 /// A container whose size plumb sets.
 struct Setting<'a> {
@@ -108,7 +108,9 @@ impl Setting<'_> {
         let (policy, before, after) = (self.policy, &self.before, &self.after);
         let changed = |before: Option<u64>, after: Option<u64>| after.filter(|_| before != after);
         let over = |before, after, most: Option<u64>| {
-            changed(before, after).zip(most).is_some_and(|(after, most)| after > most)
+            // It comes down to the bound in steps.
+            let comes_down = after < before;
+            changed(before, after).zip(most).is_some_and(|(after, most)| after > most && !comes_down)
         };
         let most_memory = policy.most_mib.map(mib);
         let message = if over(before.cpu, after.cpu, policy.most_milli)
@@ -153,17 +155,23 @@ impl Setting<'_> {
                 let wanted = request as f64 * (old as f64 / own.max(1) as f64).max(1.0);
                 ((limit as f64 - wanted).abs() > wanted * 0.03 + step).then_some(wanted)
             };
+        // A limit that is too high comes down in steps, and in its first day or without shrink not at all.
+        let comes_down = |limit: Option<u64>, before: Option<u64>, wanted: f64| {
+            limit.is_some_and(|limit| limit as f64 > wanted) && limit <= before
+        };
         let capped = |limit: Option<u64>, most: Option<u64>| most.is_some() && limit >= most;
         let policy = self.policy;
         let cpu = (policy.cpu_limit == CpuLimitRule::Ratio && self.before != self.after)
             .then(|| off(after.cpu_limit, after.cpu, template.cpu_limit, template.cpu, 2.0))
             .flatten()
+            .filter(|wanted| !comes_down(after.cpu_limit, self.before.cpu_limit, *wanted))
             .filter(|_| !capped(after.cpu_limit, policy.most_milli));
         let memory = (policy.memory_limit == MemoryLimitRule::Ratio && self.before != self.after)
             .then(|| {
                 off(after.memory_limit, after.memory, template.memory_limit, template.memory, mib(2) as f64)
             })
             .flatten()
+            .filter(|wanted| !comes_down(after.memory_limit, self.before.memory_limit, *wanted))
             .filter(|_| !capped(after.memory_limit, policy.most_mib.map(mib)));
         if self.guaranteed || cpu.is_none() && memory.is_none() {
             return None;
@@ -179,7 +187,7 @@ impl Setting<'_> {
     }
 
     fn young(&self) -> Option<Broken> {
-        if self.hours >= LEARNS {
+        if self.hours >= self.policy.learn_hours as f32 - NEARLY {
             return None;
         }
         let (before, after) = (&self.before, &self.after);

@@ -30,17 +30,15 @@ impl World<'_> {
         let at = Moment { now, slot, new_slot, seed, calm: self.calm, mended: scene.mended_kubelet };
         for place in 0..self.loads.len() {
             let Some(workload) = scene.workloads.get(place) else { continue };
-            let mut load = std::mem::replace(&mut self.loads[place], empty());
-            let mut pods = std::mem::take(&mut load.pods);
+            let mut pods = std::mem::take(&mut self.loads[place].pods);
             for pod in &mut pods {
                 let mut news = News::default();
                 if pod.node.is_some() && pod.stays() {
-                    step(pod, &load, workload, (place, &at), &mut news);
+                    step(pod, &self.loads[place], workload, (place, &at), &mut news);
                 }
                 self.told(place, pod.id, news);
             }
-            load.pods = pods;
-            self.loads[place] = load;
+            self.loads[place].pods = pods;
         }
         if new_slot {
             self.relieve_nodes();
@@ -53,7 +51,9 @@ impl World<'_> {
             self.note(load, pod, line);
         }
         for (container, limit, restarts) in news.kills {
-            self.counts.kills += 1;
+            if let Some(load) = self.loads.get_mut(load) {
+                load.tally.kills += 1;
+            }
             self.kills.push(Kill { load, pod, container, limit, restarts });
         }
     }
@@ -82,12 +82,17 @@ impl World<'_> {
             let now = self.now;
             let mut limit = None;
             let mut restarts = 0;
-            if let Some(container) = self.pod_mut(load, id).and_then(|pod| pod.containers.get_mut(number)) {
+            if let Some(pod) = self.pod_mut(load, id)
+                && let Some(container) = pod.containers.get_mut(number)
+            {
+                pod.ready &= !container.lasts;
                 kill(container, now);
                 container.killed_by_node = true;
                 (limit, restarts) = (container.given.memory_limit, container.restarts);
             }
-            self.counts.node_kills += 1;
+            if let Some(load) = self.loads.get_mut(load) {
+                load.tally.node_kills += 1;
+            }
             self.note(load, id, format!("container {number} is OOM killed: node {node} is full"));
             self.kills.push(Kill { load, pod: id, container: number, limit, restarts });
         }
@@ -141,22 +146,6 @@ impl World<'_> {
         if after != before {
             self.note(place, id, said.to_owned());
         }
-    }
-}
-
-fn empty() -> Load {
-    Load {
-        pods: Vec::new(),
-        replicas: 0,
-        revision: 0,
-        percents: Vec::new(),
-        template: Vec::new(),
-        flows: Vec::new(),
-        retry: 0,
-        refusals: 0,
-        started: false,
-        hpa: (0, None),
-        scaled: 0,
     }
 }
 
@@ -327,6 +316,7 @@ pub(super) fn restart(
             container.restarts += 1;
             container.in_force = container.asked.memory_limit;
             container.memory = 0;
+            pod.ready = false;
             count += 1;
         }
     }
