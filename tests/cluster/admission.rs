@@ -20,7 +20,7 @@ use crate::support::process::free_port;
 use crate::support::recommended::{auto_policy, container, recommend, resources, stamp};
 use crate::support::{Context, Load, wait_for};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 /// One policy in mode Auto, and an account with the webhook's rights.
 pub async fn place(context: &Context) -> Result<Account> {

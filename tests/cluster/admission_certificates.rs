@@ -20,9 +20,10 @@ use crate::support::certificates::Authority;
 use crate::support::recommended::{container, recommend, stamp};
 use crate::support::{Context, wait_for};
 
-const SOON: Duration = Duration::from_secs(30);
-/// Creations that are under way at the same time, at most.
-const AT_ONCE: usize = 50;
+const SOON: Duration = Duration::from_secs(60);
+/// Creations that are under way at the same time, at most. A busy machine answers none of too many within the webhook's
+/// time limit.
+const AT_ONCE: usize = 16;
 
 cluster_test!(no_certificate_and_no_death_keeps_a_pod_from_being_created, [Fresh, Crds]);
 async fn no_certificate_and_no_death_keeps_a_pod_from_being_created(context: Context) -> Result<()> {
@@ -73,7 +74,6 @@ impl Creations {
                 let mut ticks = tokio::time::interval(Duration::from_micros(1_000_000 / rate));
                 while !stop.load(Ordering::Relaxed) {
                     ticks.tick().await;
-                    // More at once would be refused by the API server for being too many.
                     while tasks.len() >= AT_ONCE {
                         tasks.join_next().await.context("none is left")???;
                     }
@@ -134,7 +134,7 @@ async fn rotation_is_not_noticed(context: &Context) -> Result<()> {
     let rotate = Patch::Merge(json!({"metadata": {"annotations": {"plumb.dev/rotate": "now"}}}));
     context.api::<Secret>().patch("plumb-webhook-tls", &PatchParams::default(), &rotate).await?;
     let changed =
-        wait_for("another authority to sign, and the old one to go", Duration::from_secs(90), || async {
+        wait_for("another authority to sign, and the old one to go", Duration::from_secs(180), || async {
             creations.check()?;
             let now = secret(context).await?;
             ensure!(field(&now, "ca.crt") != field(&before, "ca.crt"), "the authority is the same");
@@ -152,7 +152,7 @@ async fn rotation_is_not_noticed(context: &Context) -> Result<()> {
         took.as_secs_f64()
     );
     // A busy machine makes fewer; what counts is that none failed and none was missed.
-    ensure!(rate > 0.25 * RATE as f64, "only {rate:.0} creations a second");
+    ensure!(rate > 10.0, "only {rate:.0} creations a second");
     Ok(())
 }
 
@@ -180,11 +180,17 @@ async fn a_wrong_certificate_is_replaced(context: &Context) -> Result<()> {
     wait_stamped(context).await?;
     // And whatever somebody puts into the registration.
     let configurations: Api<MutatingWebhookConfiguration> = Api::all(context.client());
-    let mut found = configuration(context).await?;
-    for webhook in found.webhooks.iter_mut().flatten() {
-        webhook.client_config.ca_bundle = Some(data(&Authority::new()?.certificate()));
-    }
-    configurations.replace("plumb", &PostParams::default(), &found).await?;
+    let foreign = Authority::new()?.certificate();
+    // Again where plumb itself was faster.
+    let found = wait_for("the registration to be spoiled", SOON, || async {
+        let mut found = configuration(context).await?;
+        for webhook in found.webhooks.iter_mut().flatten() {
+            webhook.client_config.ca_bundle = Some(data(&foreign));
+        }
+        configurations.replace("plumb", &PostParams::default(), &found).await?;
+        Ok(found)
+    })
+    .await?;
     dry_run(context).await?;
     wait_for("the authority to be put right", SOON, || async {
         ensure!(configuration(context).await?.webhooks != found.webhooks, "it is not");

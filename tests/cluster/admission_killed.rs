@@ -1,6 +1,7 @@
 //! The webhook dies: pods are created all the same, unstamped, and the updater knows that admission does not answer, so
 //! that it evicts nobody whose replacement would come up as large as before; until it answers again.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,7 +10,7 @@ use kube::api::ListParams;
 use plumb::api::Recommendation;
 use serde_json::json;
 
-use crate::admission::{place, start};
+use crate::admission::{place, start, wait_stamped};
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::recommended::{container, recommend, stamp};
 use crate::support::{Context, Load, later_second, wait_for};
@@ -20,7 +21,9 @@ cluster_test!(the_updater_knows_whether_admission_answers, [Fresh, Crds]);
 async fn the_updater_knows_whether_admission_answers(context: Context) -> Result<()> {
     let account = place(&context).await?;
     let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
-    recommend(&context, "deployment-web", ("apps/v1", "Deployment", "web"), "Auto", containers).await?;
+    recommend(&context, "deployment-web", ("apps/v1", "Deployment", "web"), "Auto", containers.clone())
+        .await?;
+    recommend(&context, "pod-web", ("v1", "Pod", "web"), "Auto", containers).await?;
     let updater = account_with(&context, "updater", &["updater"], None).await?;
     let flags = ["--roles", "updater"];
     let updater = Plumb::start(&context.cluster.plane, &updater.kubeconfig, &context.namespace, &flags)?;
@@ -34,11 +37,11 @@ async fn the_updater_knows_whether_admission_answers(context: Context) -> Result
             Ok(())
         })
         .await?;
-        let webhook = start(&context, &account.kubeconfig, &[]).await?;
+        let webhook = asked(&context, &account.kubeconfig).await?;
         answers(&context, &updater, 2, true).await?;
         webhook.kill()?;
         answers(&context, &updater, 3, false).await?;
-        let webhook = start(&context, &account.kubeconfig, &[]).await?;
+        let webhook = asked(&context, &account.kubeconfig).await?;
         answers(&context, &updater, 4, true).await?;
         webhook.stop()?;
         Ok(())
@@ -47,6 +50,13 @@ async fn the_updater_knows_whether_admission_answers(context: Context) -> Result
     steps.with_context(|| updater.log())?;
     updater.stop()?;
     Ok(())
+}
+
+/// Starts a webhook and waits until the API server asks it, which it does a moment after it is registered.
+async fn asked<'a>(context: &'a Context, kubeconfig: &Path) -> Result<Plumb<'a>> {
+    let webhook = start(context, kubeconfig, &[]).await?;
+    wait_stamped(context).await.with_context(|| webhook.log())?;
+    Ok(webhook)
 }
 
 /// Has one more pod made, and waits until the updater knows what became of it.

@@ -77,7 +77,7 @@ async fn an_admission_policy_stamps_as_the_webhook_does(context: Context) -> Res
     plumb.kill()?;
     ensure!(stamp(&dry_run(&context).await?).is_some(), "the policy needs plumb to run");
     let webhook = start(&context, &account.kubeconfig, &[]).await?;
-    wait_for("the policy to go", Duration::from_secs(20), || async {
+    wait_for("the policy to go", Duration::from_secs(60), || async {
         let policies = Api::<MutatingAdmissionPolicy>::all(context.client()).get_opt("plumb").await?;
         let bindings = Api::<MutatingAdmissionPolicyBinding>::all(context.client()).get_opt("plumb").await?;
         ensure!(policies.is_none() && bindings.is_none(), "it stands");
@@ -194,7 +194,7 @@ async fn pods_of_controllers(context: &Context) -> Result<Vec<Value>> {
     let of = ("apps/v1", "Deployment", "dep");
     recommend(context, "deployment-dep", of, "Auto", target.clone()).await?;
     let sets = context.api::<ReplicaSet>();
-    let set = wait_for("a ReplicaSet", Duration::from_secs(30), || async {
+    let set = wait_for("a ReplicaSet", Duration::from_secs(60), || async {
         sets.list(&ListParams::default().labels("app=dep")).await?.items.pop().context("there is none")
     })
     .await?;

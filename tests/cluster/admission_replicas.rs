@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, WatchEvent, WatchParams};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::json;
@@ -71,19 +72,29 @@ impl Drop for Balancer {
     }
 }
 
-/// Every version of the Secret that was seen.
-fn versions(context: &Context) -> (Arc<Mutex<BTreeSet<String>>>, JoinHandle<()>) {
-    let (seen, context) = (Arc::new(Mutex::new(BTreeSet::new())), context.clone());
-    let noted = seen.clone();
+/// Every version that the Secret has from now on; told by a watch, as two may follow each other faster than anybody asks.
+async fn versions(context: &Context) -> Result<(Arc<Mutex<BTreeSet<String>>>, JoinHandle<()>)> {
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let (api, noted) = (context.api::<Secret>(), seen.clone());
+    let only = WatchParams::default().fields("metadata.name=plumb-webhook-tls");
+    let mut events = api.watch(&only, "0").await?.boxed();
     let task = tokio::spawn(async move {
+        let mut last = "0".to_owned();
         loop {
-            if let Ok(secret) = secret(&context).await {
-                noted.lock().expect("nobody panics with it").extend(secret.metadata.resource_version);
+            while let Some(Ok(event)) = events.next().await {
+                if let WatchEvent::Added(secret) | WatchEvent::Modified(secret) = event {
+                    last = secret.metadata.resource_version.unwrap_or_default();
+                    noted.lock().expect("nobody panics with it").insert(last.clone());
+                }
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            // The API server ends each watch after some minutes.
+            match api.watch(&only, &last).await {
+                Ok(next) => events = next.boxed(),
+                Err(_) => return,
+            }
         }
     });
-    (seen, task)
+    Ok((seen, task))
 }
 
 cluster_test!(two_webhooks_share_one_certificate, [Fresh, Crds]);
@@ -93,7 +104,7 @@ async fn two_webhooks_share_one_certificate(context: Context) -> Result<()> {
     recommend(&context, "pod-web", ("v1", "Pod", "web"), "Auto", containers).await?;
     let listens = [free_port()?, free_port()?].map(|port| format!("127.0.0.1:{port}"));
     let balancer = Balancer::start(listens.clone()).await?;
-    let (seen, watching) = versions(&context);
+    let (seen, watching) = versions(&context).await?;
     let replica = |listen: &str| {
         let flags = ["--roles", "webhook", "--webhook-listen", listen, "--webhook-url", &balancer.url];
         // The shortest life that there is, so that 3 s lie between two steps.
@@ -139,13 +150,21 @@ async fn two_webhooks_share_one_certificate(context: Context) -> Result<()> {
         Ok::<_, anyhow::Error>(())
     };
     after.await.with_context(|| left.log())?;
-    watching.abort();
     let taken = [0, 1].map(|place| balancer.taken[place].load(Ordering::Relaxed));
     ensure!(taken.iter().all(|taken| *taken > 0), "connections of the API server: {taken:?}");
     // Whoever lost a step by the resource version has not written: as many were made as the Secret had versions, but
     // for the one that the annotation made.
     let made =
         [gone, left.stop()?].iter().map(|log| log.matches("renewed the webhook's").count()).sum::<usize>();
+    // Nobody writes it any more.
+    let last = secret(&context).await?.metadata.resource_version.context("no version")?;
+    wait_for("the watch to tell of the last version", SOON, || async {
+        ensure!(!watching.is_finished(), "the watch has ended");
+        ensure!(seen.lock().expect("nobody panics with it").contains(&last), "not yet");
+        Ok(())
+    })
+    .await?;
+    watching.abort();
     let versions = seen.lock().expect("nobody panics with it").len();
     println!("{made} steps by two webhooks, {versions} versions of their Secret, connections {taken:?}");
     ensure!(made + 1 == versions, "{made} steps, but {versions} versions");
@@ -170,7 +189,7 @@ async fn rotate(context: &Context, listens: &[String; 2], creations: &Creations)
     let before = field(&secret(context).await?, "ca.crt");
     let rotate = Patch::Merge(json!({"metadata": {"annotations": {"plumb.dev/rotate": "now"}}}));
     context.api::<Secret>().patch("plumb-webhook-tls", &PatchParams::default(), &rotate).await?;
-    wait_for("another authority to sign, and the old one to go", Duration::from_secs(90), || async {
+    wait_for("another authority to sign, and the old one to go", Duration::from_secs(180), || async {
         creations.check()?;
         let now = secret(context).await?;
         ensure!(field(&now, "ca.crt") != before && field(&now, "old.crt").is_empty(), "not yet");

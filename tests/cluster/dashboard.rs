@@ -42,7 +42,7 @@ async fn dashboard_in_a_browser(context: Context) -> Result<()> {
     command.arg("--kubeconfig").arg(context.kubeconfig());
     run.spawn(&name, &mut command)?;
     let url = format!("http://{address}");
-    wait_for("the dashboard", Duration::from_secs(20), || async {
+    wait_for("the dashboard", Duration::from_secs(60), || async {
         run.check_running(&name)?;
         Ok(reqwest::get(&url).await?)
     })

@@ -33,7 +33,7 @@ async fn ends_by(signal: Signal) -> Result<()> {
     ensure!(started == 4, "the control plane has {started} processes");
 
     kill_process(Pid::from_child(&keeper.0), signal)?;
-    wait_for("nothing of it to be left", Duration::from_secs(30), || async {
+    wait_for("nothing of it to be left", Duration::from_secs(60), || async {
         let found = leftovers::found(&dir, None);
         ensure!(found.is_empty(), "{}", found.join(", "));
         Ok(())

@@ -303,7 +303,7 @@ async fn what_was_learned_outlives_a_restart(context: Context) -> Result<()> {
     // They are saved by itself, without its being asked to stop.
     let saved = || first.log().matches("saved a checkpoint").count();
     let goal = saved() + 2;
-    wait_for("a checkpoint", Duration::from_secs(30), || async {
+    wait_for("a checkpoint", Duration::from_secs(60), || async {
         ensure!(saved() >= goal, "none is saved yet");
         Ok(())
     })

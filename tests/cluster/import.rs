@@ -40,6 +40,7 @@ async fn vpas_become_policies(context: Context) -> Result<()> {
         context.apply(&definition(kind, plural)).await?;
         let name = format!("crd/{plural}.autoscaling.k8s.io");
         context.kubectl(&["wait", "--for=condition=established", &name]).await?.ok()?;
+        context.cluster.plane.wait_served("autoscaling.k8s.io/v1", kind).await?;
     }
     let result = moved(&context).await;
     for (_, plural) in DEFINITIONS {

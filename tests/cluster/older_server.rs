@@ -118,6 +118,8 @@ async fn nothing_is_lent(context: &Context, older: &Older) -> Result<()> {
     });
     let done: Result<()> = done.await;
     done.with_context(|| plumb.log())?;
+    // The next one is to lead.
+    plumb.stop()?;
     let straight =
         Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &["--interval", "1s"])?;
     straight.wait_ready().await?;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::support::plumb::{Plumb, account};
 use crate::support::{Context, Load, wait_for};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(90);
 
 cluster_test!(recommendations_follow_policies_whatever_happens, [Fresh, Crds]);
 async fn recommendations_follow_policies_whatever_happens(context: Context) -> Result<()> {
@@ -198,6 +198,11 @@ async fn nothing_is_lost(context: &Context) -> Result<()> {
         recommendation(context, "deployment-third")
     })
     .await?;
+    // Each watch comes back by itself, the later the longer the server was away. This needs that of pods, by which kills
+    // are told.
+    context.apply(&Load::named("bare").json()).await?;
+    wait_for("a bare pod's recommendation", Duration::from_secs(60), || recommendation(context, "pod-bare"))
+        .await?;
     let found = recommendation(context, "deployment-web").await?;
     ensure!(found["status"]["summary"]["oomKills"] == 1, "counted twice, or forgotten: {found}");
     an_oom_kill_is_told_at_once(context, "container-2", 2).await

@@ -37,7 +37,7 @@ async fn prometheus_alone_and_both_sources_are_enough(context: Context) -> Resul
     let said = alone.log();
     ensure!(said.contains("not allowed to list pods.metrics.k8s.io"), "{said}");
     let saved = said.matches("saved a checkpoint").count();
-    wait_for("a checkpoint with that", Duration::from_secs(30), || async {
+    wait_for("a checkpoint with that", Duration::from_secs(60), || async {
         ensure!(alone.log().matches("saved a checkpoint").count() >= saved + 2, "none yet");
         Ok(())
     })

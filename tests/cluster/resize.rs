@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
+use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
 use plumb::cluster::pods::LeanPod;
 use plumb::cluster::resize::{Amounts, ContainerResize, ResizeError, resize};
@@ -95,10 +96,20 @@ async fn resize_refusals_are_told_apart(context: Context) -> Result<()> {
                        "spec": {"hard": {"limits.memory": "80Mi"}}});
     context.apply(&quota).await?;
     // Until what is used now has been counted, nothing is refused.
-    wait_for("the quota to be counted", Duration::from_secs(30), || async {
+    wait_for("the quota to be counted", Duration::from_secs(60), || async {
         let quota = context.api::<ResourceQuota>().get("small").await?;
         let used = quota.status.and_then(|status| status.used).unwrap_or_default();
         ensure!(used.contains_key("limits.memory"), "used: {used:?}");
+        Ok(())
+    })
+    .await?;
+    // What admits goes by a watch of its own.
+    let large = Load::named("large").limits("100m", "96Mi").json();
+    let large: Pod = serde_json::from_value(large)?;
+    wait_for("the quota to be kept to", Duration::from_secs(60), || async {
+        let params = PostParams { dry_run: true, field_manager: None };
+        let refused = context.api::<Pod>().create(&params, &large).await.err().context("it is not")?;
+        ensure!(refused.to_string().contains("exceeded quota"), "{refused}");
         Ok(())
     })
     .await?;

@@ -139,6 +139,7 @@ async fn what_a_vertical_pod_autoscaler_owns_stays(context: Context) -> Result<(
                "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
                         "updatePolicy": {"updateMode": mode}}})
     };
+    context.cluster.plane.wait_served("autoscaling.k8s.io/v1", "VerticalPodAutoscaler").await?;
     context.apply(&vpa("owned", "InPlaceOrRecreate")).await?;
     context.apply(&vpa("advised", "Off")).await?;
     let plumb = start(&context).await?;
@@ -207,6 +208,13 @@ async fn at_what_an_autoscaler_scales_stays(context: Context) -> Result<()> {
         })
         .await?;
         all_have(&context, "moves", 2, "160m").await?;
+        // What has been said has been counted: a target can be seen to have moved before that.
+        wait_for("that to be told", SOON, || async {
+            let state = said(&context, "moves", "Applied").await?.0;
+            ensure!(state == "Applied", "{state}");
+            Ok(())
+        })
+        .await?;
         let (_, noted) = percent("moves").await?;
         let noted: Value = serde_json::from_str(noted.as_str().context("not noted")?)?;
         ensure!(noted["cpu"]["percent"] == 50, "{noted}");

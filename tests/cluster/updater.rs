@@ -126,6 +126,8 @@ async fn pods_are_resized_in_place(context: Context) -> Result<()> {
             ensure!(has["requests"] == has["limits"] && has["requests"]["cpu"] == "80m", "{has}");
             let class = pod.status.as_ref().and_then(|status| status.qos_class.as_deref());
             ensure!(class == Some("Guaranteed"), "{class:?}");
+            // What has been said has been counted: an action is counted after it can be seen.
+            ensure!(said(&context, "same", "Applied").await?.0 == "Applied", "not yet said");
             Ok(())
         })
         .await?;
@@ -340,7 +342,8 @@ async fn an_oom_loop_is_healed(context: Context) -> Result<()> {
         .await?;
         let took = since.duration_since(begin);
         println!("healed {took:?} after the first kill, with limits of {limits:?} MiB");
-        ensure!(took < Duration::from_secs(30), "it took {took:?}");
+        // Two evictions and two starts on a busy machine; what is not urgent waits for minutes (canary, pace, cooldown).
+        ensure!(took < Duration::from_secs(60), "it took {took:?}");
         let last = known_limit(&context).await?;
         println!("the final limit is {last} MiB");
         ensure!(last < 200 && limits.iter().all(|mib| *mib < 200), "limits of {limits:?}, then {last} MiB");

@@ -10,8 +10,8 @@ use kube::api::{Patch, PatchParams};
 use plumb::api::Recommendation;
 use serde_json::json;
 
+use crate::admission;
 use crate::support::plumb::{Plumb, account_with};
-use crate::support::process::free_port;
 use crate::support::recommended::{container, resources};
 use crate::support::{Context, Load, pods, soak, wait_for};
 use crate::updater::{SOON, advise, pods_of, policy, ready, start};
@@ -77,10 +77,7 @@ async fn crashes(context: Context, steps: &'static [&'static str], way: Way) -> 
     let evicts = way != Way::Resize;
     // What gives new pods their sizes has a process of its own, which goes on.
     let account = account_with(&context, "webhook", &["webhook"], None).await?;
-    let listen = format!("127.0.0.1:{}", free_port()?);
-    let flags = ["--roles", "webhook", "--webhook-listen", &listen];
-    let webhook = Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
-    webhook.wait_ready().await?;
+    let webhook = admission::start(&context, &account.kubeconfig, &[]).await?;
     let name = |step: &str| format!("at-{step}");
     for step in steps {
         let method = if evicts { "Evict" } else { "InPlace" };
@@ -149,7 +146,7 @@ async fn crashes(context: Context, steps: &'static [&'static str], way: Way) -> 
         }
         // Nothing is done for a second time: who is there now stays.
         last.plans(2).await?;
-        for pod in &all {
+        for pod in all.iter().filter(|pod| !may_follow(way, pod, &all)) {
             let stays =
                 context.api::<Pod>().get(&pod.name_any()).await.context("a pod was replaced again")?;
             ensure!(
@@ -167,6 +164,15 @@ async fn crashes(context: Context, steps: &'static [&'static str], way: Way) -> 
     last.stop()?;
     webhook.stop()?;
     Ok(())
+}
+
+/// Whether a pod may be replaced by now, as the next one: it is an old one, and the minute of the first one is nearly over.
+/// That a slow machine gets that far is no fault.
+fn may_follow(way: Way, pod: &Pod, all: &[Pod]) -> bool {
+    const NEARLY: i64 = 50;
+    let newest = all.iter().filter_map(|pod| pod.metadata.creation_timestamp.as_ref()).max();
+    let age = newest.map_or(0, |newest| plumb::clock::now().0 - newest.0.as_second());
+    way == (Way::Evict { within_a_minute: true }) && cpu(pod) != "30m" && age >= NEARLY
 }
 
 /// What is wrong where more than one pod of two is not there or not ready.
@@ -204,7 +210,13 @@ async fn two_updaters_do_nothing_twice(context: Context) -> Result<()> {
     };
     advise(&context, "first", container("load", "30m", "24Mi", "64Mi")).await?;
     let mut after = changed("first").await?;
-    let counts = [one.metric(accepted).await?, other.metric(accepted).await?];
+    // A change can be seen before it is counted.
+    let counts = wait_for("both resizes to be counted", SOON, || async {
+        let counts = [one.metric(accepted).await?, other.metric(accepted).await?];
+        ensure!(counts.iter().sum::<f64>() >= 2.0, "{counts:?} resizes");
+        Ok(counts)
+    })
+    .await?;
     ensure!(counts.contains(&2.0) && counts.contains(&0.0), "{counts:?} resizes");
     let (leads, stands_by) = if counts[0] > 0.0 { (one, other) } else { (other, one) };
     leads.kill()?;

@@ -3,14 +3,16 @@
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
+use kube::api::ListParams;
 use plumb::api::Recommendation;
 use serde_json::{Value, json};
 
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::recommended::{container, resources};
 use crate::support::{Context, Load, cgroups, pods, wait_for};
-use crate::updater::{SOON, advise, pods_of, policy, ready, said, start, wait_blocked, well};
+use crate::updater::{SOON, advise, events_tell, pods_of, policy, ready, said, start, wait_blocked, well};
 
 fn cpu(pod: &Pod) -> String {
     resources(pod, "load")["requests"]["cpu"].as_str().unwrap_or_default().to_owned()
@@ -137,9 +139,13 @@ async fn a_limit_below_what_is_used_is_taken_back(context: Context) -> Result<()
     let plumb = start(&context).await?;
     let limit = |pod: &Pod| resources(pod, "load")["limits"]["memory"].clone();
     let done = async {
+        // It is there for half a minute only: its event stays.
         wait_for("the smaller limit to be tried", SOON, || async {
-            let now = pods_of(&context, "web").await?;
-            ensure!(now.iter().all(|pod| limit(pod) == "44Mi"), "not yet");
+            let events = context.api::<Event>().list(&ListParams::default()).await?.items;
+            let tried = |event: &&Event| event.reason.as_deref() == Some("Resized");
+            let notes: Vec<_> =
+                events.iter().filter(tried).filter_map(|event| event.note.as_deref()).collect();
+            ensure!(notes.iter().any(|note| note.contains("memory limit 256Mi → 44Mi")), "{notes:?}");
             Ok(())
         })
         .await?;
@@ -188,12 +194,8 @@ async fn an_updater_alone_sees_that_a_changed_pod_waits_for_cpu(context: Context
     let plumb = Plumb::start(&context.cluster.plane, &account.kubeconfig, &context.namespace, &flags)?;
     plumb.wait_ready().await?;
     let done = async {
-        wait_for("a pod to be cut", SOON, || async {
-            let now = pods_of(&context, "web").await?;
-            ensure!(now.iter().any(|pod| cpu(pod) == "100m"), "none yet");
-            Ok(())
-        })
-        .await?;
+        // It may be put back before it is seen here.
+        events_tell(&context, "web", "Resized").await?;
         let degraded = wait_for("that to be seen and put back", SOON + SOON, || async {
             let (state, degraded) = said(&context, "web", "Degraded").await?;
             ensure!(state == "Degraded", "{state}");

@@ -3,6 +3,7 @@
 //! On a control plane of its own, with fake nodes and pods. `PLUMB_SCALE_POLICIES` says how many policies there are (60
 //! where it says nothing), each with two pods; `make scale-updates` takes 1,000.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -20,6 +21,9 @@ const PER_POLICY: usize = 2;
 const PER_SECOND: f64 = 10.0;
 /// What the bucket holds at the start.
 const AT_ONCE: f64 = 2.0 * PER_SECOND;
+/// How much longer than by the rate it may take; without optimisation, and beside other tests, a plan may take so long that
+/// the bucket runs over.
+const LATE: f64 = if cfg!(debug_assertions) { 2.0 } else { 1.1 };
 
 cluster_test!(many_resizes_take_what_the_rate_allows, [Fresh, Crds, Kwok]);
 async fn many_resizes_take_what_the_rate_allows(context: Context) -> Result<()> {
@@ -57,20 +61,30 @@ async fn many_resizes_take_what_the_rate_allows(context: Context) -> Result<()> 
     let plumb = Plumb::start(plane, &rights.kubeconfig, &context.namespace, &flags)?;
     plumb.wait_ready().await?;
     let accepted = || plumb.metric("plumb_updater_actions_total{action=\"resize\",outcome=\"accepted\"}");
+    // When it was last seen not to be so, and when it was first seen to be so: in between it came.
     let reach = |goal: f64| async move {
-        wait_for(&format!("{goal} resizes"), long, || async {
+        let before = Cell::new(Instant::now());
+        let after = wait_for(&format!("{goal} resizes"), long, || async {
+            let asked = Instant::now();
             let now = accepted().await?;
+            if now < goal {
+                before.set(asked);
+            }
             ensure!(now >= goal, "{now} so far");
             Ok(Instant::now())
         })
-        .await
+        .await?;
+        Ok::<_, anyhow::Error>((before.get(), after))
     };
     let begin = reach(1.0).await?;
     let end = reach(all as f64).await.with_context(|| plumb.log())?;
-    let (took, allowed) = ((end - begin).as_secs_f64(), (all as f64 - AT_ONCE) / PER_SECOND);
-    println!("{all} resizes in {took:.1} s; the rate allows them in {allowed:.1} s");
-    ensure!(took >= allowed * 0.9, "faster than the rate: {took} s");
-    ensure!(took <= all as f64 / PER_SECOND * 1.1, "{took} s");
+    let seconds = |from: Instant, to: Instant| (to - from).as_secs_f64();
+    let (least, most) = (seconds(begin.1, end.0), seconds(begin.0, end.1));
+    let allowed = (all as f64 - AT_ONCE) / PER_SECOND;
+    println!("{all} resizes in {least:.1} to {most:.1} s; the rate allows them in {allowed:.1} s");
+    // The bucket counts whole seconds.
+    ensure!(most >= allowed * 0.9, "faster than the rate: {most} s");
+    ensure!(least <= all as f64 / PER_SECOND * LATE, "{least} s");
     for pod in context.api::<Pod>().list(&ListParams::default()).await?.items {
         ensure!(resources(&pod, "load")["requests"]["cpu"] == "30m", "one was left out");
         ensure!(pod.metadata.generation == Some(2), "generation {:?}", pod.metadata.generation);

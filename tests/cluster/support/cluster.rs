@@ -119,7 +119,7 @@ impl Cluster {
             _ = definitions.delete(name, &DeleteParams::default()).await;
         }
         let (pods, namespaces): (Api<Pod>, Api<Namespace>) = (Api::all(client.clone()), Api::all(client));
-        wait_for("what the test has made to be gone", Duration::from_secs(90), || async {
+        wait_for("what the test has made to be gone", Duration::from_secs(180), || async {
             let left = pods.list_metadata(&ListParams::default()).await?.items.len();
             ensure!(left == 0, "{left} pods");
             let group = self.plane.number.control_group();
@@ -190,6 +190,10 @@ impl Cluster {
                 ["wait", "--for=condition=established", "-f", folder],
             ] {
                 run(&self.plane.run, &kubectl, &kubeconfig, &self.plane.dir, &arguments).await?.ok()?;
+            }
+            let version = format!("{}/v1alpha1", plumb::api::GROUP);
+            for kind in ["Recommendation", "VerticalScalingPolicy", "ClusterVerticalScalingPolicy"] {
+                self.plane.wait_served(&version, kind).await?;
             }
             Ok(())
         };
@@ -323,7 +327,7 @@ impl Context {
         let review = json!({"spec": {"user": user, "resourceAttributes": attributes}});
         let review: SubjectAccessReview = serde_json::from_value(review)?;
         let reviews: Api<SubjectAccessReview> = Api::all(self.client());
-        wait_for(&format!("{binding} to hold"), Duration::from_secs(20), || async {
+        wait_for(&format!("{binding} to hold"), Duration::from_secs(60), || async {
             let answer = reviews.create(&PostParams::default(), &review).await?.status.unwrap_or_default();
             ensure!(answer.allowed, "not allowed: {}", answer.reason.unwrap_or_default());
             Ok(())
@@ -400,6 +404,13 @@ impl ControlPlane {
             let how = PatchParams::apply("kubectl");
             api.patch(&name, &how, &Patch::Apply(&object)).await.with_context(|| what)?;
         }
+        Ok(())
+    }
+
+    /// Waits until a kind can be asked for: the API server establishes a definition before it tells of its kind.
+    pub async fn wait_served(&self, api_version: &str, kind: &str) -> Result<()> {
+        let types = TypeMeta { api_version: api_version.to_owned(), kind: kind.to_owned() };
+        wait_for(&format!("{kind} to be served"), Duration::from_secs(60), || self.kind(&types)).await?;
         Ok(())
     }
 

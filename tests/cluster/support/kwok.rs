@@ -29,7 +29,7 @@ pub async fn start(plane: &ControlPlane) -> Result<()> {
     kwok.args(["--node-lease-duration-seconds", "40", "--cidr", "10.200.0.0/16"]);
     kwok.args(["--v", "WARN"]).env("HOME", &plane.dir);
     plane.run.spawn(&name, &mut kwok)?;
-    wait_for("kwok to be healthy", Duration::from_secs(30), || async {
+    wait_for("kwok to be healthy", Duration::from_secs(60), || async {
         plane.run.check_running(&name)?;
         reqwest::get(format!("http://{address}/healthz")).await?.error_for_status()?;
         Ok(())
@@ -50,7 +50,7 @@ pub async fn add_nodes(plane: &ControlPlane, prefix: &str, count: usize) -> Resu
         nodes.create(&PostParams::default(), &serde_json::from_value(node)?).await?;
     }
     let ours = ListParams::default().labels(&format!("plumb.test/set={prefix}"));
-    wait_for("the fake nodes to be ready", Duration::from_secs(60), || async {
+    wait_for("the fake nodes to be ready", Duration::from_secs(120), || async {
         let list = nodes.list(&ours).await?;
         let ready = list.iter().filter(|node| is_ready(node)).count();
         ensure!(ready == count, "{ready} of {count} are ready");

@@ -16,6 +16,10 @@ use super::{measured, paths, wait_for};
 /// Flags where a test gives none: what waits for an interval waits for a short one.
 const DEFAULTS: [(&str, &str); 2] = [("--roles", "recommender"), ("--warm-up", "3s")];
 
+/// How long one that is told to stop may take before it is killed: Kubernetes' default. It finishes what it has begun, tells
+/// of it and lets go of its Lease, for which others would wait.
+const GRACE: Duration = Duration::from_secs(30);
+
 /// One that runs.
 pub struct Plumb<'a> {
     plane: &'a ControlPlane,
@@ -153,8 +157,7 @@ impl<'a> Plumb<'a> {
 
     /// Asks it to stop, and waits for that.
     pub fn stop(self) -> Result<String> {
-        tokio::task::block_in_place(|| self.plane.run.stop(&self.name))?;
-        Ok(self.log())
+        self.stop_within(GRACE)
     }
 }
 

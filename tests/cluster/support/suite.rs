@@ -20,7 +20,7 @@ use super::{leftovers, node};
 const SLOWEST: usize = 10;
 
 /// No test waits longer than this; each has shorter limits of its own.
-const LIMIT: Duration = Duration::from_secs(280);
+const LIMIT: Duration = Duration::from_secs(480);
 
 /// The same, for a run of what takes longer: `PLUMB_TEST_LIMIT` seconds.
 fn limit() -> Duration {
