@@ -194,11 +194,12 @@ impl Setting<'_> {
         let lower = |old: Option<u64>, new: Option<u64>| new.is_some() && new < old;
         let limit =
             lower(before.memory_limit, after.memory_limit) || lower(before.cpu_limit, after.cpu_limit);
-        let halved = |own: Option<u64>, old: Option<u64>, new: Option<u64>| {
-            lower(old, new) && new.zip(own).is_some_and(|(new, own)| new * 2 + 2 < own)
+        let halved = |own: Option<u64>, old: Option<u64>, new: Option<u64>, most: Option<u64>| {
+            let most = most.unwrap_or(u64::MAX);
+            lower(old, new) && new.zip(own).is_some_and(|(new, own)| new * 2 + 2 < own && new < most)
         };
-        let request = halved(self.template.cpu, before.cpu, after.cpu)
-            || halved(self.template.memory, before.memory, after.memory);
+        let request = halved(self.template.cpu, before.cpu, after.cpu, self.policy.most_milli)
+            || halved(self.template.memory, before.memory, after.memory, self.policy.most_mib.map(mib));
         let what = match (limit, request) {
             (true, _) => "a limit is lowered",
             (_, true) => "a request is lowered below half of its template's",
