@@ -1,5 +1,7 @@
-//! Conformance of the simulator: evictions and what controllers make of them, asked of the real API server and
-//! controllers. Nodes and kubelets are KWOK's; a finalizer stands for a pod that takes its time to end.
+//! Conformance of the simulator: scheduling, evictions and what controllers make of them, asked of the real control plane.
+//! Nodes and kubelets are KWOK's; a finalizer stands for a pod that takes its time to end.
+
+mod scheduler;
 
 use std::time::Duration;
 
@@ -17,9 +19,11 @@ const FINALIZER: &str = "plumb.test/ends-slowly";
 /// Time in which a controller would have done what it must not do.
 const QUIET: Duration = Duration::from_secs(4);
 
-cluster_test!(conformance_of_evictions_and_controllers, [Fresh, Kwok]);
-async fn conformance_of_evictions_and_controllers(context: Context) -> Result<()> {
-    kwok::add_nodes(&context.cluster.plane, "fake", 2).await?;
+cluster_test!(conformance_of_scheduler_and_controllers, [Fresh, Kwok]);
+async fn conformance_of_scheduler_and_controllers(context: Context) -> Result<()> {
+    kwok::add_nodes(&context.cluster.plane, "fake", 1).await?;
+    step("the scheduler", scheduler::rules(&context)).await?;
+    kwok::add_nodes(&context.cluster.plane, "other", 1).await?;
     tokio::try_join!(
         step("disruption budgets", budgets(&context)),
         step("a Deployment's pod is replaced before it is gone", replaced(&context, "Deployment", true)),

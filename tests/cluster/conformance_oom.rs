@@ -1,36 +1,35 @@
 //! Conformance of the simulator: OOM kills by a container's limit and of a full node, the back-off after them, and the
 //! trap of kubernetes#138760, asked of a real kubelet that has its own back-off.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use chrono::{DateTime, Utc};
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use serde_json::json;
 
+use crate::conformance_resize;
 use crate::support::conform::{resize, sizes, step, wait_pod};
 use crate::support::{Context, Load, cgroups, paths, pods, wait_for};
 
-cluster_test!(conformance_of_oom_kills, [Fresh, Node]);
-async fn conformance_of_oom_kills(context: Context) -> Result<()> {
-    // The kubelet's own back-off, in place of the short one that other tests want.
-    context
-        .cluster
-        .node()
-        .await?
-        .reconfigure(&context.cluster.plane, &json!({"crashLoopBackOff": null}))
-        .await?;
+cluster_test!(conformance_of_kills_and_infeasible_resizes, [Fresh, Node]);
+async fn conformance_of_kills_and_infeasible_resizes(context: Context) -> Result<()> {
+    // The kubelet's own back-off, in place of the short one that other tests want, and CPUs that it gives away whole.
+    let settings =
+        json!({"crashLoopBackOff": null, "cpuManagerPolicy": "static", "systemReserved": {"cpu": "100m"}});
+    context.cluster.node().await?.reconfigure(&context.cluster.plane, &settings).await?;
     tokio::try_join!(
+        step("a resize that the node can never do", conformance_resize::infeasible(&context)),
         step("restarts after kills, and the time between them", back_off(&context)),
         step("a limit that is raised while the container is down", trap(&context)),
     )?;
     step("a full node", full_node(&context)).await
 }
 
-/// A kill and the start that it ended, and whether the start came first.
+/// A container from its start to its kill.
 #[derive(Clone, Debug, PartialEq)]
 struct Life {
     started: DateTime<Utc>,
@@ -47,21 +46,18 @@ fn ended(state: &ContainerStateTerminated) -> Result<Life> {
     Ok(Life { started: time(started.context("no start")?)?, ended: Some(time(ended.context("no end")?)?) })
 }
 
-/// Adds what a pod's status tells of its container's lives, by the number of restarts before each.
-fn note(lives: &mut BTreeMap<i32, Life>, pod: &Pod) -> Result<()> {
+/// Adds what a pod's status tells of its container's lives, by the id that each has.
+fn note(lives: &mut HashMap<String, Life>, pod: &Pod) -> Result<()> {
     let status = pods::container(pod)?;
-    let terminated =
-        |state: &Option<ContainerState>| state.as_ref().and_then(|state| state.terminated.clone());
-    let count = status.restart_count;
-    if let Some(last) = terminated(&status.last_state) {
-        lives.insert(count - 1, ended(&last)?);
-    }
-    if let Some(now) = terminated(&status.state) {
-        lives.insert(count, ended(&now)?);
-    }
-    if let Some(running) = status.state.as_ref().and_then(|state| state.running.clone()) {
-        let started = time(running.started_at.as_ref().context("no start")?)?;
-        lives.insert(count, Life { started, ended: None });
+    for state in [&status.last_state, &status.state].into_iter().flatten() {
+        if let Some(terminated) = &state.terminated {
+            lives.insert(terminated.container_id.clone().context("no id")?, ended(terminated)?);
+        }
+        if let Some(running) = &state.running {
+            let started = time(running.started_at.as_ref().context("no start")?)?;
+            let id = status.container_id.clone().context("no id")?;
+            lives.entry(id).or_insert(Life { started, ended: None });
+        }
     }
     Ok(())
 }
@@ -73,10 +69,10 @@ fn too_large(name: &str) -> Load {
 async fn back_off(context: &Context) -> Result<()> {
     let made = context.create_pod(&too_large("loop")).await?;
     let pods = context.api::<Pod>();
-    let mut lives = BTreeMap::new();
+    let mut lives = HashMap::new();
     let mut waited = false;
     let begin = std::time::Instant::now();
-    while !lives.contains_key(&3) {
+    while lives.len() < 4 {
         ensure!(begin.elapsed() < Duration::from_secs(75), "{lives:?}");
         let pod = pods.get("loop").await?;
         if pods::container(&pod).is_ok() {
@@ -86,12 +82,13 @@ async fn back_off(context: &Context) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
-    let gap = |number: i32| -> Result<i64> {
-        let ended = lives.get(&number).and_then(|life| life.ended).context("an end was not seen")?;
-        let started = lives.get(&(number + 1)).context("a start was not seen")?.started;
-        Ok((started - ended).num_seconds())
-    };
-    let gaps = [gap(0)?, gap(1)?, gap(2)?];
+    let mut lives: Vec<Life> = lives.into_values().collect();
+    lives.sort_by_key(|life| life.started);
+    let gaps = lives.windows(2).map(|pair| {
+        let ended = pair[0].ended.context("an end was not seen")?;
+        Ok((pair[1].started - ended).num_seconds())
+    });
+    let gaps = gaps.collect::<Result<Vec<i64>>>()?;
     println!("seconds from a kill to the next start: {gaps:?}");
     // The first restart is at once; the kubelet notes a back-off with it. Times are whole seconds.
     ensure!(gaps[0] <= 4, "first restart: {gaps:?}");

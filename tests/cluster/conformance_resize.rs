@@ -283,16 +283,14 @@ async fn below_usage(context: &Context) -> Result<()> {
     Ok(())
 }
 
-cluster_test!(conformance_of_infeasible_resizes, [Fresh, Node]);
-/// Size alone makes no resize Infeasible: the API server refuses what is above the node. Exclusive CPUs do.
-async fn conformance_of_infeasible_resizes(context: Context) -> Result<()> {
-    let settings = json!({"cpuManagerPolicy": "static", "systemReserved": {"cpu": "100m"}});
-    context.cluster.node().await?.reconfigure(&context.cluster.plane, &settings).await?;
+/// On a node whose kubelet gives CPUs away whole. Size alone makes no resize Infeasible: the API server refuses what is
+/// above the node.
+pub async fn infeasible(context: &Context) -> Result<()> {
     context.run_pod(&Load::named("whole").requests("200m", "32Mi").limits("200m", "32Mi")).await?;
     context.run_pod(&Load::named("filler").requests("1", "16Mi")).await?;
     step("Infeasible comes before Deferred", async {
-        resize(&context, "whole", "load", sizes(("1500m", ""), ("1500m", ""))).await?;
-        let pod = wait_pod(&context, "whole", "the resize to be infeasible", 30, |pod| {
+        resize(context, "whole", "load", sizes(("1500m", ""), ("1500m", ""))).await?;
+        let pod = wait_pod(context, "whole", "the resize to be infeasible", 30, |pod| {
             let pending = condition(pod, "PodResizePending").context("nothing is pending")?;
             ensure!(pending.reason.as_deref() == Some("Infeasible"), "{pending:?}");
             Ok(())
@@ -308,8 +306,8 @@ async fn conformance_of_infeasible_resizes(context: Context) -> Result<()> {
     })
     .await?;
     step("asked for what it has, it is done", async {
-        resize(&context, "whole", "load", sizes(("200m", ""), ("200m", ""))).await?;
-        wait_pod(&context, "whole", "nothing to be pending", 30, |pod| {
+        resize(context, "whole", "load", sizes(("200m", ""), ("200m", ""))).await?;
+        wait_pod(context, "whole", "nothing to be pending", 30, |pod| {
             ensure!(condition(pod, "PodResizePending").is_none(), "it is pending");
             Ok(())
         })

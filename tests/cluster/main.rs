@@ -24,7 +24,6 @@ mod conformance_controllers;
 mod conformance_oom;
 mod conformance_quota;
 mod conformance_resize;
-mod conformance_scheduler;
 mod crash_loop;
 mod crds;
 mod dashboard;

@@ -1,6 +1,8 @@
-//! Conformance of the simulator: which pods the scheduler finds a node for, asked of the real one with nodes of KWOK.
+//! Which pods the scheduler finds a node for.
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
 use crate::support::conform::{
@@ -8,10 +10,8 @@ use crate::support::conform::{
 };
 use crate::support::{Context, kwok};
 
-cluster_test!(conformance_of_the_scheduler, [Fresh, Kwok]);
-/// One node of 32 cores and 128 GiB.
-async fn conformance_of_the_scheduler(context: Context) -> Result<()> {
-    kwok::add_nodes(&context.cluster.plane, "one", 1).await?;
+/// Asks the scheduler for room on a fake node of 32 cores and 128 GiB, the only one, and leaves no pod.
+pub async fn rules(context: &Context) -> Result<()> {
     let cores = |amount: &str| sizes((amount, ""), ("", ""));
     let first = |amount: &str| init("first", false, cores(amount));
     let beside = |amount: &str| init("beside", true, cores(amount));
@@ -32,35 +32,37 @@ async fn conformance_of_the_scheduler(context: Context) -> Result<()> {
         ("init-before-sidecar", of("init-before-sidecar", "1", json!([first("20"), beside("13")])), true),
     ];
     for (name, made, fits) in cases {
-        step(name, one(&context, name, &made, fits)).await?;
+        step(name, one(context, name, &made, fits)).await?;
     }
     step("limits count for nothing", async {
         let mut made = of("limits", "1", json!([]));
         made["spec"]["containers"][0]["resources"] = sizes(("1", ""), ("100", ""));
-        one(&context, "limits", &made, true).await
+        one(context, "limits", &made, true).await
     })
     .await?;
     step("what pods hold is no more free", async {
         let with = json!([first("30")]);
-        create(&context, &of("holds", "1", with)).await?;
-        wait_bound(&context, "holds").await?;
+        create(context, &of("holds", "1", with)).await?;
+        wait_bound(context, "holds").await?;
         // The init container has ended, and what it asked for is held as long as the pod is there.
-        one(&context, "late", &of("late", "3", json!([])), false).await?;
-        one(&context, "small", &of("small", "2", json!([])), true).await
+        one(context, "late", &of("late", "3", json!([])), false).await?;
+        one(context, "small", &of("small", "2", json!([])), true).await
     })
     .await?;
     step("a taint that is not tolerated, a label that no node has", async {
         let mut made = of("taint", "1", json!([]));
         made["spec"]["tolerations"] = json!([]);
-        create(&context, &made).await?;
-        wait_unschedulable(&context, "taint", "untolerated taint").await?;
+        create(context, &made).await?;
+        wait_unschedulable(context, "taint", "untolerated taint").await?;
         let mut made = of("label", "1", json!([]));
         made["spec"]["nodeSelector"] = json!({"plumb.test/nowhere": "true"});
-        create(&context, &made).await?;
-        wait_unschedulable(&context, "label", "didn't match Pod's node affinity/selector").await?;
+        create(context, &made).await?;
+        wait_unschedulable(context, "label", "didn't match Pod's node affinity/selector").await?;
         Ok(())
     })
-    .await
+    .await?;
+    context.api::<Pod>().delete_collection(&at_once(), &ListParams::default()).await?;
+    Ok(())
 }
 
 /// Creates a pod, sees whether a node is found, and deletes it.
@@ -71,16 +73,19 @@ async fn one(context: &Context, name: &str, made: &Value, fits: bool) -> Result<
     } else {
         wait_unschedulable(context, name, "Insufficient cpu").await?;
     }
-    let now = kube::api::DeleteParams::default().grace_period(0);
-    context.api::<k8s_openapi::api::core::v1::Pod>().delete(name, &now).await?;
+    context.api::<Pod>().delete(name, &at_once()).await?;
     Ok(())
+}
+
+fn at_once() -> DeleteParams {
+    DeleteParams::default().grace_period(0)
 }
 
 async fn wait_bound(context: &Context, name: &str) -> Result<()> {
     wait_pod(context, name, &format!("{name} to find its node"), 20, |pod| {
         let said = condition(pod, "PodScheduled").context("the scheduler has said nothing")?;
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-        ensure!(node == Some("one-0"), "{node:?}: {said:?}");
+        ensure!(node == Some("fake-0"), "{node:?}: {said:?}");
         Ok(())
     })
     .await
