@@ -9,4 +9,5 @@ pub mod generate;
 pub mod node;
 pub mod outcome;
 pub mod score;
+pub mod simulate;
 pub mod trace;

@@ -1,0 +1,105 @@
+//! Deterministic simulation of a cluster and of plumb in it, in the manner of FoundationDB and TigerBeetle.
+//!
+//! A [`Scene`] has nodes, workloads, policies and faults; [`run`] plays it in simulated time against the same planner,
+//! admission and model that run live, and says which invariants broke, with the story of the pod. The same scene gives
+//! the same log. See docs/simulator.md.
+
+mod driver;
+mod faults;
+pub mod invariants;
+mod log;
+mod roles;
+pub mod scene;
+pub mod shrink;
+mod size;
+#[cfg(test)]
+mod tests;
+mod usage;
+mod world;
+
+pub use driver::run;
+pub use invariants::{Invariant, Violation};
+pub use log::Line;
+pub use scene::Scene;
+pub use size::Size;
+
+/// Options of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// plumb runs; else the cluster is left to itself.
+    pub plumb: bool,
+    /// Fault put into plumb's own decisions, to show that an invariant catches it.
+    pub mutation: Option<Mutation>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { plumb: true, mutation: None }
+    }
+}
+
+/// Faults of plumb itself, made between its decisions and the world: one guard is off in each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mutation {
+    /// Cooldowns are not kept.
+    NoCooldown,
+    /// Shrinks go all the way at once.
+    NoStep,
+    /// All pods may be disrupted at once.
+    NoBudget,
+    /// Admission is taken to answer, always.
+    BlindToAdmission,
+    /// Memory limits are lowered to what is used now.
+    LimitToUsage,
+    /// maxAllowed and minAllowed are not applied.
+    NoBounds,
+    /// Memory limits are lowered where the policy forbids it.
+    ShrinkAnyway,
+    /// A refusal is not remembered.
+    ForgetRefusals,
+    /// OOM kills are not told.
+    DeafToKills,
+    /// Requests are set back at each second change.
+    Swing,
+}
+
+impl Mutation {
+    /// All mutations.
+    pub const ALL: [Self; 10] = [
+        Self::NoCooldown,
+        Self::NoStep,
+        Self::NoBudget,
+        Self::BlindToAdmission,
+        Self::LimitToUsage,
+        Self::NoBounds,
+        Self::ShrinkAnyway,
+        Self::ForgetRefusals,
+        Self::DeafToKills,
+        Self::Swing,
+    ];
+}
+
+/// Result of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Resizes that plumb made.
+    pub changes: u64,
+    /// Pods that plumb evicted.
+    pub evictions: u64,
+    /// Requests of plumb that the API server refused.
+    pub refusals: u64,
+    /// OOM kills at a limit.
+    pub kills: u64,
+    /// OOM kills of full nodes.
+    pub node_kills: u64,
+    /// Seconds in which wanted pods were not ready, summed over pods.
+    pub unready_seconds: u64,
+    /// Days that pods existed, summed over pods.
+    pub pod_days: f64,
+    /// Hash over the log of the run.
+    pub log_hash: u64,
+    /// Lines of the log.
+    pub log_lines: u64,
+    /// Broken invariants, the first of each for each workload.
+    pub violations: Vec<Violation>,
+}
