@@ -9,6 +9,7 @@ mod faults;
 pub mod invariants;
 mod log;
 mod roles;
+pub mod rules;
 pub mod scene;
 pub mod shrink;
 mod size;

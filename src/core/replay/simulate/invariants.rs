@@ -10,10 +10,10 @@ use std::fmt;
 use super::faults::Now;
 use super::log::clock;
 use super::roles::Recommender;
+use super::rules::Refusal;
 use super::scene::{Scene, Workload};
 use super::size::Size;
 use super::world::World;
-use super::world::api::Refusal;
 use crate::actuate::facts::Workload as Seen;
 use crate::actuate::{Action, Plan};
 

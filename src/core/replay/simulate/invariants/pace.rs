@@ -3,9 +3,9 @@
 use super::{Invariant, Move, Watch, within_an_hour};
 use crate::actuate::{Action, Deed};
 use crate::replay::simulate::faults::Now;
+use crate::replay::simulate::rules::Refusal;
 use crate::replay::simulate::size::{Size, mib};
 use crate::replay::simulate::world::World;
-use crate::replay::simulate::world::api::Refusal;
 
 /// Most resizes of a pod in an hour.
 const RESIZES: usize = 12;

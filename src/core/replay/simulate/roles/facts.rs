@@ -77,20 +77,22 @@ fn scaler(stated: &Stated, load: &Load) -> Option<Scaler> {
 
 fn pod(world: &World<'_>, stated: &Stated, pod: &Simulated, advice: &Advice) -> Pod {
     let runs = |container: &super::super::world::Running| container.runs() || container.restarts > 0;
-    let blocked = pod.containers.iter().any(|container| !container.lasts && container.state != State::Done);
+    let blocked = pod.containers.iter().any(|container| !container.lasts() && container.state != State::Done);
     let parts = pod.containers.iter().zip(&stated.containers).zip(advice);
     let containers =
-        parts.filter(|((container, _), _)| container.lasts).map(|((container, spec), (name, _))| Container {
-            name: Arc::clone(name),
-            sidecar: spec.part == Part::Sidecar,
-            given: container_size(&container.given),
-            asked: container_size(&container.asked),
-            boost: None,
-            cpu_restarts: spec.cpu_restarts,
-            memory_restarts: spec.memory_restarts,
-            restarts: container.restarts,
-            down: matches!(container.state, State::Backoff(_)),
-            oom_killed: container.oom_killed.map(time),
+        parts.filter(|((container, _), _)| container.lasts()).map(|((container, spec), (name, _))| {
+            Container {
+                name: Arc::clone(name),
+                sidecar: spec.part == Part::Sidecar,
+                given: container_size(&container.given),
+                asked: container_size(&container.asked),
+                boost: None,
+                cpu_restarts: spec.cpu_restarts,
+                memory_restarts: spec.memory_restarts,
+                restarts: container.restarts,
+                down: matches!(container.state, State::Backoff(_)),
+                oom_killed: container.oom_killed.map(time),
+            }
         });
     Pod {
         id: PodId::from(pod.id),

@@ -1,14 +1,13 @@
 //! Kubelet: starts, kills and restarts containers, and does resizes or says why not.
 
+use super::super::rules;
 use super::super::scene::{Container, Kind, Part, Workload};
 use super::super::usage;
 use super::{Kill, Load, PEAKS, Pod, Running, State, World};
 use crate::actuate::facts::Resize;
 
-/// Seconds of the first back-off, and of the longest.
-const BACKOFF: (i64, i64) = (10, 300);
-/// A container that has run for so long starts its back-off anew, in seconds.
-const FORGIVEN: i64 = 600;
+/// Seconds of a restart that no back-off delays.
+const RESTARTS: i64 = 1;
 /// Seconds that a resize takes.
 const ACTUATES: i64 = 2;
 /// Seconds after which a limit below usage is an error.
@@ -83,7 +82,7 @@ impl World<'_> {
             if let Some(pod) = self.pod_mut(load, id)
                 && let Some(container) = pod.containers.get_mut(number)
             {
-                pod.ready &= !container.lasts;
+                pod.ready &= !container.lasts();
                 kill(container, now);
                 container.killed_by_node = true;
                 (limit, restarts) = (container.given.memory_limit, container.restarts);
@@ -200,7 +199,7 @@ fn step(pod: &mut Pod, load: &Load, workload: &Workload, (place, at): (usize, &M
         }
         container.peaks[hour] = container.peaks[hour].max(wanted);
     }
-    let serves = |container: &Running| !container.lasts || container.state == State::Up;
+    let serves = |container: &Running| !container.lasts() || container.state == State::Up;
     let ready = pod.containers.iter().all(serves);
     if ready != pod.ready {
         news.lines.push(if ready { "is ready".to_owned() } else { "is not ready".to_owned() });
@@ -243,21 +242,15 @@ fn start_next(pod: &mut Pod, workload: &Workload, at: &Moment, news: &mut News) 
 }
 
 fn start(container: &mut Running, spec: &Container, at: &Moment) {
-    if at.now - container.started > FORGIVEN + container.backoff {
-        container.backoff = 0;
-    }
     container.state = State::Starting(at.now + i64::from(spec.boots.max(1)));
     container.started = at.now;
     container.started_with = container.in_force;
 }
 
 fn kill(container: &mut Running, now: i64) {
-    container.backoff = if container.backoff == 0 || now - container.started > FORGIVEN {
-        BACKOFF.0
-    } else {
-        (container.backoff * 2).min(BACKOFF.1)
-    };
-    container.state = State::Backoff(now + container.backoff);
+    let (wait, next) = rules::back_off(container.backoff, now - container.started);
+    container.backoff = next;
+    container.state = State::Backoff(now + wait.max(RESTARTS));
     container.restarts += 1;
     container.oom_killed = Some(now);
     container.killed_by_node = false;
