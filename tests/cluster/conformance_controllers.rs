@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostParams};
+use plumb::replay::simulate::rules;
 use serde_json::{Value, json};
 
 use crate::support::conform::{container, create, pod, refused, sizes, step, wait_pod};
@@ -94,21 +95,22 @@ async fn budgets(context: &Context) -> Result<()> {
     let all: Vec<String> = wait_all(context, "web", 3).await?.iter().map(ResourceExt::name_any).collect();
     budget(context, 3, 3, 0).await?;
     let says = "Cannot evict pod as it would violate the pod's disruption budget";
-    step("none may be missing", async { refused(evict(context, &all[0], true).await, 429, says) }).await?;
+    step("none may be missing", async { refused(would_evict(context, &all[0], 3).await?, 429, says) })
+        .await?;
     budget(context, 2, 3, 1).await?;
-    step("one may be missing", async { Ok(evict(context, &all[0], true).await?) }).await?;
+    step("one may be missing", async { Ok(would_evict(context, &all[0], 2).await??) }).await?;
     unready(context, &all[0]).await?;
     budget(context, 2, 2, 0).await?;
     step("one is missing", async {
-        refused(evict(context, &all[1], true).await, 429, says)?;
-        evict(context, &all[0], true).await.context("the one that is not ready")
+        refused(would_evict(context, &all[1], 2).await?, 429, says)?;
+        would_evict(context, &all[0], 2).await?.context("the one that is not ready")
     })
     .await?;
     unready(context, &all[1]).await?;
     budget(context, 2, 1, 0).await?;
     step("too many are missing", async {
-        refused(evict(context, &all[2], true).await, 429, says)?;
-        refused(evict(context, &all[0], true).await, 429, says)
+        refused(would_evict(context, &all[2], 2).await?, 429, says)?;
+        refused(would_evict(context, &all[0], 2).await?, 429, says)
     })
     .await?;
     step("a pod that has not started is not counted", async {
@@ -117,7 +119,7 @@ async fn budgets(context: &Context) -> Result<()> {
         pending["spec"]["schedulingGates"] = json!([{"name": "plumb.test/gate"}]);
         create(context, &pending).await?;
         budget(context, 2, 1, 0).await?;
-        Ok(evict(context, "pending", true).await?)
+        Ok(would_evict(context, "pending", 2).await??)
     })
     .await?;
     budget(context, 1, 1, 0).await?;
@@ -132,6 +134,17 @@ async fn unready_is_evicted(context: &Context, name: &str) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// Asks whether a pod of the Deployment could be evicted, and the simulator too.
+async fn would_evict(context: &Context, pod: &str, least: u64) -> Result<kube::Result<()>> {
+    let healthy = of(context, "web").await?.iter().filter(|pod| pods::is_ready(pod) && !leaves(pod)).count();
+    let one = context.api::<Pod>().get(pod).await?;
+    let started = one.status.as_ref().and_then(|status| status.phase.as_deref()) != Some("Pending");
+    let model = rules::may_evict(healthy as u64, least, started, pods::is_ready(&one));
+    let answer = evict(context, pod, true).await;
+    ensure!(model == answer.is_ok(), "{pod}: the simulator says {model}, the API server {answer:?}");
+    Ok(answer)
 }
 
 /// Sets a budget, and waits until it is counted: how many pods are healthy, how many may be disrupted.

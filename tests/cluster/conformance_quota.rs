@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use plumb::replay::simulate::{Size, rules};
 use serde_json::{Value, json};
 
 use crate::support::conform::{
-    container, create, init, pod, refused, resize, sizes, step, used, wait_used, would_create,
+    all_sizes, container, create, held, init, pod, refused, resize, sizes, step, used, wait_used,
+    would_create,
 };
 use crate::support::{Context, wait_for};
 
@@ -45,8 +47,10 @@ async fn classes(context: &Context) -> Result<()> {
     for (case, containers, inits, expected) in cases {
         step(case, async {
             let made = would_create(context, &pod("class", containers, inits)).await?;
+            let model = format!("{:?}", rules::class(&all_sizes(&made)?));
             let class = made.status.and_then(|status| status.qos_class);
             ensure!(class.as_deref() == Some(expected), "{class:?}, not {expected}");
+            ensure!(model == expected, "the simulator says {model}, not {expected}");
             Ok(())
         })
         .await?;
@@ -188,7 +192,18 @@ async fn best_effort(context: &Context) -> Result<()> {
 
 /// Waits until the quota counts so much: CPU requests in thousandths of a core, memory requests and limits in MiB.
 async fn wait_counts(context: &Context, [cpu, memory, limits]: [u64; 3]) -> Result<()> {
-    wait_used(context, "all", "requests.cpu", cpu).await?;
-    wait_used(context, "all", "requests.memory", memory << 20).await?;
-    wait_used(context, "all", "limits.memory", limits << 20).await
+    let expected = [cpu, memory << 20, limits << 20];
+    let counted = context.api::<Pod>().list(&ListParams::default()).await?.items;
+    let lasts =
+        |pod: &&Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) != Some("Succeeded");
+    let figures: [fn(&Size) -> Option<u64>; 3] =
+        [|size| size.cpu, |size| size.memory, |size| size.memory_limit];
+    for ((resource, figure), expected) in
+        ["requests.cpu", "requests.memory", "limits.memory"].into_iter().zip(figures).zip(expected)
+    {
+        let model = counted.iter().filter(lasts).map(|pod| held(pod, figure)).sum::<Result<u64>>()?;
+        ensure!(model == expected, "the simulator counts {model} of {resource}, not {expected}");
+        wait_used(context, "all", resource, expected).await?;
+    }
+    Ok(())
 }

@@ -8,12 +8,14 @@ use k8s_openapi::api::core::v1::{LimitRange, Node, Pod, ResourceQuota};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Amount;
 use kube::Api;
 use kube::api::DeleteParams;
+use plumb::replay::simulate::rules;
+use plumb::replay::simulate::scene::Namespace;
 use plumb::units::Quantity;
 use serde_json::{Value, json};
 
 use crate::support::conform::{
-    amounts, condition, container, create, init, pod, refused, resize, sizes, step, used, wait_pod,
-    wait_unschedulable, wait_used, would_resize, would_resize_init,
+    all_sizes, amounts, condition, container, create, init, pod, refused, resize, resized, sizes, step, used,
+    wait_pod, wait_unschedulable, wait_used, would_resize, would_resize_init,
 };
 use crate::support::{Context, Load, node, pods, wait_for};
 
@@ -49,32 +51,32 @@ async fn refusals(context: &Context) -> Result<()> {
     let ask = |pod: &'static str, to: Value| would_resize(context, pod, "load", to);
     let (more, class) = (sizes(("60m", "40Mi"), ("", "")), "Pod QOS Class may not change");
     step("a resize to Guaranteed", async {
-        refused(ask("web", sizes(("100m", "64Mi"), ("100m", "64Mi"))).await, 422, class)
+        refused(ask("web", sizes(("100m", "64Mi"), ("100m", "64Mi"))).await?, 422, class)
     })
     .await?;
     step("requests for a BestEffort pod", async {
-        refused(ask("besteffort", more.clone()).await, 422, class)
+        refused(ask("besteffort", more.clone()).await?, 422, class)
     })
     .await?;
     step("a limit removed", async {
         let without = json!({"limits": {"memory": null}});
-        refused(ask("web", without).await, 422, "resource limits cannot be removed")
+        refused(ask("web", without).await?, 422, "resource limits cannot be removed")
     })
     .await?;
     step("a request removed", async {
         let without = json!({"requests": {"cpu": null}});
-        refused(ask("plain", without).await, 422, "resource requests cannot be removed")
+        refused(ask("plain", without).await?, 422, "resource requests cannot be removed")
     })
     .await?;
     step("a limit added", async {
-        let added = ask("plain", json!({"limits": {"memory": "64Mi"}})).await?;
+        let added = ask("plain", json!({"limits": {"memory": "64Mi"}})).await??;
         ensure!(limits_of(&added).contains_key("memory"), "{:?}", limits_of(&added));
         Ok(())
     })
     .await?;
     step("a request above its limit", async {
         let above = json!({"requests": {"memory": "80Mi"}});
-        refused(ask("web", above).await, 422, "must be less than or equal to memory limit")
+        refused(ask("web", above).await?, 422, "must be less than or equal to memory limit")
     })
     .await?;
     step("a pod that has ended", async {
@@ -84,14 +86,14 @@ async fn refusals(context: &Context) -> Result<()> {
             Ok(())
         })
         .await?;
-        ask("ended", more.clone()).await.context("it is refused")?;
+        ask("ended", more.clone()).await?.context("it is refused")?;
         Ok(())
     })
     .await?;
-    step("a pod that is gone", async { refused(ask("absent", more.clone()).await, 404, "not found") })
+    step("a pod that is gone", async { refused(ask("absent", more.clone()).await?, 404, "not found") })
         .await?;
     step("more than the node has", async {
-        refused(ask("plain", sizes(("500", ""), ("", ""))).await, 403, "didn't have enough allocatable")
+        refused(ask("plain", sizes(("500", ""), ("", ""))).await?, 403, "didn't have enough allocatable")
     })
     .await?;
     step("a pod without a node", without_node(context)).await
@@ -106,7 +108,7 @@ async fn without_node(context: &Context) -> Result<()> {
     waits["spec"]["schedulingGates"] = json!([{"name": "plumb.test/gate"}]);
     create(context, &waits).await?;
     let huge = sizes(("500", ""), ("", ""));
-    would_resize(context, "waits", "load", huge.clone()).await.context("more than any node has")?;
+    would_resize(context, "waits", "load", huge.clone()).await?.context("more than any node has")?;
     would_resize_init(context, "waits", "beside", huge.clone()).await.context("a sidecar")?;
     would_resize_init(context, "waits", "first", huge).await.context("an init container")?;
     Ok(())
@@ -127,23 +129,12 @@ async fn limit_ranges(context: &Context) -> Result<()> {
     let ask = |pod: &'static str, to: Value| would_resize(context, pod, "load", to);
     let maximum = "maximum memory usage per Container is 256Mi";
     wait_for("the LimitRange to hold", Duration::from_secs(20), || async {
-        refused(ask("web", sizes(("", "200Mi"), ("", "512Mi"))).await, 403, maximum)
+        refused(ask("web", sizes(("", "200Mi"), ("", "512Mi"))).await?, 403, maximum)
     })
     .await?;
-    step("below the least", async {
-        refused(
-            ask("web", sizes(("", "8Mi"), ("", "16Mi"))).await,
-            403,
-            "minimum memory usage per Container is 16Mi",
-        )
-    })
-    .await?;
-    step("above the ratio", async {
-        refused(ask("web", sizes(("", "16Mi"), ("", "128Mi"))).await, 403, "max limit to request ratio")
-    })
-    .await?;
+    step("what is in range and what is not", in_range(context)).await?;
     step("a resize brings defaults, which are for new pods, to a container that lacks a limit", async {
-        let answer = ask("hog", sizes(("20m", ""), ("", ""))).await?;
+        let answer = ask("hog", sizes(("20m", ""), ("", ""))).await??;
         let limits = limits_of(&answer);
         ensure!(limits.get("cpu").is_some_and(|limit| limit.0 == "1"), "{limits:?}");
         Ok(())
@@ -155,25 +146,62 @@ async fn limit_ranges(context: &Context) -> Result<()> {
     wait_for("the quota to be counted", Duration::from_secs(20), || used(context, "quota", "requests.cpu"))
         .await?;
     step("what is invalid is said before a LimitRange's no", async {
-        refused(ask("web", sizes(("600", "80Mi"), ("500", "512Mi"))).await, 422, "must be less than or equal")
+        refused(
+            ask("web", sizes(("600", "80Mi"), ("500", "512Mi"))).await?,
+            422,
+            "must be less than or equal",
+        )
     })
     .await?;
     let huge = || sizes(("500", ""), ("500", ""));
     step("a LimitRange's no before the node's", async {
-        refused(ask("web", huge()).await, 403, "maximum cpu usage per Container is 1")
+        refused(ask("web", huge()).await?, 403, "maximum cpu usage per Container is 1")
     })
     .await?;
     context.api::<LimitRange>().delete("range", &DeleteParams::default()).await?;
     wait_for("the node's no before the quota's", Duration::from_secs(20), || async {
-        refused(ask("web", huge()).await, 403, "didn't have enough allocatable")
+        refused(ask("web", huge()).await?, 403, "didn't have enough allocatable")
     })
     .await?;
     step("a quota's no", async {
-        refused(ask("web", sizes(("400m", ""), ("400m", ""))).await, 403, "exceeded quota: quota")
+        refused(ask("web", sizes(("400m", ""), ("400m", ""))).await?, 403, "exceeded quota: quota")
     })
     .await?;
     step("a shrink under a quota that is full", quota_follows(context)).await?;
     context.api::<ResourceQuota>().delete("quota", &DeleteParams::default()).await?;
+    Ok(())
+}
+
+/// Least, most and ratio, of the server and of the simulator.
+async fn in_range(context: &Context) -> Result<()> {
+    let namespace = Namespace {
+        least_mib: Some(16),
+        most_mib: Some(256),
+        most_milli: Some(1000),
+        ratio: Some(4),
+        ..Namespace::default()
+    };
+    let before = context.api::<Pod>().get("web").await?;
+    let cases = [
+        (sizes(("", "16Mi"), ("", "64Mi")), ""),
+        (sizes(("", "64Mi"), ("", "256Mi")), ""),
+        (sizes(("1", ""), ("1", "96Mi")), ""),
+        (sizes(("", "15Mi"), ("", "60Mi")), "minimum memory usage per Container is 16Mi"),
+        (sizes(("", "65Mi"), ("", "257Mi")), "maximum memory usage per Container is 256Mi"),
+        (sizes(("", "16Mi"), ("", "65Mi")), "memory max limit to request ratio per Container is 4"),
+        (sizes(("", ""), ("1001m", "")), "maximum cpu usage per Container is 1"),
+    ];
+    for (to, says) in cases {
+        let after = all_sizes(&resized(&before, "load", &to)?)?;
+        let model = after.iter().all(|size| rules::in_range(size, &namespace));
+        ensure!(model == says.is_empty(), "{to}: the simulator says {model}");
+        let answer = would_resize(context, "web", "load", to.clone()).await?;
+        if model {
+            answer.with_context(|| to.to_string())?;
+        } else {
+            refused(answer, 403, says).with_context(|| to.to_string())?;
+        }
+    }
     Ok(())
 }
 

@@ -6,9 +6,12 @@ use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
 use crate::support::conform::{
-    condition, container, create, init, pod, sizes, step, wait_pod, wait_unschedulable,
+    condition, container, create, held, init, pod, sizes, step, wait_pod, wait_unschedulable,
 };
 use crate::support::{Context, kwok};
+
+/// CPU of the fake node, in thousandths of a core.
+const NODE: u64 = 32_000;
 
 /// Asks the scheduler for room on a fake node of 32 cores and 128 GiB, the only one, and leaves no pod.
 pub async fn rules(context: &Context) -> Result<()> {
@@ -67,7 +70,12 @@ pub async fn rules(context: &Context) -> Result<()> {
 
 /// Creates a pod, sees whether a node is found, and deletes it.
 async fn one(context: &Context, name: &str, made: &Value, fits: bool) -> Result<()> {
-    create(context, made).await?;
+    let made = create(context, made).await?;
+    let others = context.api::<Pod>().list(&ListParams::default()).await?.items;
+    let bound = others.iter().filter(|pod| pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()));
+    let used = bound.map(|pod| held(pod, |size| size.cpu)).sum::<Result<u64>>()?;
+    let model = used + held(&made, |size| size.cpu)? <= NODE;
+    ensure!(model == fits, "the simulator says {model}");
     if fits {
         wait_bound(context, name).await?;
     } else {

@@ -1,11 +1,16 @@
 //! Conformance: what the simulator takes Kubernetes to do, asked of the real one. Steps with names, pods as they are
 //! written, and answers of the API server.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use k8s_openapi::api::core::v1::{Pod, PodCondition, ResourceQuota};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, ResourceQuota, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Amount;
 use kube::api::{Patch, PatchParams, PostParams};
+use plumb::replay::simulate::Size;
+use plumb::replay::simulate::rules::{self, Refusal};
+use plumb::replay::simulate::scene::Part;
 use plumb::units::Quantity;
 use serde_json::{Value, json};
 
@@ -75,16 +80,33 @@ pub async fn resize(context: &Context, pod: &str, container: &str, resources: Va
 }
 
 /// Asks whether it could be resized so, without resizing it.
+///
+/// # Errors
+///
+/// Where the simulator says otherwise of what is a valid resize; the API server's own refusal is the answer.
 pub async fn would_resize(
     context: &Context,
     pod: &str,
     container: &str,
     resources: Value,
-) -> kube::Result<Pod> {
-    patch(context, pod, "containers", container, resources, true).await
+) -> Result<kube::Result<Pod>> {
+    let before = context.api::<Pod>().get_opt(pod).await?;
+    let answer = patch(context, pod, "containers", container, resources.clone(), true).await;
+    let Some(before) = before else { return Ok(answer) };
+    let after = resized(&before, container, &resources)?;
+    let model = rules::invalid(&all_sizes(&before)?, &all_sizes(&after)?);
+    let real = match &answer {
+        Err(kube::Error::Api(status)) if status.code == 422 => {
+            let class = status.message.contains("Pod QOS Class may not change");
+            Some(if class { Refusal::QosClass } else { Refusal::Invalid })
+        }
+        _ => None,
+    };
+    ensure!(model == real, "{resources} for {pod}: the simulator says {model:?}, the API server {real:?}");
+    Ok(answer)
 }
 
-/// The same of an init container.
+/// The same of an init container; the simulator is not asked.
 pub async fn would_resize_init(
     context: &Context,
     pod: &str,
@@ -92,6 +114,68 @@ pub async fn would_resize_init(
     resources: Value,
 ) -> kube::Result<Pod> {
     patch(context, pod, "initContainers", container, resources, true).await
+}
+
+/// A pod with other resources of a container, as a patch makes it.
+pub fn resized(pod: &Pod, container: &str, resources: &Value) -> Result<Pod> {
+    let mut made = serde_json::to_value(pod)?;
+    let all = made["spec"]["containers"].as_array_mut().context("no containers")?;
+    let one = all.iter_mut().find(|one| one["name"] == container).context("no such container")?;
+    for list in ["requests", "limits"] {
+        for (name, amount) in resources[list].as_object().into_iter().flatten() {
+            one["resources"][list][name] = amount.clone();
+        }
+    }
+    Ok(serde_json::from_value(without_nulls(made))?)
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(all) => all
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name, without_nulls(value)))
+            .collect(),
+        Value::Array(all) => all.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
+}
+
+/// A pod's containers as the simulator has them, in the order in which they start.
+pub fn simulated(pod: &Pod) -> Result<Vec<(Part, Size)>> {
+    let spec = pod.spec.as_ref().context("a pod without a spec")?;
+    let inits = spec.init_containers.iter().flatten().map(|container| {
+        let lasts = container.restart_policy.as_deref() == Some("Always");
+        (if lasts { Part::Sidecar } else { Part::Init }, container)
+    });
+    let all = inits.chain(spec.containers.iter().map(|container| (Part::Main, container)));
+    all.map(|(part, container)| Ok((part, size(container.resources.as_ref())?))).collect()
+}
+
+/// The sizes of all its containers.
+pub fn all_sizes(pod: &Pod) -> Result<Vec<Size>> {
+    Ok(simulated(pod)?.into_iter().map(|(_, size)| size).collect())
+}
+
+/// What the simulator counts of a pod, by a figure of each container.
+pub fn held(pod: &Pod, figure: fn(&Size) -> Option<u64>) -> Result<u64> {
+    Ok(rules::held(simulated(pod)?.into_iter().map(|(part, size)| (part, figure(&size).unwrap_or(0)))))
+}
+
+fn size(resources: Option<&ResourceRequirements>) -> Result<Size> {
+    let read = |of: Option<&BTreeMap<String, Amount>>, name: &str| -> Result<Option<Quantity>> {
+        Ok(of.and_then(|all| all.get(name)).map(|amount| amount.0.parse()).transpose()?)
+    };
+    let requests = resources.and_then(|resources| resources.requests.as_ref());
+    let limits = resources.and_then(|resources| resources.limits.as_ref());
+    let cores = |quantity: Quantity| quantity.as_cores().to_milli();
+    let bytes = |quantity: Quantity| quantity.as_bytes().map(|bytes| bytes.0);
+    Ok(Size {
+        cpu: read(requests, "cpu")?.map(cores),
+        cpu_limit: read(limits, "cpu")?.map(cores),
+        memory: read(requests, "memory")?.and_then(bytes),
+        memory_limit: read(limits, "memory")?.and_then(bytes),
+    })
 }
 
 async fn patch(
