@@ -70,8 +70,8 @@ pub async fn rules(context: &Context) -> Result<()> {
 
 /// Creates a pod, sees whether a node is found, and deletes it.
 async fn one(context: &Context, name: &str, made: &Value, fits: bool) -> Result<()> {
-    let made = create(context, made).await?;
     let others = context.api::<Pod>().list(&ListParams::default()).await?.items;
+    let made = create(context, made).await?;
     let bound = others.iter().filter(|pod| pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()));
     let used = bound.map(|pod| held(pod, |size| size.cpu)).sum::<Result<u64>>()?;
     let model = used + held(&made, |size| size.cpu)? <= NODE;
