@@ -57,8 +57,8 @@ pub enum Mutation {
     NoBounds,
     /// Memory limits are lowered where the policy forbids it.
     ShrinkAnyway,
-    /// A refusal is not remembered.
-    ForgetRefusals,
+    /// Admission stamps new pods with what their templates say.
+    EmptyStamp,
     /// OOM kills are not told.
     DeafToKills,
     /// Requests are set back at each second change.
@@ -75,7 +75,7 @@ impl Mutation {
         Self::LimitToUsage,
         Self::NoBounds,
         Self::ShrinkAnyway,
-        Self::ForgetRefusals,
+        Self::EmptyStamp,
         Self::DeafToKills,
         Self::Swing,
     ];

@@ -146,6 +146,9 @@ impl<'a> Driver<'a> {
             Given::Previous => had.as_ref(),
             Given::Nothing => return None,
         };
+        if self.options.mutation == Some(Mutation::EmptyStamp) {
+            return Some(template.to_vec());
+        }
         roles::admitted(&self.world, (workload, template), advice, back)
     }
 
@@ -241,14 +244,14 @@ impl<'a> Driver<'a> {
                 let (advice, around): (&Advice, _) =
                     (self.recommender.advice.get(place)?, self.around.get(place)?);
                 let mut seen = roles::workload(&self.world, workload, load, advice, around);
-                self.tamper(&mut seen, place);
+                self.tamper(&mut seen);
                 Some(seen)
             })
             .collect()
     }
 
     /// Switches a guard off, where a mutation says so, by what the planner is told.
-    fn tamper(&self, seen: &mut Workload, _place: usize) {
+    fn tamper(&self, seen: &mut Workload) {
         match self.options.mutation {
             Some(Mutation::NoCooldown) => seen.rules.pace.cooldown = 0,
             Some(Mutation::NoStep) => seen.rules.pace.max_shrink = 1.0,
@@ -258,6 +261,7 @@ impl<'a> Driver<'a> {
                     pod.ready = true;
                 }
             }
+            Some(Mutation::BlindToAdmission) => seen.pods.iter_mut().for_each(|pod| pod.stamped = true),
             _ => {}
         }
     }
@@ -320,6 +324,8 @@ impl<'a> Driver<'a> {
             return false;
         }
         if self.happens(going.lost_writes) {
+            self.world.note(load, pod, "a write of plumb is lost".to_owned());
+            self.watch.count_refusal(&self.world, (load, pod), "the API server gave no answer");
             self.updaters[leader].refused(action, Hold::ApiServer, now);
             return true;
         }
@@ -345,9 +351,7 @@ impl<'a> Driver<'a> {
                 self.tally(load).refusals += 1;
                 self.world.note(load, pod, format!("plumb is refused: {refusal}"));
                 self.watch.refused(&self.world, (load, pod), refusal);
-                if self.options.mutation != Some(Mutation::ForgetRefusals) {
-                    self.updaters[leader].refused(action, hold(refusal), now);
-                }
+                self.updaters[leader].refused(action, hold(refusal), now);
             }
         }
         true

@@ -287,7 +287,7 @@ impl Watch {
             let message = "a resize is refused as it would change the QoS class".to_owned();
             self.broke(world, Invariant::QosClass, (load, id), message);
         }
-        self.count_refusal(world, (load, id), refusal);
+        self.count_refusal(world, (load, id), &refusal.to_string());
     }
 
     /// The run has ended.

@@ -110,16 +110,17 @@ impl Pod {
 
     /// Requests that its node holds for it.
     pub(super) fn holds(&self) -> (u64, u64) {
-        self.lasting().fold((0, 0), |(cpu, memory), container| {
+        self.lasting().fold((0_u64, 0_u64), |(cpu, memory), container| {
             let most = |of: fn(&Size) -> Option<u64>| of(&container.given).unwrap_or(0);
-            (cpu + most(|size| size.cpu), memory + most(|size| size.memory))
+            (cpu.saturating_add(most(|size| size.cpu)), memory.saturating_add(most(|size| size.memory)))
         })
     }
 
     /// Requests that its spec states.
     pub(super) fn asks(&self) -> (u64, u64) {
-        self.lasting().fold((0, 0), |(cpu, memory), container| {
-            (cpu + container.asked.cpu.unwrap_or(0), memory + container.asked.memory.unwrap_or(0))
+        self.lasting().fold((0_u64, 0_u64), |(cpu, memory), container| {
+            let asked = &container.asked;
+            (cpu.saturating_add(asked.cpu.unwrap_or(0)), memory.saturating_add(asked.memory.unwrap_or(0)))
         })
     }
 }

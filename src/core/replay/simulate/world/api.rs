@@ -67,13 +67,13 @@ fn in_range(size: &Size, namespace: &Namespace) -> bool {
 impl World<'_> {
     /// What a quota counts of a namespace: CPU requests, memory requests, memory limits.
     pub(in crate::replay::simulate) fn used(&self, namespace: usize) -> [u64; 3] {
-        let mut used = [0; 3];
+        let mut used = [0_u64; 3];
         for (load, workload) in self.loads.iter().zip(&self.scene.workloads) {
             if workload.namespace == namespace {
                 for size in load.pods.iter().flat_map(Pod::lasting).map(|container| container.asked) {
-                    used[0] += size.cpu.unwrap_or(0);
-                    used[1] += size.memory.unwrap_or(0);
-                    used[2] += size.memory_limit.unwrap_or(0);
+                    used[0] = used[0].saturating_add(size.cpu.unwrap_or(0));
+                    used[1] = used[1].saturating_add(size.memory.unwrap_or(0));
+                    used[2] = used[2].saturating_add(size.memory_limit.unwrap_or(0));
                 }
             }
         }
@@ -99,12 +99,13 @@ impl World<'_> {
         for ((used, hard), figure) in used.into_iter().zip(hard).zip(figures) {
             let lasting = |sizes: &[Size]| -> u64 {
                 let parts = sizes.iter().zip(&workload.containers);
-                parts.filter(|(_, spec)| spec.part != Part::Init).filter_map(|(size, _)| figure(size)).sum()
+                let lasting = parts.filter(|(_, spec)| spec.part != Part::Init);
+                lasting.filter_map(|(size, _)| figure(size)).fold(0, u64::saturating_add)
             };
             let (old, new) = (lasting(before), lasting(after));
             if let Some(hard) = hard
                 && new > old
-                && used + new - old > hard
+                && used.saturating_add(new - old) > hard
             {
                 return Err(Refusal::Quota);
             }
@@ -196,8 +197,8 @@ impl World<'_> {
             return Err(Refusal::QosClass);
         }
         let lasting = pod.containers.iter().zip(sizes).filter(|(container, _)| container.lasts);
-        let asks = lasting.fold((0, 0), |(cpu, memory), (_, size)| {
-            (cpu + size.cpu.unwrap_or(0), memory + size.memory.unwrap_or(0))
+        let asks = lasting.fold((0_u64, 0_u64), |(cpu, memory), (_, size)| {
+            (cpu.saturating_add(size.cpu.unwrap_or(0)), memory.saturating_add(size.memory.unwrap_or(0)))
         });
         if let Some(node) = pod.node.and_then(|node| self.nodes.get(node))
             && (asks.0 > node.milli || asks.1 > node.memory)

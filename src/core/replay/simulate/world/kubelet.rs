@@ -122,7 +122,7 @@ impl World<'_> {
         let (Some(node), before) = (pod.node, pod.resize) else { return };
         let (asks, holds) = (pod.asks(), pod.holds());
         let free = self.free(node);
-        let fits = asks.0 <= free.0 + holds.0 && asks.1 <= free.1 + holds.1;
+        let fits = asks.0 <= free.0.saturating_add(holds.0) && asks.1 <= free.1.saturating_add(holds.1);
         let whole = self.nodes.get(node).map_or((0, 0), |node| (node.milli, node.memory));
         let Some(pod) = self.pod_mut(place, id) else { return };
         let said = if asks.0 > whole.0 || asks.1 > whole.1 {
