@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use plumb_core::replay::simulate::scene::Theme;
-use plumb_core::replay::simulate::{Invariant, Options, Scene, run, shrink};
+use plumb_core::replay::simulate::{Invariant, Options, Scene, Tally, check, run, shrink};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,37 +23,33 @@ fn main() {
     let (mut days, begin) = (0.0, Instant::now());
     for theme in themes {
         let mut broken: BTreeMap<Invariant, Vec<u64>> = BTreeMap::new();
-        let mut sums = [[0_u64; 4]; 2];
+        let mut sums = [Tally::default(); 2];
         for seed in first..first + count {
             let scene = Scene::of(theme, seed);
             for (sum, plumb) in sums.iter_mut().zip([true, false]) {
                 let outcome = run(&scene, &Options { plumb, ..Options::default() });
                 days += outcome.pod_days;
-                let figures = [outcome.kills, outcome.unready_seconds, outcome.changes, outcome.evictions];
-                sum.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure);
-                for violation in outcome.violations {
-                    if wanted == Some(violation.invariant) {
-                        println!("{violation}");
-                        println!("{}", shrink::shrink(&scene, violation.invariant, 600));
-                        return;
-                    }
-                    let seeds = broken.entry(violation.invariant).or_default();
-                    if seeds.last() != Some(&seed) {
-                        seeds.push(seed);
-                    }
+                sum.add(&outcome.total);
+            }
+            for violation in check(&scene) {
+                if wanted == Some(violation.invariant) {
+                    println!("{violation}");
+                    println!("{}", shrink::shrink(&scene, violation.invariant, 600));
+                    return;
+                }
+                let seeds = broken.entry(violation.invariant).or_default();
+                if seeds.last() != Some(&seed) {
+                    seeds.push(seed);
                 }
             }
         }
         let [on, off] = sums;
+        let (kills, unready) = ((on.kills, off.kills), (on.unready_seconds, off.unready_seconds));
+        println!("{}: kills {} (without plumb {})", theme.name(), kills.0, kills.1);
         println!(
-            "{}: kills {} (without plumb {}), unready {} s ({} s)",
-            theme.name(),
-            on[0],
-            off[0],
-            on[1],
-            off[1]
+            "    unready {} s ({} s), {} changes, {} evictions",
+            unready.0, unready.1, on.changes, on.evictions
         );
-        println!("    {} changes, {} evictions", on[2], on[3]);
         for (invariant, seeds) in broken {
             println!("    {invariant}: {} of {count} seeds: {:?}", seeds.len(), &seeds[..seeds.len().min(8)]);
         }

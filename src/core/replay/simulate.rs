@@ -4,6 +4,7 @@
 //! admission and model that run live, and says which invariants broke, with the story of the pod. The same scene gives
 //! the same log. See docs/simulator.md.
 
+mod compare;
 mod driver;
 mod faults;
 pub mod invariants;
@@ -18,6 +19,7 @@ mod tests;
 mod usage;
 mod world;
 
+pub use compare::{check, is_worse};
 pub use driver::run;
 pub use invariants::{Invariant, Violation};
 pub use log::Line;
@@ -56,8 +58,8 @@ pub enum Mutation {
     NoBounds,
     /// Memory limits are lowered where the policy forbids it.
     ShrinkAnyway,
-    /// A refusal is not remembered.
-    ForgetRefusals,
+    /// Admission stamps new pods with what their templates say.
+    EmptyStamp,
     /// OOM kills are not told.
     DeafToKills,
     /// Requests are set back at each second change.
@@ -74,15 +76,15 @@ impl Mutation {
         Self::LimitToUsage,
         Self::NoBounds,
         Self::ShrinkAnyway,
-        Self::ForgetRefusals,
+        Self::EmptyStamp,
         Self::DeafToKills,
         Self::Swing,
     ];
 }
 
-/// Result of a run.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
+/// Counts of one workload, or of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
     /// Resizes that plumb made.
     pub changes: u64,
     /// Pods that plumb evicted.
@@ -95,6 +97,27 @@ pub struct Outcome {
     pub node_kills: u64,
     /// Seconds in which wanted pods were not ready, summed over pods.
     pub unready_seconds: u64,
+}
+
+impl Tally {
+    /// Adds the counts of another.
+    pub fn add(&mut self, other: &Self) {
+        self.changes += other.changes;
+        self.evictions += other.evictions;
+        self.refusals += other.refusals;
+        self.kills += other.kills;
+        self.node_kills += other.node_kills;
+        self.unready_seconds += other.unready_seconds;
+    }
+}
+
+/// Result of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Counts of all workloads together.
+    pub total: Tally,
+    /// Counts of each workload of the scene.
+    pub workloads: Vec<Tally>,
     /// Days that pods existed, summed over pods.
     pub pod_days: f64,
     /// Hash over the log of the run.

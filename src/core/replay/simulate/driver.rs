@@ -9,7 +9,7 @@ use super::rules::Refusal;
 use super::scene::Scene;
 use super::size::Size;
 use super::world::World;
-use super::{Mutation, Options, Outcome};
+use super::{Mutation, Options, Outcome, Tally};
 use crate::actuate::facts::{SizesByName, Workload};
 use crate::actuate::reason::Hold;
 use crate::actuate::{Action, Change, Deed, Given, Settings, Updater};
@@ -55,7 +55,6 @@ struct Driver<'a> {
     last_stamped: Option<bool>,
     watch: Watch,
     options: Options,
-    outcome: Outcome,
 }
 
 fn updater() -> Updater {
@@ -81,7 +80,6 @@ impl<'a> Driver<'a> {
             last_stamped: None,
             watch: Watch::new(scene, options.plumb),
             options,
-            outcome: Outcome::default(),
         }
     }
 
@@ -148,6 +146,9 @@ impl<'a> Driver<'a> {
             Given::Previous => had.as_ref(),
             Given::Nothing => return None,
         };
+        if self.options.mutation == Some(Mutation::EmptyStamp) {
+            return Some(template.to_vec());
+        }
         roles::admitted(&self.world, (workload, template), advice, back)
     }
 
@@ -243,14 +244,14 @@ impl<'a> Driver<'a> {
                 let (advice, around): (&Advice, _) =
                     (self.recommender.advice.get(place)?, self.around.get(place)?);
                 let mut seen = roles::workload(&self.world, workload, load, advice, around);
-                self.tamper(&mut seen, place);
+                self.tamper(&mut seen);
                 Some(seen)
             })
             .collect()
     }
 
     /// Switches a guard off, where a mutation says so, by what the planner is told.
-    fn tamper(&self, seen: &mut Workload, _place: usize) {
+    fn tamper(&self, seen: &mut Workload) {
         match self.options.mutation {
             Some(Mutation::NoCooldown) => seen.rules.pace.cooldown = 0,
             Some(Mutation::NoStep) => seen.rules.pace.max_shrink = 1.0,
@@ -260,6 +261,7 @@ impl<'a> Driver<'a> {
                     pod.ready = true;
                 }
             }
+            Some(Mutation::BlindToAdmission) => seen.pods.iter_mut().for_each(|pod| pod.stamped = true),
             _ => {}
         }
     }
@@ -322,6 +324,8 @@ impl<'a> Driver<'a> {
             return false;
         }
         if self.happens(going.lost_writes) {
+            self.world.note(load, pod, "a write of plumb is lost".to_owned());
+            self.watch.count_refusal(&self.world, (load, pod), "the API server gave no answer");
             self.updaters[leader].refused(action, Hold::ApiServer, now);
             return true;
         }
@@ -344,12 +348,10 @@ impl<'a> Driver<'a> {
             Ok(()) => self.updaters[leader].accepted(action, workload, now),
             Err(Refusal::Gone) => {}
             Err(refusal) => {
-                self.outcome.refusals += 1;
+                self.tally(load).refusals += 1;
                 self.world.note(load, pod, format!("plumb is refused: {refusal}"));
                 self.watch.refused(&self.world, (load, pod), refusal);
-                if self.options.mutation != Some(Mutation::ForgetRefusals) {
-                    self.updaters[leader].refused(action, hold(refusal), now);
-                }
+                self.updaters[leader].refused(action, hold(refusal), now);
             }
         }
         true
@@ -384,7 +386,7 @@ impl<'a> Driver<'a> {
         };
         self.watch.resizes(&self.world, &self.recommender, (load, id), (action, &sizes), going);
         self.world.resize(load, id, &sizes, by)?;
-        self.outcome.changes += 1;
+        self.tally(load).changes += 1;
         self.watch.resized(&self.world, (load, id), (action, &before, &sizes));
         Ok(())
     }
@@ -420,9 +422,13 @@ impl<'a> Driver<'a> {
         self.watch.evicts(&self.world, (load, id), action, going);
         let reason = if action.urgent { "plumb, urgent" } else { "plumb" };
         self.world.evict(load, id, reason)?;
-        self.outcome.evictions += 1;
+        self.tally(load).evictions += 1;
         self.watch.evicted(&self.world, (load, id));
         Ok(())
+    }
+
+    fn tally(&mut self, load: usize) -> &mut Tally {
+        &mut self.world.loads[load].tally
     }
 
     /// Writes what the next process has to know, and what new pods are given.
@@ -444,16 +450,16 @@ impl<'a> Driver<'a> {
 
     fn end(mut self) -> Outcome {
         self.watch.end(&self.world);
-        let counts = self.world.counts;
+        let workloads: Vec<_> = self.world.loads.iter().map(|load| load.tally).collect();
+        let mut total = Tally::default();
+        workloads.iter().for_each(|tally| total.add(tally));
         Outcome {
-            kills: counts.kills,
-            node_kills: counts.node_kills,
-            unready_seconds: counts.unready,
-            pod_days: counts.pod_seconds as f64 / 86_400.0,
+            total,
+            workloads,
+            pod_days: self.world.pod_seconds as f64 / 86_400.0,
             log_hash: self.world.log.hash(),
             log_lines: self.world.log.count(),
             violations: self.watch.violations(),
-            ..self.outcome
         }
     }
 }

@@ -19,6 +19,10 @@ use crate::actuate::{Action, Plan};
 
 /// Lines of a pod's story in a violation.
 const STORY: usize = 14;
+/// Hours of calm from which on plumb has to have settled.
+const CALM: u32 = 8;
+/// Seconds at the end of a calm scene in which a pod is changed once at most, as needs are still being learned.
+const LAST: i64 = 4 * 3600;
 
 macro_rules! invariants {
     ($($(#[doc = $text:literal])* $variant:ident = $name:literal,)*) => {
@@ -144,6 +148,9 @@ struct Past {
     resizes: VecDeque<i64>,
     refusals: VecDeque<i64>,
     others: Option<i64>,
+    load: usize,
+    /// Changes at the end of a calm scene.
+    late: u32,
 }
 
 /// History of a workload.
@@ -156,7 +163,6 @@ struct LoadPast {
     unstamped: Option<i64>,
     /// By container: first and last kill of a loop, and their number.
     loops: Vec<Option<(i64, i64, u32)>>,
-    written: Option<i64>,
 }
 
 /// Watch over the invariants of a run.
@@ -281,29 +287,33 @@ impl Watch {
             let message = "a resize is refused as it would change the QoS class".to_owned();
             self.broke(world, Invariant::QosClass, (load, id), message);
         }
-        self.count_refusal(world, (load, id), refusal);
+        self.count_refusal(world, (load, id), &refusal.to_string());
     }
 
     /// The run has ended.
     pub(super) fn end(&mut self, world: &World<'_>) {
-        let scene = world.scene;
-        if scene.calm_hours < 4 {
-            return;
-        }
-        for load in 0..self.loads.len() {
-            let written = self.loads.get(load).and_then(|past| past.written);
-            let since = i64::from(scene.hours) * 3600 - 3600;
-            let disturbed =
-                scene.workloads.get(load).is_none_or(|workload| workload.operator_minutes.is_some());
-            if let Some(at) = written.filter(|at| *at >= since && !disturbed) {
-                let message = format!(
-                    "plumb still writes at {}, {} hours after faults have ended and usage is flat",
-                    clock(at),
-                    scene.calm_hours
-                );
-                self.broke(world, Invariant::Settles, (load, 0), message);
+        let hours = world.scene.calm_hours;
+        let late = self.pods.iter().filter(|(_, past)| past.late > 1);
+        let late: Vec<_> = late.map(|(id, past)| (past.load, *id, past.late)).collect();
+        for (load, id, count) in late {
+            let workload = world.scene.workloads.get(load);
+            if workload.is_none_or(|workload| workload.operator_minutes.is_some()) {
+                continue;
             }
+            let message = format!(
+                "plumb changed it {count} times in the last 4 of {hours} hours without faults and with flat usage"
+            );
+            self.broke(world, Invariant::Settles, (load, id), message);
         }
+    }
+
+    /// Counts a write for the end of a calm scene.
+    fn count_late(&mut self, world: &World<'_>, (load, id): (usize, u64)) {
+        let scene = world.scene;
+        let past = self.pods.entry(id).or_default();
+        past.load = load;
+        let late = world.now >= i64::from(scene.hours) * 3600 - LAST;
+        past.late += u32::from(late && scene.calm_hours >= CALM);
     }
 }
 

@@ -6,6 +6,7 @@ mod hpa;
 mod kubelet;
 mod scheduler;
 
+use super::Tally;
 use super::log::Log;
 use super::rules;
 use super::scene::{Kind, Part, Scene, Workload};
@@ -162,6 +163,7 @@ pub(super) struct Load {
     /// Autoscaler: its target, and the threshold that plumb noted with it.
     pub(super) hpa: (u32, Option<(f64, u32)>),
     pub(super) scaled: i64,
+    pub(super) tally: Tally,
 }
 
 /// A node.
@@ -174,15 +176,6 @@ pub(super) struct Node {
     /// Requests of pods that are none of the scene's workloads.
     pub(super) ballast: (u64, u64),
     pub(super) name: std::sync::Arc<str>,
-}
-
-/// What the world counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) kills: u64,
-    pub(super) node_kills: u64,
-    pub(super) unready: u64,
-    pub(super) pod_seconds: u64,
 }
 
 /// An OOM kill that has still to be told.
@@ -204,7 +197,7 @@ pub(super) struct World<'a> {
     pub(super) loads: Vec<Load>,
     pub(super) chance: Chance,
     pub(super) log: Log,
-    pub(super) counts: Counts,
+    pub(super) pod_seconds: u64,
     pub(super) kills: Vec<Kill>,
     /// Something changes until then.
     pub(super) busy: i64,
@@ -234,7 +227,7 @@ impl<'a> World<'a> {
             loads: loads.collect(),
             chance: Chance::new(scene.seed ^ 0x51ab),
             log: Log::new(),
-            counts: Counts::default(),
+            pod_seconds: 0,
             kills: Vec::new(),
             busy: 60,
             calm: false,
@@ -277,15 +270,15 @@ impl<'a> World<'a> {
     }
 
     fn count(&mut self, elapsed: u64) {
-        for (load, workload) in self.loads.iter().zip(&self.scene.workloads) {
+        for (load, workload) in self.loads.iter_mut().zip(&self.scene.workloads) {
             let ready = load.pods.iter().filter(|pod| pod.available()).count() as u64;
             let wanted = match workload.kind {
                 // What has ended is not missing.
                 Kind::Job | Kind::CronJob => load.pods.len() as u64,
                 _ => u64::from(load.replicas),
             };
-            self.counts.unready += wanted.saturating_sub(ready) * elapsed;
-            self.counts.pod_seconds += load.pods.len() as u64 * elapsed;
+            load.tally.unready_seconds += wanted.saturating_sub(ready) * elapsed;
+            self.pod_seconds += load.pods.len() as u64 * elapsed;
         }
     }
 
@@ -342,6 +335,7 @@ fn load(seed: u64, place: u64, workload: &Workload) -> Load {
         started: false,
         hpa: (workload.hpa_percent.unwrap_or(0), None),
         scaled: 0,
+        tally: Tally::default(),
     }
 }
 

@@ -3,14 +3,13 @@
 use super::{Invariant, Move, Watch, within_an_hour};
 use crate::actuate::{Action, Deed};
 use crate::replay::simulate::faults::Now;
-use crate::replay::simulate::rules::Refusal;
 use crate::replay::simulate::size::{Size, mib};
 use crate::replay::simulate::world::World;
 
 /// Most resizes of a pod in an hour.
 const RESIZES: usize = 12;
-/// Most refusals of a pod in an hour.
-const REFUSALS: usize = 15;
+/// Most refusals of a pod in an hour: about one a minute.
+const REFUSALS: usize = 70;
 /// Moves by less than this share are no swing.
 const SWINGS: f64 = 0.1;
 /// Seconds by which clocks may differ.
@@ -68,9 +67,7 @@ impl Watch {
         (action, before, after): (&Action, &[Size], &[Size]),
     ) {
         let now = world.now;
-        if let Some(past) = self.loads.get_mut(load) {
-            past.written = Some(now);
-        }
+        self.count_late(world, (load, id));
         let killed = world.pod(load, id).map(|pod| {
             let kills = pod.containers.iter().filter_map(|container| container.oom_killed);
             kills.max().unwrap_or(i64::MIN)
@@ -116,11 +113,16 @@ impl Watch {
         }
     }
 
-    /// Counts a refusal.
-    pub(super) fn count_refusal(&mut self, world: &World<'_>, (load, id): (usize, u64), refusal: Refusal) {
+    /// Counts a refusal, or a write that was lost.
+    pub(in crate::replay::simulate) fn count_refusal(
+        &mut self,
+        world: &World<'_>,
+        (load, id): (usize, u64),
+        why: &str,
+    ) {
         let count = within_an_hour(&mut self.pods.entry(id).or_default().refusals, world.now);
         if count > REFUSALS {
-            let message = format!("{count} refusals of one pod within an hour, the last: {refusal}");
+            let message = format!("{count} refusals of one pod within an hour, the last: {why}");
             self.broke(world, Invariant::Endless, (load, id), message);
         }
     }

@@ -48,7 +48,6 @@ impl Watch {
             .unwrap_or_default();
         let replicas = world.loads.get(load).map_or(0, |load| load.replicas as usize);
         let Some(past) = self.loads.get_mut(load) else { return };
-        past.written = Some(world.now);
         past.evicted.push_back((id, had));
         let (count, most) = (within_an_hour(&mut past.evictions, world.now), 4 + 3 * replicas);
         if count > most {

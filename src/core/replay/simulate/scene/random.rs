@@ -27,13 +27,15 @@ pub enum Theme {
     Faults,
     /// Metrics gaps, false samples, repeated kills, admission down.
     Metrics,
+    /// A namespace whose pods are killed without end, beside one that needs help.
+    Tenants,
     /// Everything at once.
     Mixed,
 }
 
 impl Theme {
     /// All themes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Policies,
         Self::Memory,
         Self::Nodes,
@@ -43,6 +45,7 @@ impl Theme {
         Self::Others,
         Self::Faults,
         Self::Metrics,
+        Self::Tenants,
         Self::Mixed,
     ];
 
@@ -95,6 +98,9 @@ impl Scene {
     #[must_use]
     pub fn of(theme: Theme, seed: u64) -> Self {
         let mut draw = Draw(Chance::new(seed ^ (theme as u64 + 1).wrapping_mul(0x9e6c_63d0_876a_9a47)));
+        if theme == Theme::Tenants {
+            return tenants(seed, &mut draw);
+        }
         let calm = draw.happens(25);
         let (hours, calm_hours) = if calm { (44, 14) } else { (30, 0) };
         let pools = pools(theme, &mut draw);
@@ -114,6 +120,25 @@ impl Scene {
         };
         scene.faults = faults(theme, &mut draw, &scene);
         scene
+    }
+}
+
+/// Workloads of a namespace whose LimitRange leaves them too little, and after them one of another namespace.
+fn tenants(seed: u64, draw: &mut Draw) -> Scene {
+    let tight = Namespace { most_mib: Some(100), ..Namespace::default() };
+    let small =
+        |full_mib| Container { mib: 48, limit_mib: Some(64), full_mib, boots: 5, ..Container::default() };
+    let noisy = Workload { namespace: 1, replicas: 6, containers: vec![small(300)], ..Workload::default() };
+    let mut workloads = vec![noisy; usize::try_from(draw.number(2, 8)).unwrap_or(2)];
+    workloads.push(Workload { replicas: 3, containers: vec![small(150)], ..Workload::default() });
+    let pools = vec![Pool { nodes: 4, ..Pool::default() }];
+    Scene {
+        seed,
+        hours: 3,
+        pools,
+        namespaces: vec![Namespace::default(), tight],
+        workloads,
+        ..Scene::default()
     }
 }
 
@@ -175,7 +200,7 @@ fn workload(theme: Theme, draw: &mut Draw, pools: usize, namespaces: usize) -> W
         min_available: draw.maybe(15, replicas.saturating_sub(1)),
         hpa_percent: hpa.then_some(70),
         hpa_most: 6,
-        hpa_moves: draw.happens(50),
+        hpa_moves: hpa && draw.happens(50),
         operator_minutes: draw.maybe(if theme.is(Theme::Others) { 20 } else { 0 }, 60),
         gitops_minutes: draw.maybe(if theme.is(Theme::Others) && !hpa { 30 } else { 0 }, 15),
         partition: if theme.is(Theme::Rollouts) && draw.happens(40) { 1 } else { 0 },

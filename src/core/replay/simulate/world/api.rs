@@ -14,12 +14,14 @@ const COUNTED: [fn(&Size) -> Option<u64>; 3] =
 impl World<'_> {
     /// What a quota counts of a namespace: CPU requests, memory requests, memory limits.
     pub(in crate::replay::simulate) fn used(&self, namespace: usize) -> [u64; 3] {
-        let mut used = [0; 3];
+        let mut used = [0_u64; 3];
         for (load, workload) in self.loads.iter().zip(&self.scene.workloads) {
             if workload.namespace == namespace {
                 for pod in &load.pods {
                     for (used, figure) in used.iter_mut().zip(COUNTED) {
-                        *used += pod.held(|container| figure(&container.asked.most(&container.given)));
+                        *used = used.saturating_add(
+                            pod.held(|container| figure(&container.asked.most(&container.given))),
+                        );
                     }
                 }
             }
@@ -56,7 +58,7 @@ impl World<'_> {
             let (old, new) = (held(before), held(after));
             if let Some(hard) = hard
                 && new > old
-                && used + new - old > hard
+                && used.saturating_add(new - old) > hard
             {
                 return Err(Refusal::Quota);
             }

@@ -50,7 +50,9 @@ impl World<'_> {
             self.note(load, pod, line);
         }
         for (container, limit, restarts) in news.kills {
-            self.counts.kills += 1;
+            if let Some(load) = self.loads.get_mut(load) {
+                load.tally.kills += 1;
+            }
             self.kills.push(Kill { load, pod, container, limit, restarts });
         }
     }
@@ -87,7 +89,9 @@ impl World<'_> {
                 container.killed_by_node = true;
                 (limit, restarts) = (container.given.memory_limit, container.restarts);
             }
-            self.counts.node_kills += 1;
+            if let Some(load) = self.loads.get_mut(load) {
+                load.tally.node_kills += 1;
+            }
             self.note(load, id, format!("container {number} is OOM killed: node {node} is full"));
             self.kills.push(Kill { load, pod: id, container: number, limit, restarts });
         }
@@ -117,7 +121,7 @@ impl World<'_> {
         let (Some(node), before) = (pod.node, pod.resize) else { return };
         let (asks, holds) = (pod.asks(), pod.holds());
         let free = self.free(node);
-        let fits = asks.0 <= free.0 + holds.0 && asks.1 <= free.1 + holds.1;
+        let fits = asks.0 <= free.0.saturating_add(holds.0) && asks.1 <= free.1.saturating_add(holds.1);
         let whole = self.nodes.get(node).map_or((0, 0), |node| (node.milli, node.memory));
         let Some(pod) = self.pod_mut(place, id) else { return };
         let said = if asks.0 > whole.0 || asks.1 > whole.1 {

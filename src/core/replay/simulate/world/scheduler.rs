@@ -15,7 +15,7 @@ impl World<'_> {
         let pods = self.loads.iter().flat_map(|load| &load.pods).filter(|pod| pod.node == Some(node));
         let (cpu, memory) = pods.fold(shape.ballast, |(cpu, memory), pod| {
             let (more_cpu, more_memory) = of(pod);
-            (cpu + more_cpu, memory + more_memory)
+            (cpu.saturating_add(more_cpu), memory.saturating_add(more_memory))
         });
         (shape.milli.saturating_sub(cpu), shape.memory.saturating_sub(memory))
     }

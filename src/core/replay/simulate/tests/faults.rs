@@ -1,0 +1,1 @@
+//! Scenes in which the simulator found a fault of plumb, shrunk.
