@@ -221,7 +221,7 @@ fn given(pod: &Pod) -> Result<(u64, u64)> {
         of.as_ref()?.get(name)?.0.parse().ok()
     };
     let cpu = read(&resources.requests, "cpu").map_or(0, |quantity| quantity.as_cores().to_milli());
-    let limit = read(&resources.limits, "memory").and_then(|quantity| quantity.as_bytes());
+    let limit = read(&resources.limits, "memory").and_then(Quantity::as_bytes);
     Ok((cpu, limit.map_or(0, |bytes| bytes.0)))
 }
 

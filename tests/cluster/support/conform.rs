@@ -37,7 +37,9 @@ pub fn sizes(requests: (&str, &str), limits: (&str, &str)) -> Value {
 
 /// A container that does nothing, or what its arguments say.
 pub fn container(name: &str, resources: Value) -> Value {
-    json!({"name": name, "image": node::IMAGE, "imagePullPolicy": "Never", "resources": resources})
+    let mut made = json!({"name": name, "image": node::IMAGE, "imagePullPolicy": "Never"});
+    made["resources"] = resources;
+    made
 }
 
 /// An init container; a sidecar where it `lasts`.
@@ -51,14 +53,16 @@ pub fn init(name: &str, lasts: bool, resources: Value) -> Value {
 
 /// A pod of containers and init containers.
 pub fn pod(name: &str, containers: Value, init_containers: Value) -> Value {
-    json!({
+    let mut made = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
         "spec": {
             "automountServiceAccountToken": false, "enableServiceLinks": false, "dnsPolicy": "Default",
             "terminationGracePeriodSeconds": 1,
-            "containers": containers, "initContainers": init_containers,
         },
-    })
+    });
+    made["spec"]["containers"] = containers;
+    made["spec"]["initContainers"] = init_containers;
+    made
 }
 
 /// Creates a pod.

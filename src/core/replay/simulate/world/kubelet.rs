@@ -221,7 +221,7 @@ fn start_next(pod: &mut Pod, workload: &Workload, at: &Moment, news: &mut News) 
     let mut blocked = false;
     for (number, (container, spec)) in pod.containers.iter_mut().zip(&workload.containers).enumerate() {
         match container.state {
-            State::Waiting if !blocked || spec.part == Part::Main && !blocked => start(container, spec, at),
+            State::Waiting if !blocked => start(container, spec, at),
             State::Backoff(until) if at.now >= until => {
                 if at.mended {
                     container.in_force = container.given.memory_limit;
