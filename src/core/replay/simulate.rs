@@ -122,8 +122,10 @@ pub struct Outcome {
     pub pod_days: f64,
     /// Hash over the log of the run.
     pub log_hash: u64,
-    /// Lines of the log.
+    /// Number of lines of the log.
     pub log_lines: u64,
+    /// The last lines of the log.
+    pub log: Vec<Line>,
     /// Broken invariants, the first of each for each workload.
     pub violations: Vec<Violation>,
 }

@@ -12,7 +12,7 @@ use super::world::World;
 use super::{Mutation, Options, Outcome, Tally};
 use crate::actuate::facts::{SizesByName, Workload};
 use crate::actuate::reason::Hold;
-use crate::actuate::{Action, Change, Deed, Given, Settings, Updater};
+use crate::actuate::{Action, Change, Deed, Given, Plan, Settings, Updater};
 
 /// Seconds of a step while something changes, and else.
 const STEPS: (i64, i64) = (5, 150);
@@ -52,7 +52,7 @@ struct Driver<'a> {
     scraped: i64,
     saved: i64,
     crash: Option<u32>,
-    last_stamped: Option<bool>,
+    holds: Vec<Vec<Hold>>,
     watch: Watch,
     options: Options,
 }
@@ -77,7 +77,7 @@ impl<'a> Driver<'a> {
             scraped: i64::MIN / 2,
             saved: 0,
             crash: None,
-            last_stamped: None,
+            holds: vec![Vec::new(); scene.workloads.len()],
             watch: Watch::new(scene, options.plumb),
             options,
         }
@@ -111,9 +111,6 @@ impl<'a> Driver<'a> {
         let Some(template) = self.world.loads.get(load).map(|load| load.template.clone()) else { return };
         let sized = self.admit(load, &template, going);
         let stamped = sized.is_some();
-        if workload.policy.acts && self.options.plumb && !self.recommender.advice[load].is_empty() {
-            self.last_stamped = Some(stamped);
-        }
         let sizes = sized.unwrap_or_else(|| template.clone());
         match self.world.create(load, ordinal, &sizes, stamped) {
             Ok(id) => {
@@ -206,9 +203,6 @@ impl<'a> Driver<'a> {
                 self.recommender.advice[place].is_empty() && !self.world.loads[place].pods.is_empty();
             if due || hit || unknown {
                 self.recommender.advise(&self.world, place);
-                if self.around[place].given_since.is_none() {
-                    self.around[place].given_since = Some(now);
-                }
             }
         }
         if now - self.saved >= SAVES {
@@ -268,7 +262,8 @@ impl<'a> Driver<'a> {
 
     fn round(&mut self, leader: usize, going: &Now) {
         let now = self.world.now;
-        let answers = self.last_stamped.unwrap_or(true);
+        // Nobody knows yet: then the first pod that is evicted will show.
+        let answers = roles::answers(&self.world, &self.around).unwrap_or(true);
         let blind = self.options.mutation == Some(Mutation::BlindToAdmission);
         let settings = Settings {
             paused: false,
@@ -279,6 +274,7 @@ impl<'a> Driver<'a> {
         let seen = std::mem::take(&mut self.seen);
         let plan = self.updaters[leader].plan(&seen, &settings, roles::time(now));
         self.watch.planned(&self.world, &seen, &plan);
+        self.note_holds(leader, &plan);
         self.rescale(&plan);
         for action in &plan.actions {
             if !self.act(leader, &seen, action, going) {
@@ -296,8 +292,23 @@ impl<'a> Driver<'a> {
         self.seen = seen;
     }
 
+    /// Logs why pods are left alone, where that has changed.
+    fn note_holds(&mut self, leader: usize, plan: &Plan) {
+        let now = self.world.now;
+        for place in 0..self.holds.len() {
+            let Some(said) = plan.workloads.get(place.to_string().as_str()) else { continue };
+            let held: Vec<Hold> = said.held.keys().copied().collect();
+            if let Some(known) = self.holds.get_mut(place).filter(|known| leader == 0 && **known != held) {
+                let words: Vec<_> = held.iter().map(|hold| hold.word()).collect();
+                let text = if words.is_empty() { "no pod is held".to_owned() } else { words.join(", ") };
+                self.world.log.add(now, place, 0, format!("held: {text}"));
+                *known = held;
+            }
+        }
+    }
+
     /// Moves targets of autoscalers.
-    fn rescale(&mut self, plan: &crate::actuate::Plan) {
+    fn rescale(&mut self, plan: &Plan) {
         for (key, rescale) in &plan.rescales {
             let Some(place) = key.parse::<usize>().ok() else { continue };
             if let Some(load) = self.world.loads.get_mut(place) {
@@ -432,7 +443,8 @@ impl<'a> Driver<'a> {
     }
 
     /// Writes what the next process has to know, and what new pods are given.
-    fn say(&mut self, leader: usize, seen: &[Workload], plan: &crate::actuate::Plan) {
+    fn say(&mut self, leader: usize, seen: &[Workload], plan: &Plan) {
+        let now = self.world.now;
         for workload in seen {
             let Ok(place) = workload.key.parse::<usize>() else { continue };
             let updater = &self.updaters[leader];
@@ -442,6 +454,10 @@ impl<'a> Driver<'a> {
             };
             around.before = updater.before(&workload.key).cloned();
             around.remembered = updater.remembered(&workload.key).cloned().unwrap_or_default();
+            around.given_since = match said.given {
+                Given::Target => around.given_since.or(Some(now)),
+                Given::Previous | Given::Nothing => None,
+            };
             if let Some(given) = self.given.get_mut(place) {
                 *given = (said.given, around.before.as_ref().map(|before| before.had.clone()));
             }
@@ -459,6 +475,7 @@ impl<'a> Driver<'a> {
             pod_days: self.world.pod_seconds as f64 / 86_400.0,
             log_hash: self.world.log.hash(),
             log_lines: self.world.log.count(),
+            log: self.world.log.lines(),
             violations: self.watch.violations(),
         }
     }

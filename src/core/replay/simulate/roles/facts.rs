@@ -24,6 +24,16 @@ pub(in crate::replay::simulate) struct Around {
     pub(in crate::replay::simulate) remembered: Remembered,
 }
 
+/// Whether admission sized the newest pod that was made since new pods are given sizes; `None`: no such pod.
+pub(in crate::replay::simulate) fn answers(world: &World<'_>, around: &[Around]) -> Option<bool> {
+    let loads = world.loads.iter().zip(around);
+    let pods = loads.flat_map(|(load, around)| {
+        let since = around.given_since;
+        load.pods.iter().filter(move |pod| since.is_some_and(|since| pod.created > since))
+    });
+    pods.map(|pod| (pod.created, pod.stamped)).max().map(|(_, stamped)| stamped)
+}
+
 /// A workload as the updater sees it.
 pub(in crate::replay::simulate) fn workload(
     world: &World<'_>,
