@@ -10,6 +10,7 @@ mod faults;
 pub mod invariants;
 mod log;
 mod roles;
+pub mod rules;
 pub mod scene;
 pub mod shrink;
 mod size;
@@ -57,8 +58,8 @@ pub enum Mutation {
     NoBounds,
     /// Memory limits are lowered where the policy forbids it.
     ShrinkAnyway,
-    /// A refusal is not remembered.
-    ForgetRefusals,
+    /// Admission stamps new pods with what their templates say.
+    EmptyStamp,
     /// OOM kills are not told.
     DeafToKills,
     /// Requests are set back at each second change.
@@ -75,7 +76,7 @@ impl Mutation {
         Self::LimitToUsage,
         Self::NoBounds,
         Self::ShrinkAnyway,
-        Self::ForgetRefusals,
+        Self::EmptyStamp,
         Self::DeafToKills,
         Self::Swing,
     ];
@@ -125,8 +126,10 @@ pub struct Outcome {
     pub gib_days: f64,
     /// Hash over the log of the run.
     pub log_hash: u64,
-    /// Lines of the log.
+    /// Number of lines of the log.
     pub log_lines: u64,
+    /// The last lines of the log.
+    pub log: Vec<Line>,
     /// Broken invariants, the first of each for each workload.
     pub violations: Vec<Violation>,
 }

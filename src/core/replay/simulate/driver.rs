@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::faults::{Begins, Faults, Now};
 use super::invariants::Watch;
 use super::roles::{self, Advice, Around, Recommender};
+use super::rules::Refusal;
 use super::scene::Scene;
 use super::size::Size;
 use super::world::World;
-use super::world::api::Refusal;
 use super::{Mutation, Options, Outcome, Tally};
 use crate::actuate::facts::{SizesByName, Workload};
 use crate::actuate::reason::Hold;
-use crate::actuate::{Action, Change, Deed, Given, Settings, Updater};
+use crate::actuate::{Action, Change, Deed, Given, Plan, Settings, Updater};
 
 /// Seconds of a step while something changes, and else.
 const STEPS: (i64, i64) = (5, 150);
@@ -52,7 +52,7 @@ struct Driver<'a> {
     scraped: i64,
     saved: i64,
     crash: Option<u32>,
-    last_stamped: Option<bool>,
+    holds: Vec<Vec<Hold>>,
     watch: Watch,
     options: Options,
 }
@@ -77,7 +77,7 @@ impl<'a> Driver<'a> {
             scraped: i64::MIN / 2,
             saved: 0,
             crash: None,
-            last_stamped: None,
+            holds: vec![Vec::new(); scene.workloads.len()],
             watch: Watch::new(scene, options.plumb),
             options,
         }
@@ -111,9 +111,6 @@ impl<'a> Driver<'a> {
         let Some(template) = self.world.loads.get(load).map(|load| load.template.clone()) else { return };
         let sized = self.admit(load, &template, going);
         let stamped = sized.is_some();
-        if workload.policy.acts && self.options.plumb && !self.recommender.advice[load].is_empty() {
-            self.last_stamped = Some(stamped);
-        }
         let sizes = sized.unwrap_or_else(|| template.clone());
         match self.world.create(load, ordinal, &sizes, stamped) {
             Ok(id) => {
@@ -146,6 +143,9 @@ impl<'a> Driver<'a> {
             Given::Previous => had.as_ref(),
             Given::Nothing => return None,
         };
+        if self.options.mutation == Some(Mutation::EmptyStamp) {
+            return Some(template.to_vec());
+        }
         roles::admitted(&self.world, (workload, template), advice, back)
     }
 
@@ -203,9 +203,6 @@ impl<'a> Driver<'a> {
                 self.recommender.advice[place].is_empty() && !self.world.loads[place].pods.is_empty();
             if due || hit || unknown {
                 self.recommender.advise(&self.world, place);
-                if self.around[place].given_since.is_none() {
-                    self.around[place].given_since = Some(now);
-                }
             }
         }
         if now - self.saved >= SAVES {
@@ -241,14 +238,14 @@ impl<'a> Driver<'a> {
                 let (advice, around): (&Advice, _) =
                     (self.recommender.advice.get(place)?, self.around.get(place)?);
                 let mut seen = roles::workload(&self.world, workload, load, advice, around);
-                self.tamper(&mut seen, place);
+                self.tamper(&mut seen);
                 Some(seen)
             })
             .collect()
     }
 
     /// Switches a guard off, where a mutation says so, by what the planner is told.
-    fn tamper(&self, seen: &mut Workload, _place: usize) {
+    fn tamper(&self, seen: &mut Workload) {
         match self.options.mutation {
             Some(Mutation::NoCooldown) => seen.rules.pace.cooldown = 0,
             Some(Mutation::NoStep) => seen.rules.pace.max_shrink = 1.0,
@@ -258,13 +255,15 @@ impl<'a> Driver<'a> {
                     pod.ready = true;
                 }
             }
+            Some(Mutation::BlindToAdmission) => seen.pods.iter_mut().for_each(|pod| pod.stamped = true),
             _ => {}
         }
     }
 
     fn round(&mut self, leader: usize, going: &Now) {
         let now = self.world.now;
-        let answers = self.last_stamped.unwrap_or(true);
+        // Nobody knows yet: then the first pod that is evicted will show.
+        let answers = roles::answers(&self.world, &self.around).unwrap_or(true);
         let blind = self.options.mutation == Some(Mutation::BlindToAdmission);
         let settings = Settings {
             paused: false,
@@ -275,6 +274,7 @@ impl<'a> Driver<'a> {
         let seen = std::mem::take(&mut self.seen);
         let plan = self.updaters[leader].plan(&seen, &settings, roles::time(now));
         self.watch.planned(&self.world, &seen, &plan);
+        self.note_holds(leader, &plan);
         self.rescale(&plan);
         for action in &plan.actions {
             if !self.act(leader, &seen, action, going) {
@@ -292,8 +292,23 @@ impl<'a> Driver<'a> {
         self.seen = seen;
     }
 
+    /// Logs why pods are left alone, where that has changed.
+    fn note_holds(&mut self, leader: usize, plan: &Plan) {
+        let now = self.world.now;
+        for place in 0..self.holds.len() {
+            let Some(said) = plan.workloads.get(place.to_string().as_str()) else { continue };
+            let held: Vec<Hold> = said.held.keys().copied().collect();
+            if let Some(known) = self.holds.get_mut(place).filter(|known| leader == 0 && **known != held) {
+                let words: Vec<_> = held.iter().map(|hold| hold.word()).collect();
+                let text = if words.is_empty() { "no pod is held".to_owned() } else { words.join(", ") };
+                self.world.log.add(now, place, 0, format!("held: {text}"));
+                *known = held;
+            }
+        }
+    }
+
     /// Moves targets of autoscalers.
-    fn rescale(&mut self, plan: &crate::actuate::Plan) {
+    fn rescale(&mut self, plan: &Plan) {
         for (key, rescale) in &plan.rescales {
             let Some(place) = key.parse::<usize>().ok() else { continue };
             if let Some(load) = self.world.loads.get_mut(place) {
@@ -320,6 +335,8 @@ impl<'a> Driver<'a> {
             return false;
         }
         if self.happens(going.lost_writes) {
+            self.world.note(load, pod, "a write of plumb is lost".to_owned());
+            self.watch.count_refusal(&self.world, (load, pod), "the API server gave no answer");
             self.updaters[leader].refused(action, Hold::ApiServer, now);
             return true;
         }
@@ -345,9 +362,7 @@ impl<'a> Driver<'a> {
                 self.tally(load).refusals += 1;
                 self.world.note(load, pod, format!("plumb is refused: {refusal}"));
                 self.watch.refused(&self.world, (load, pod), refusal);
-                if self.options.mutation != Some(Mutation::ForgetRefusals) {
-                    self.updaters[leader].refused(action, hold(refusal), now);
-                }
+                self.updaters[leader].refused(action, hold(refusal), now);
             }
         }
         true
@@ -428,7 +443,8 @@ impl<'a> Driver<'a> {
     }
 
     /// Writes what the next process has to know, and what new pods are given.
-    fn say(&mut self, leader: usize, seen: &[Workload], plan: &crate::actuate::Plan) {
+    fn say(&mut self, leader: usize, seen: &[Workload], plan: &Plan) {
+        let now = self.world.now;
         for workload in seen {
             let Ok(place) = workload.key.parse::<usize>() else { continue };
             let updater = &self.updaters[leader];
@@ -438,6 +454,10 @@ impl<'a> Driver<'a> {
             };
             around.before = updater.before(&workload.key).cloned();
             around.remembered = updater.remembered(&workload.key).cloned().unwrap_or_default();
+            around.given_since = match said.given {
+                Given::Target => around.given_since.or(Some(now)),
+                Given::Previous | Given::Nothing => None,
+            };
             if let Some(given) = self.given.get_mut(place) {
                 *given = (said.given, around.before.as_ref().map(|before| before.had.clone()));
             }
@@ -457,6 +477,7 @@ impl<'a> Driver<'a> {
             gib_days: self.world.mib_seconds as f64 / 86_400.0 / 1024.0,
             log_hash: self.world.log.hash(),
             log_lines: self.world.log.count(),
+            log: self.world.log.lines(),
             violations: self.watch.violations(),
         }
     }

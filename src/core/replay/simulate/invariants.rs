@@ -10,10 +10,10 @@ use std::fmt;
 use super::faults::Now;
 use super::log::clock;
 use super::roles::Recommender;
+use super::rules::Refusal;
 use super::scene::{Scene, Workload};
 use super::size::Size;
 use super::world::World;
-use super::world::api::Refusal;
 use crate::actuate::facts::Workload as Seen;
 use crate::actuate::{Action, Plan};
 
@@ -287,7 +287,7 @@ impl Watch {
             let message = "a resize is refused as it would change the QoS class".to_owned();
             self.broke(world, Invariant::QosClass, (load, id), message);
         }
-        self.count_refusal(world, (load, id), refusal);
+        self.count_refusal(world, (load, id), &refusal.to_string());
     }
 
     /// The run has ended.

@@ -1,5 +1,7 @@
 //! Log of a run: the story of each pod, and a hash over all of it.
 
+use std::fmt;
+
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -43,6 +45,11 @@ impl Log {
         self.lines.push(Line { at, workload, pod, text });
     }
 
+    /// The lines that are kept, the oldest first.
+    pub(super) fn lines(self) -> Vec<Line> {
+        self.lines
+    }
+
     /// Hash over all lines (FNV-1a).
     pub(super) fn hash(&self) -> u64 {
         self.hash
@@ -57,15 +64,23 @@ impl Log {
     pub(super) fn story(&self, workload: usize, pod: u64, most: usize) -> Vec<String> {
         let about =
             |line: &&Line| line.workload == workload && (line.pod == pod || line.pod == 0 || pod == 0);
-        let mut lines: Vec<_> = self.lines.iter().rev().filter(about).take(most).map(said).collect();
+        let mut lines: Vec<_> =
+            self.lines.iter().rev().filter(about).take(most).map(ToString::to_string).collect();
         lines.reverse();
         lines
     }
 }
 
-fn said(line: &Line) -> String {
-    let pod = if line.pod == 0 { "workload".to_owned() } else { format!("pod {}", line.pod) };
-    format!("{} {pod}: {}", clock(line.at), line.text)
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, workload, pod, text } = self;
+        let at = clock(*at);
+        if *pod == 0 {
+            write!(f, "{at} workload {workload}: {text}")
+        } else {
+            write!(f, "{at} pod {pod}: {text}")
+        }
+    }
 }
 
 /// Time since the start as hours, minutes and seconds.

@@ -7,7 +7,7 @@ mod facts;
 mod recommender;
 
 pub(super) use admission::admitted;
-pub(super) use facts::{Around, workload};
+pub(super) use facts::{Around, answers, workload};
 pub(super) use recommender::{Advice, Recommender};
 
 use super::scene::Policy;

@@ -32,6 +32,21 @@ impl Size {
             || self.memory_limit.is_some_and(|limit| self.memory > Some(limit))
     }
 
+    /// Returns whether a request that `before` has is missing.
+    pub(super) fn lacks_request_of(&self, before: &Self) -> bool {
+        before.cpu.is_some() && self.cpu.is_none() || before.memory.is_some() && self.memory.is_none()
+    }
+
+    /// Returns the larger of both in each figure.
+    pub(super) fn most(&self, other: &Self) -> Self {
+        Self {
+            cpu: self.cpu.max(other.cpu),
+            cpu_limit: self.cpu_limit.max(other.cpu_limit),
+            memory: self.memory.max(other.memory),
+            memory_limit: self.memory_limit.max(other.memory_limit),
+        }
+    }
+
     /// Returns whether a limit that `before` has is missing.
     pub(super) fn lacks_limit_of(&self, before: &Self) -> bool {
         before.cpu_limit.is_some() && self.cpu_limit.is_none()

@@ -8,7 +8,8 @@ mod scheduler;
 
 use super::Tally;
 use super::log::Log;
-use super::scene::{Kind, Scene, Workload};
+use super::rules;
+use super::scene::{Kind, Part, Scene, Workload};
 use super::size::{Size, mib};
 use super::usage::{Flow, SLOT};
 use crate::actuate::facts::Resize;
@@ -47,16 +48,21 @@ pub(super) struct Running {
     pub(super) oom_killed: Option<i64>,
     /// The node was full, and the kill says nothing of its limit.
     pub(super) killed_by_node: bool,
+    /// Seconds that it will wait after its next kill.
     pub(super) backoff: i64,
     pub(super) memory: u64,
     pub(super) cpu: f64,
     pub(super) throttled: f32,
     pub(super) peaks: [u64; PEAKS],
-    /// Runs beside the others, and is no init container that ends.
-    pub(super) lasts: bool,
+    pub(super) part: Part,
 }
 
 impl Running {
+    /// Returns whether it runs beside the others, and is no init container that ends.
+    pub(super) fn lasts(&self) -> bool {
+        self.part != Part::Init
+    }
+
     /// Highest memory of the last hour.
     pub(super) fn peak(&self) -> u64 {
         self.peaks.iter().copied().max().unwrap_or(0)
@@ -105,22 +111,38 @@ impl Pod {
 
     /// Containers that run beside each other.
     pub(super) fn lasting(&self) -> impl Iterator<Item = &Running> {
-        self.containers.iter().filter(|container| container.lasts)
+        self.containers.iter().filter(|container| container.lasts())
     }
 
-    /// Requests that its node holds for it.
+    /// Returns whether all containers have started, so that it is no longer Pending.
+    pub(super) fn has_started(&self) -> bool {
+        self.containers.iter().all(|container| container.state != State::Waiting)
+    }
+
+    /// Amount that scheduler and quota count of it, by the amount of each container.
+    pub(super) fn held(&self, amount: impl Fn(&Running) -> Option<u64>) -> u64 {
+        rules::held(self.containers.iter().map(|container| (container.part, amount(container).unwrap_or(0))))
+    }
+
+    /// Requests that its kubelet has promised it: CPU, memory.
     pub(super) fn holds(&self) -> (u64, u64) {
-        self.lasting().fold((0, 0), |(cpu, memory), container| {
-            let most = |of: fn(&Size) -> Option<u64>| of(&container.given).unwrap_or(0);
-            (cpu + most(|size| size.cpu), memory + most(|size| size.memory))
-        })
+        (self.held(|container| container.given.cpu), self.held(|container| container.given.memory))
     }
 
     /// Requests that its spec states.
     pub(super) fn asks(&self) -> (u64, u64) {
-        self.lasting().fold((0, 0), |(cpu, memory), container| {
-            (cpu + container.asked.cpu.unwrap_or(0), memory + container.asked.memory.unwrap_or(0))
-        })
+        (self.held(|container| container.asked.cpu), self.held(|container| container.asked.memory))
+    }
+
+    /// Requests that the scheduler keeps for it: also what it is still to get, unless it never will.
+    pub(super) fn keeps(&self) -> (u64, u64) {
+        if self.resize == Resize::Infeasible {
+            return self.holds();
+        }
+        (
+            self.held(|container| container.given.cpu.max(container.asked.cpu)),
+            self.held(|container| container.given.memory.max(container.asked.memory)),
+        )
     }
 }
 

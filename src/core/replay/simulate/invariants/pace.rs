@@ -5,12 +5,11 @@ use crate::actuate::{Action, Deed};
 use crate::replay::simulate::faults::Now;
 use crate::replay::simulate::size::{Size, mib};
 use crate::replay::simulate::world::World;
-use crate::replay::simulate::world::api::Refusal;
 
 /// Most resizes of a pod in an hour.
 const RESIZES: usize = 12;
-/// Most refusals of a pod in an hour.
-const REFUSALS: usize = 15;
+/// Most refusals of a pod in an hour: about one a minute.
+const REFUSALS: usize = 70;
 /// Moves by less than this share are no swing.
 const SWINGS: f64 = 0.1;
 /// Seconds by which clocks may differ.
@@ -114,11 +113,16 @@ impl Watch {
         }
     }
 
-    /// Counts a refusal.
-    pub(super) fn count_refusal(&mut self, world: &World<'_>, (load, id): (usize, u64), refusal: Refusal) {
+    /// Counts a refusal, or a write that was lost.
+    pub(in crate::replay::simulate) fn count_refusal(
+        &mut self,
+        world: &World<'_>,
+        (load, id): (usize, u64),
+        why: &str,
+    ) {
         let count = within_an_hour(&mut self.pods.entry(id).or_default().refusals, world.now);
         if count > REFUSALS {
-            let message = format!("{count} refusals of one pod within an hour, the last: {refusal}");
+            let message = format!("{count} refusals of one pod within an hour, the last: {why}");
             self.broke(world, Invariant::Endless, (load, id), message);
         }
     }

@@ -106,11 +106,10 @@ impl Setting<'_> {
 
     fn bounds(&self) -> Option<Broken> {
         let (policy, before, after) = (self.policy, &self.before, &self.after);
-        let changed = |before: Option<u64>, after: Option<u64>| after.filter(|_| before != after);
-        let over = |before, after, most: Option<u64>| {
-            // It comes down to the bound in steps.
-            let comes_down = after < before;
-            changed(before, after).zip(most).is_some_and(|(after, most)| after > most && !comes_down)
+        // A step towards a bound from far outside it may still be outside.
+        let lowered = |before: Option<u64>, after: Option<u64>| after.filter(|_| after < before);
+        let over = |before: Option<u64>, after: Option<u64>, most: Option<u64>| {
+            after.filter(|_| after > before).zip(most).is_some_and(|(after, most)| after > most)
         };
         let most_memory = policy.most_mib.map(mib);
         let message = if over(before.cpu, after.cpu, policy.most_milli)
@@ -121,11 +120,11 @@ impl Setting<'_> {
             || over(before.memory_limit, after.memory_limit, most_memory)
         {
             format!("maxAllowed is {}", Bytes(most_memory.unwrap_or(0)))
-        } else if changed(before.cpu, after.cpu).is_some_and(|cpu| cpu < policy.least_milli)
+        } else if lowered(before.cpu, after.cpu).is_some_and(|cpu| cpu < policy.least_milli)
             && policy.most_milli.is_none_or(|most| most >= policy.least_milli)
         {
             format!("minAllowed is {}", Cores::from_milli(policy.least_milli))
-        } else if changed(before.memory, after.memory).is_some_and(|memory| memory < mib(policy.least_mib)) {
+        } else if lowered(before.memory, after.memory).is_some_and(|memory| memory < mib(policy.least_mib)) {
             format!("minAllowed is {}", Bytes(mib(policy.least_mib)))
         } else {
             return None;

@@ -24,6 +24,16 @@ pub(in crate::replay::simulate) struct Around {
     pub(in crate::replay::simulate) remembered: Remembered,
 }
 
+/// Whether admission sized the newest pod that was made since new pods are given sizes; `None`: no such pod.
+pub(in crate::replay::simulate) fn answers(world: &World<'_>, around: &[Around]) -> Option<bool> {
+    let loads = world.loads.iter().zip(around);
+    let pods = loads.flat_map(|(load, around)| {
+        let since = around.given_since;
+        load.pods.iter().filter(move |pod| since.is_some_and(|since| pod.created > since))
+    });
+    pods.map(|pod| (pod.created, pod.stamped)).max().map(|(_, stamped)| stamped)
+}
+
 /// A workload as the updater sees it.
 pub(in crate::replay::simulate) fn workload(
     world: &World<'_>,
@@ -77,20 +87,22 @@ fn scaler(stated: &Stated, load: &Load) -> Option<Scaler> {
 
 fn pod(world: &World<'_>, stated: &Stated, pod: &Simulated, advice: &Advice) -> Pod {
     let runs = |container: &super::super::world::Running| container.runs() || container.restarts > 0;
-    let blocked = pod.containers.iter().any(|container| !container.lasts && container.state != State::Done);
+    let blocked = pod.containers.iter().any(|container| !container.lasts() && container.state != State::Done);
     let parts = pod.containers.iter().zip(&stated.containers).zip(advice);
     let containers =
-        parts.filter(|((container, _), _)| container.lasts).map(|((container, spec), (name, _))| Container {
-            name: Arc::clone(name),
-            sidecar: spec.part == Part::Sidecar,
-            given: container_size(&container.given),
-            asked: container_size(&container.asked),
-            boost: None,
-            cpu_restarts: spec.cpu_restarts,
-            memory_restarts: spec.memory_restarts,
-            restarts: container.restarts,
-            down: matches!(container.state, State::Backoff(_)),
-            oom_killed: container.oom_killed.map(time),
+        parts.filter(|((container, _), _)| container.lasts()).map(|((container, spec), (name, _))| {
+            Container {
+                name: Arc::clone(name),
+                sidecar: spec.part == Part::Sidecar,
+                given: container_size(&container.given),
+                asked: container_size(&container.asked),
+                boost: None,
+                cpu_restarts: spec.cpu_restarts,
+                memory_restarts: spec.memory_restarts,
+                restarts: container.restarts,
+                down: matches!(container.state, State::Backoff(_)),
+                oom_killed: container.oom_killed.map(time),
+            }
         });
     Pod {
         id: PodId::from(pod.id),

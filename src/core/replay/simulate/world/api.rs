@@ -1,79 +1,28 @@
 //! API server: creates, resizes and evicts pods, and refuses what Kubernetes would refuse.
 
-use std::fmt;
-
-use super::super::scene::{Kind, Namespace, Part};
+use super::super::rules::{self, Refusal};
+use super::super::scene::Kind;
 use super::super::size::{Size, mib};
 use super::{PEAKS, Pod, Running, State, World, kubelet};
 use crate::actuate::facts::Resize;
+use crate::policy::Class;
 
-/// Why a request was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::replay::simulate) enum Refusal {
-    /// The pod is gone.
-    Gone,
-    /// A limit would be removed, or be below its request.
-    Invalid,
-    /// The QoS class would change.
-    QosClass,
-    /// The node can never hold it.
-    NodeTooSmall,
-    /// A LimitRange forbids it.
-    LimitRange,
-    /// A ResourceQuota has no room.
-    Quota,
-    /// A PodDisruptionBudget allows none.
-    Budget,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Gone => "the pod is gone",
-            Self::Invalid => "invalid size",
-            Self::QosClass => "the QoS class would change",
-            Self::NodeTooSmall => "the node is too small",
-            Self::LimitRange => "the LimitRange forbids it",
-            Self::Quota => "the quota has no room",
-            Self::Budget => "the PodDisruptionBudget allows none",
-        })
-    }
-}
-
-/// QoS class by sizes: Guaranteed, BestEffort.
-fn class(sizes: &[Size]) -> (bool, bool) {
-    let guaranteed = !sizes.is_empty() && sizes.iter().all(Size::is_equal);
-    (guaranteed, sizes.iter().all(|size| *size == Size::default()))
-}
-
-/// Whether a LimitRange allows the size of a container.
-fn in_range(size: &Size, namespace: &Namespace) -> bool {
-    let most = |figures: [Option<u64>; 2], most: Option<u64>| {
-        most.is_none_or(|most| figures.iter().flatten().all(|figure| *figure <= most))
-    };
-    let least = namespace.least_mib.map_or(0, mib);
-    let above = [size.memory, size.memory_limit].iter().flatten().all(|figure| *figure >= least);
-    let ratio = namespace.ratio.is_none_or(|ratio| match (size.memory, size.memory_limit) {
-        (Some(request), Some(limit)) => limit <= request.saturating_mul(ratio),
-        (None, None) => true,
-        _ => false,
-    });
-    above
-        && ratio
-        && most([size.memory, size.memory_limit], namespace.most_mib.map(mib))
-        && most([size.cpu, size.cpu_limit], namespace.most_milli)
-}
+/// What a quota counts of a container: CPU request, memory request, memory limit.
+const COUNTED: [fn(&Size) -> Option<u64>; 3] =
+    [|size| size.cpu, |size| size.memory, |size| size.memory_limit];
 
 impl World<'_> {
     /// What a quota counts of a namespace: CPU requests, memory requests, memory limits.
     pub(in crate::replay::simulate) fn used(&self, namespace: usize) -> [u64; 3] {
-        let mut used = [0; 3];
+        let mut used = [0_u64; 3];
         for (load, workload) in self.loads.iter().zip(&self.scene.workloads) {
             if workload.namespace == namespace {
-                for size in load.pods.iter().flat_map(Pod::lasting).map(|container| container.asked) {
-                    used[0] += size.cpu.unwrap_or(0);
-                    used[1] += size.memory.unwrap_or(0);
-                    used[2] += size.memory_limit.unwrap_or(0);
+                for pod in &load.pods {
+                    for (used, figure) in used.iter_mut().zip(COUNTED) {
+                        *used = used.saturating_add(
+                            pod.held(|container| figure(&container.asked.most(&container.given))),
+                        );
+                    }
                 }
             }
         }
@@ -86,25 +35,30 @@ impl World<'_> {
         [stated.quota_milli, stated.quota_mib.map(mib), stated.quota_limits_mib.map(mib)]
     }
 
-    /// What LimitRange and quota say of sizes that take the place of others, of those that run beside each other.
-    fn admits(&self, load: usize, before: &[Size], after: &[Size]) -> Result<(), Refusal> {
+    /// What a LimitRange says of sizes.
+    fn ranges(&self, load: usize, sizes: &[Size]) -> Result<(), Refusal> {
         let Some(workload) = self.scene.workloads.get(load) else { return Err(Refusal::Gone) };
         let Some(namespace) = self.scene.namespaces.get(workload.namespace) else { return Ok(()) };
-        if !after.iter().all(|size| in_range(size, namespace)) {
-            return Err(Refusal::LimitRange);
+        if sizes.iter().all(|size| rules::in_range(size, namespace)) {
+            Ok(())
+        } else {
+            Err(Refusal::LimitRange)
         }
+    }
+
+    /// What a quota says of sizes that take the place of others.
+    fn charges(&self, load: usize, before: &[Size], after: &[Size]) -> Result<(), Refusal> {
+        let Some(workload) = self.scene.workloads.get(load) else { return Err(Refusal::Gone) };
         let (used, hard) = (self.used(workload.namespace), self.hard(workload.namespace));
-        let figures: [fn(&Size) -> Option<u64>; 3] =
-            [|size| size.cpu, |size| size.memory, |size| size.memory_limit];
-        for ((used, hard), figure) in used.into_iter().zip(hard).zip(figures) {
-            let lasting = |sizes: &[Size]| -> u64 {
+        for ((used, hard), figure) in used.into_iter().zip(hard).zip(COUNTED) {
+            let held = |sizes: &[Size]| {
                 let parts = sizes.iter().zip(&workload.containers);
-                parts.filter(|(_, spec)| spec.part != Part::Init).filter_map(|(size, _)| figure(size)).sum()
+                rules::held(parts.map(|(size, spec)| (spec.part, figure(size).unwrap_or(0))))
             };
-            let (old, new) = (lasting(before), lasting(after));
+            let (old, new) = (held(before), held(after));
             if let Some(hard) = hard
                 && new > old
-                && used + new - old > hard
+                && used.saturating_add(new - old) > hard
             {
                 return Err(Refusal::Quota);
             }
@@ -120,7 +74,8 @@ impl World<'_> {
         sizes: &[Size],
         stamped: bool,
     ) -> Result<u64, Refusal> {
-        self.admits(load, &[], sizes)?;
+        self.ranges(load, sizes)?;
+        self.charges(load, &[], sizes)?;
         let Some(workload) = self.scene.workloads.get(load) else { return Err(Refusal::Gone) };
         let (id, now) = (self.next_id, self.now);
         self.next_id += 1;
@@ -144,10 +99,10 @@ impl World<'_> {
             cpu: 0.0,
             throttled: 0.0,
             peaks: [0; PEAKS],
-            lasts: spec.part != Part::Init,
+            part: spec.part,
         });
         let containers: Vec<_> = containers.collect();
-        let (guaranteed, best_effort) = class(sizes);
+        let class = rules::class(sizes);
         let Some(state) = self.loads.get_mut(load) else { return Err(Refusal::Gone) };
         let keeps = workload.kind == Kind::StatefulSet && ordinal < workload.partition;
         let revision = if keeps { 0 } else { state.revision };
@@ -166,8 +121,8 @@ impl World<'_> {
             trapped: false,
             ends,
             failing_since: None,
-            guaranteed,
-            best_effort,
+            guaranteed: class == Class::Guaranteed,
+            best_effort: class == Class::BestEffort,
             containers,
         });
         let text: Vec<_> = sizes.iter().map(ToString::to_string).collect();
@@ -187,24 +142,25 @@ impl World<'_> {
         let now = self.now;
         let pod = self.pod(load, id).filter(|pod| pod.stays()).ok_or(Refusal::Gone)?;
         let before: Vec<_> = pod.containers.iter().map(|container| container.asked).collect();
-        if sizes.iter().any(Size::is_upside_down)
-            || sizes.iter().zip(&before).any(|(new, old)| new.lacks_limit_of(old))
-        {
-            return Err(Refusal::Invalid);
+        if let Some(refusal) = rules::invalid(&before, sizes) {
+            return Err(refusal);
         }
-        if class(sizes) != (pod.guaranteed, pod.best_effort) {
-            return Err(Refusal::QosClass);
-        }
-        let lasting = pod.containers.iter().zip(sizes).filter(|(container, _)| container.lasts);
-        let asks = lasting.fold((0, 0), |(cpu, memory), (_, size)| {
-            (cpu + size.cpu.unwrap_or(0), memory + size.memory.unwrap_or(0))
-        });
+        let given: Vec<_> = pod.containers.iter().map(|container| container.given).collect();
+        self.ranges(load, sizes)?;
+        let asks = |figure: fn(&Size) -> Option<u64>| {
+            let parts = pod.containers.iter().zip(sizes);
+            rules::held(parts.map(|(container, size)| (container.part, figure(size).unwrap_or(0))))
+        };
         if let Some(node) = pod.node.and_then(|node| self.nodes.get(node))
-            && (asks.0 > node.milli || asks.1 > node.memory)
+            && (asks(|size| size.cpu) > node.milli || asks(|size| size.memory) > node.memory)
         {
             return Err(Refusal::NodeTooSmall);
         }
-        self.admits(load, &before, sizes)?;
+        // What a container has still counts until the kubelet has taken it away.
+        let counted = |sizes: &[Size]| -> Vec<Size> {
+            sizes.iter().zip(&given).map(|(size, given)| size.most(given)).collect()
+        };
+        self.charges(load, &counted(&before), &counted(sizes))?;
         let workload = self.scene.workloads.get(load).ok_or(Refusal::Gone)?;
         let mut restarted = 0;
         if let Some(pod) = self.pod_mut(load, id) {
@@ -232,13 +188,12 @@ impl World<'_> {
         by: &str,
     ) -> Result<(), Refusal> {
         let pod = self.pod(load, id).filter(|pod| pod.stays()).ok_or(Refusal::Gone)?;
-        let ready = pod.ready;
+        let (started, ready) = (pod.has_started(), pod.ready);
         if let (Some(least), Some(state)) =
             (self.scene.workloads.get(load).and_then(|workload| workload.min_available), self.loads.get(load))
         {
-            let healthy = state.pods.iter().filter(|pod| pod.available()).count();
-            let after = healthy - usize::from(ready);
-            if (after as u64) < u64::from(least) {
+            let healthy = state.pods.iter().filter(|pod| pod.available()).count() as u64;
+            if !rules::may_evict(healthy, u64::from(least), started, ready) {
                 return Err(Refusal::Budget);
             }
         }

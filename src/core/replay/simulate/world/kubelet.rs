@@ -1,14 +1,13 @@
 //! Kubelet: starts, kills and restarts containers, and does resizes or says why not.
 
+use super::super::rules;
 use super::super::scene::{Container, Kind, Part, Workload};
 use super::super::usage;
 use super::{Kill, Load, PEAKS, Pod, Running, State, World};
 use crate::actuate::facts::Resize;
 
-/// Seconds of the first back-off, and of the longest.
-const BACKOFF: (i64, i64) = (10, 300);
-/// A container that has run for so long starts its back-off anew, in seconds.
-const FORGIVEN: i64 = 600;
+/// Seconds of a restart that no back-off delays.
+const RESTARTS: i64 = 1;
 /// Seconds that a resize takes.
 const ACTUATES: i64 = 2;
 /// Seconds after which a limit below usage is an error.
@@ -85,7 +84,7 @@ impl World<'_> {
             if let Some(pod) = self.pod_mut(load, id)
                 && let Some(container) = pod.containers.get_mut(number)
             {
-                pod.ready &= !container.lasts;
+                pod.ready &= !container.lasts();
                 kill(container, now);
                 container.killed_by_node = true;
                 (limit, restarts) = (container.given.memory_limit, container.restarts);
@@ -122,7 +121,7 @@ impl World<'_> {
         let (Some(node), before) = (pod.node, pod.resize) else { return };
         let (asks, holds) = (pod.asks(), pod.holds());
         let free = self.free(node);
-        let fits = asks.0 <= free.0 + holds.0 && asks.1 <= free.1 + holds.1;
+        let fits = asks.0 <= free.0.saturating_add(holds.0) && asks.1 <= free.1.saturating_add(holds.1);
         let whole = self.nodes.get(node).map_or((0, 0), |node| (node.milli, node.memory));
         let Some(pod) = self.pod_mut(place, id) else { return };
         let said = if asks.0 > whole.0 || asks.1 > whole.1 {
@@ -204,7 +203,7 @@ fn step(pod: &mut Pod, load: &Load, workload: &Workload, (place, at): (usize, &M
         }
         container.peaks[hour] = container.peaks[hour].max(wanted);
     }
-    let serves = |container: &Running| !container.lasts || container.state == State::Up;
+    let serves = |container: &Running| !container.lasts() || container.state == State::Up;
     let ready = pod.containers.iter().all(serves);
     if ready != pod.ready {
         news.lines.push(if ready { "is ready".to_owned() } else { "is not ready".to_owned() });
@@ -222,7 +221,7 @@ fn start_next(pod: &mut Pod, workload: &Workload, at: &Moment, news: &mut News) 
     let mut blocked = false;
     for (number, (container, spec)) in pod.containers.iter_mut().zip(&workload.containers).enumerate() {
         match container.state {
-            State::Waiting if !blocked || spec.part == Part::Main && !blocked => start(container, spec, at),
+            State::Waiting if !blocked => start(container, spec, at),
             State::Backoff(until) if at.now >= until => {
                 if at.mended {
                     container.in_force = container.given.memory_limit;
@@ -247,21 +246,15 @@ fn start_next(pod: &mut Pod, workload: &Workload, at: &Moment, news: &mut News) 
 }
 
 fn start(container: &mut Running, spec: &Container, at: &Moment) {
-    if at.now - container.started > FORGIVEN + container.backoff {
-        container.backoff = 0;
-    }
     container.state = State::Starting(at.now + i64::from(spec.boots.max(1)));
     container.started = at.now;
     container.started_with = container.in_force;
 }
 
 fn kill(container: &mut Running, now: i64) {
-    container.backoff = if container.backoff == 0 || now - container.started > FORGIVEN {
-        BACKOFF.0
-    } else {
-        (container.backoff * 2).min(BACKOFF.1)
-    };
-    container.state = State::Backoff(now + container.backoff);
+    let (wait, next) = rules::back_off(container.backoff, now - container.started);
+    container.backoff = next;
+    container.state = State::Backoff(now + wait.max(RESTARTS));
     container.restarts += 1;
     container.oom_killed = Some(now);
     container.killed_by_node = false;

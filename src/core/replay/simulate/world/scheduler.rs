@@ -1,16 +1,21 @@
 //! Scheduler: binds pods to nodes of their pool by requests.
 
 use super::super::scene::Kind;
-use super::World;
+use super::{Pod, World};
 
 impl World<'_> {
-    /// Requests of a node that are free.
+    /// Requests of a node that its kubelet has free for a resize.
     pub(in crate::replay::simulate) fn free(&self, node: usize) -> (u64, u64) {
+        self.without(node, Pod::holds)
+    }
+
+    /// Requests of a node without what its pods have by a measure.
+    fn without(&self, node: usize, of: fn(&Pod) -> (u64, u64)) -> (u64, u64) {
         let Some(shape) = self.nodes.get(node) else { return (0, 0) };
         let pods = self.loads.iter().flat_map(|load| &load.pods).filter(|pod| pod.node == Some(node));
         let (cpu, memory) = pods.fold(shape.ballast, |(cpu, memory), pod| {
-            let (more_cpu, more_memory) = pod.holds();
-            (cpu + more_cpu, memory + more_memory)
+            let (more_cpu, more_memory) = of(pod);
+            (cpu.saturating_add(more_cpu), memory.saturating_add(more_memory))
         });
         (shape.milli.saturating_sub(cpu), shape.memory.saturating_sub(memory))
     }
@@ -27,7 +32,7 @@ impl World<'_> {
                 .collect();
             for (id, ordinal, (cpu, memory)) in waiting {
                 let fits = |node: &usize| {
-                    let (free_cpu, free_memory) = self.free(*node);
+                    let (free_cpu, free_memory) = self.without(*node, Pod::keeps);
                     cpu <= free_cpu && memory <= free_memory
                 };
                 let bound = self.pool_node(workload.pool, ordinal);
