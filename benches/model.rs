@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use plumb::actuate::step::Pace;
-use plumb::model::{Histogram, Model, Series, read_snapshot, write_snapshot};
+use plumb::model::{Histogram, Model, Replica, Series, read_snapshot, write_snapshot};
 use plumb::policy::{Baseline, ContainerSize, Rules, recommend};
 use plumb::replay::arm::{Arm, Observation};
 use plumb::replay::arms::plumb::Plumb;
@@ -76,6 +76,15 @@ fn samples(c: &mut Criterion) {
         b.iter(|| {
             let (at, _, memory) = next();
             series.add_memory(at, black_box(memory), None, &model).ok();
+        });
+    });
+    let (mut observed, mut replica) = (Series::default(), Replica::default());
+    c.bench_function("series: observe one sample of a replica a minute, CPU and memory", |b| {
+        b.iter(|| {
+            let (at, cpu, memory) = next();
+            let (cpu, memory) = (Some(black_box(cpu)), Some(memory));
+            let sample = plumb::model::Usage { at, cpu, memory, ..plumb::model::Usage::default() };
+            observed.observe(&mut replica, &sample, &model)
         });
     });
 }

@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use plumb::actuate::facts::{Container, MaxUnavailable, Method, Pod, Resize, Rules, Workload};
+use plumb::actuate::facts::{Around, Container, MaxUnavailable, Method, Place, Pod, Resize, Rules, Workload};
 use plumb::actuate::step::Pace;
 use plumb::actuate::{Settings, Updater};
 use plumb::model::Confidence;
@@ -57,6 +57,7 @@ fn pod(id: u128) -> Pod {
         class: Class::Burstable,
         sized_as_whole: false,
         stalled: None,
+        place: Place::default(),
         containers: vec![container("app"), container("proxy")],
     }
 }
@@ -97,13 +98,20 @@ fn fleet(milli: u64, open: bool) -> Vec<Workload> {
         rollback: None,
         scalers: Vec::new(),
         bound_to_nodes: false,
+        around: Around::default(),
         pods: (0..PER_WORKLOAD).map(|pod_of| pod(number * PER_WORKLOAD + pod_of)).collect(),
     };
     (0..PODS / PER_WORKLOAD).map(workload).collect()
 }
 
 fn planning(c: &mut Criterion) {
-    let calm = Settings { paused: false, resize_served: true, admission_answers: true, warming_up: false };
+    let calm = Settings {
+        paused: false,
+        resize_served: true,
+        admission_answers: true,
+        limits_only_grow: false,
+        warming_up: false,
+    };
     let cases =
         [("steady", fleet(200, true)), ("all to change", fleet(500, true)), ("held", fleet(500, false))];
     let mut group = c.benchmark_group("plan 10,000 pods");

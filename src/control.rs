@@ -2,6 +2,7 @@
 //!
 //! May talk to the world. What decides in here ([`select`], [`naming`]) is pure.
 
+pub mod advice;
 pub mod book;
 pub mod checkpoint;
 pub mod compose;

@@ -25,13 +25,18 @@ pub struct ContainerName {
 pub struct Sample {
     /// When it was measured: the end of the window of its CPU.
     pub at: Timestamp,
+    /// Seconds of that window, where the source says so.
+    pub window: Option<i64>,
     /// CPU, averaged over a window.
     pub cpu: Option<Cores>,
     /// The working set of its memory.
     pub memory: Option<Bytes>,
     /// The share of the window in which it would have used CPU and got none, 0 to 1: of its scheduling periods those in
-    /// which it was throttled, or of the time that in which all of its tasks waited, whichever is more.
-    pub stalled: f32,
+    /// which it was throttled, or of the time that in which all of its tasks waited, whichever is more. `None` where the
+    /// source does not know.
+    pub stalled: Option<f32>,
+    /// The share of the window in which all of its tasks waited for memory, 0 to 1; 0 where the source does not know.
+    pub memory_stalled: f32,
 }
 
 /// Who measured it.

@@ -47,7 +47,7 @@ fn a_repository_is_edited_as_kept() {
     for line in ["./web.yaml:19", "Deployment shop/web", "cpu request", "2", "180m"] {
         assert!(table.contains(line), "{line} is not in\n{table}");
     }
-    assert!(notes.contains("less than a day of usage: 1 of"), "{notes}");
+    assert!(notes.contains("history.learn: 1 of"), "{notes}");
     for entry in fs::read_dir(golden("after")).unwrap() {
         let entry = entry.unwrap();
         let made = fs::read_to_string(dir.path().join(entry.file_name())).unwrap();

@@ -133,7 +133,7 @@ proptest! {
         }
         let limit = need.limit.unwrap();
         prop_assert!(limit.tail.is_finite() && limit.equal.is_finite());
-        let found = recommend(&need, &Rules { add_limit: true, ..Rules::default() }, &plumb::policy::Baseline::default());
+        let found = recommend(&need, &Rules { add_limit: true, learn_hours: 0.0, ..Rules::default() }, &plumb::policy::Baseline::default());
         prop_assert!(found.target.memory_limit >= found.target.memory_request);
     }
 

@@ -60,8 +60,8 @@ fn a_table_fits_a_terminal() {
     let dir = TempDir::new().unwrap();
     let plain = file(&dir, "shop.csv", trace().as_bytes());
     let table = stdout(&backtest(&plain, &["--arms", "vpa,vpa0,krr,krr0,window,fixed"]).success());
-    assert!(table.starts_with("shop: 3 containers, 6 days scored\nARM "), "{table}");
-    assert_eq!(table.lines().count(), 2 + 6);
+    assert!(table.starts_with("shop: 3 containers, 6 and 9 days scored\nARM "), "{table}");
+    assert_eq!(table.lines().count(), 2 + 2 * 6);
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
 }
 
@@ -144,6 +144,7 @@ fn wrong_flags_are_named() {
     let path = file(&dir, "t.csv", trace().as_bytes());
     assert!(refusal(&path, &["--arms", "vpa,magic"]).contains("no arm \"magic\"; there are plumb ("));
     assert!(refusal(&path, &["--arms", "vpa,vpa"]).contains("arm vpa is named twice"));
+    assert!(refusal(&path, &["--warmup", "1d,24h"]).contains("--warmup 1d is named twice"));
     assert!(refusal(&path, &["--interval", "0s"]).contains("--interval must be above 0"));
     assert!(refusal(Path::new("no/such.csv"), &[]).contains("no/such.csv"));
     assert!(

@@ -36,7 +36,7 @@ fn container(k: i64, random: &mut SplitMix) -> Series {
     series
 }
 
-/// Sizes at odd times, some without CPU, some without a limit of their own; the last container gets none.
+/// Sizes at odd times, some without CPU, some with a limit that equals the request; the last container gets none.
 fn decisions(k: i64, series: &Series, random: &mut SplitMix) -> Vec<Decision> {
     let mut found = Vec::new();
     for &at in series.times() {
@@ -48,7 +48,7 @@ fn decisions(k: i64, series: &Series, random: &mut SplitMix) -> Vec<Decision> {
         let size = Size {
             cpu_request: (k != 7).then(|| Cores((100 * k + b) as f64 / 1000.0)),
             memory_request: Some(Bytes(request)),
-            memory_limit: (k != 9).then_some(Bytes(request + 1_000 * d.unsigned_abs())),
+            memory_limit: Some(Bytes(request + if k == 9 { 0 } else { 1_000 * d.unsigned_abs() })),
         };
         found.push(Decision { at: Timestamp(at), size });
     }

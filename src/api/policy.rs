@@ -76,7 +76,7 @@ pub struct VerticalScalingPolicySpec {
     category = "plumb",
     status = "PolicyStatus",
     derive = "PartialEq",
-    doc = "The cluster's defaults: holds for the workloads that no VerticalScalingPolicy of their own namespace selects. Its minAllowed, maxAllowed and pace also bound what a namespace's policy may ask for.",
+    doc = "The cluster's defaults: holds for the workloads that no VerticalScalingPolicy of their own namespace selects. Its minAllowed, maxAllowed and pace also bound what a namespace's policy may ask for: cooldown and minReplicas are at least as here, maxUnavailable and maxStepPercent at most. Of a pace that is left at its default that holds in mode Auto only.",
     selectable = ".spec.mode",
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
     printcolumn(name = "Objective", type_ = "string", json_path = ".spec.objective"),

@@ -190,7 +190,7 @@ pub struct Summary {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Confidence {
-    /// Less than a day.
+    /// Less than a day; in the line of a workload also less than the policy's history.learn.
     #[default]
     Low,
     /// Some days.

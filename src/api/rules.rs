@@ -35,7 +35,8 @@ pub struct ContainerPolicy {
     /// No request is set below this. Absent: 5m of CPU and 16Mi of memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_allowed: Option<ResourceAmounts>,
-    /// No request or limit is set above this. Absent: what the largest node can hold.
+    /// No request or limit is set above this. Absent: what the largest node that its pods may use can
+    /// hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_allowed: Option<ResourceAmounts>,
     /// Rules for CPU.

@@ -146,12 +146,15 @@ mod tests {
             {"name": "proxy", "kind": "Sidecar", "target": usual, "lower": {"cpu": "1m"},
              "limitRules": {"cpu": "Remove", "memory": "Equal", "addMemory": true, "keepMemory": true},
              "startupBoost": {"cpu": "540m", "duration": "60s"}},
+            {"name": "cache", "target": usual, "lower": {"memory": "1Mi"}, "learning": true,
+             "limitRules": {"memory": "Headroom", "headroom": "256Mi"}},
             {"name": "idle", "target": usual}]));
         let line = write(&all);
         assert_eq!(
             line,
             "app cpu=180m memory=300Mi..400Mi; proxy kind=Sidecar cpu=180m cpuLimit=Remove memoryLimit=Equal \
-             addMemoryLimit keepMemory boost=540m/1m; idle"
+             addMemoryLimit keepMemory boost=540m/1m; cache memory=300Mi..400Mi memoryLimit=Headroom headroom=256Mi \
+             learning; idle"
         );
         assert_eq!(write(&read(&line).unwrap()), line);
         assert_eq!(read("").unwrap(), []);
@@ -173,13 +176,16 @@ mod tests {
             cpu in 1_u64..100_000,
             memory in 1_u64..100_000,
             kind in prop::sample::select(vec!["Container", "Init", "Sidecar"]),
-            rule in prop::sample::select(vec!["Tail", "Equal", "Ratio", "Keep", "Remove"]),
-            flags in any::<(bool, bool)>(),
+            rule in prop::sample::select(vec!["Tail", "Equal", "Ratio", "Keep", "Remove", "Headroom"]),
+            flags in any::<(bool, bool, bool)>(),
             boost in prop::sample::select(vec!["untilReady", "90s", "1h"]),
         ) {
             let (cpu, memory) = (format!("{cpu}m"), format!("{memory}Mi"));
-            let mut value = json!({"name": "app", "kind": kind, "target": {}, "lower": {},
+            let mut value = json!({"name": "app", "kind": kind, "target": {}, "lower": {}, "learning": flags.2,
                 "limitRules": {"memory": rule, "addMemory": flags.0, "keepMemory": flags.1}});
+            if rule == "Headroom" {
+                value["limitRules"]["headroom"] = json!(memory);
+            }
             if sized.0 {
                 value["target"]["requests"]["cpu"] = json!(cpu);
                 value["lower"]["cpu"] = json!(cpu);

@@ -23,7 +23,8 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "TRACE.csv[.gz]")]
     traces: Vec<PathBuf>,
     /// Sizers to compare, separated by commas: plumb, plumb-economy, plumb-critical, vpa, krr, window (Autopilot's),
-    /// fixed (requests as they are); plumb0, vpa0 and krr0 are those without their floors
+    /// fixed (requests as they are); plumb0, vpa0 and krr0 are those without their floors; plumb0-equal, -ratio,
+    /// -headroom, -keep and -remove are plumb0 under the other rules for the memory limit
     #[arg(
         long,
         value_delimiter = ',',
@@ -38,9 +39,10 @@ pub(crate) struct Args {
     /// Least time between two decisions; an OOM kill does not wait for it
     #[arg(long, default_value = "5m", value_name = "SPAN")]
     interval: Span,
-    /// How long a container is only watched before it is sized and scored
-    #[arg(long, default_value = "1d", value_name = "SPAN")]
-    warmup: Span,
+    /// How long a container is only watched before it is sized and scored; of several, separated by commas, all are
+    /// scored, and --decisions and --report show the first
+    #[arg(long, value_delimiter = ',', default_value = "1d,15m", value_name = "SPAN,...")]
+    warmup: Vec<Span>,
     /// Write each decision of the arm (one only) to this file
     #[arg(long, value_name = "OUT.csv")]
     decisions: Option<PathBuf>,
@@ -67,14 +69,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     );
     let rules = replay_rules(args)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads).build()?;
-    let bar = progress(&args.traces);
-    let replayed: anyhow::Result<Vec<Outcome>> = args
-        .traces
-        .iter()
-        .map(|trace| pool.install(|| Ok(replay_file(trace, &sizers, &rules, &bar)?.0)))
-        .collect();
+    let bar = progress(&args.traces, rules.len());
+    let replay = |trace: &PathBuf, rules: &Rules| {
+        pool.install(|| Ok::<_, anyhow::Error>(replay_file(trace, &sizers, rules, &bar)?.0))
+    };
+    let (mut outcomes, mut scores) = (Vec::new(), Vec::new());
+    for trace in &args.traces {
+        for (place, rules) in rules.iter().enumerate() {
+            let outcome = replay(trace, rules)?;
+            scores.push(report::Score::of(&outcome));
+            // The figures of the others are all that is shown of them.
+            outcomes.extend((place == 0).then_some(outcome));
+        }
+    }
     bar.finish_and_clear();
-    let outcomes = replayed?;
     if let Some(path) = &args.decisions {
         let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         report::write_decisions(&outcomes, BufWriter::new(file))
@@ -86,11 +94,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     match args.output {
         Output::Json => {
-            serde_json::to_writer_pretty(&mut stdout, &report::rows(&outcomes))?;
+            serde_json::to_writer_pretty(&mut stdout, &report::rows(&scores))?;
             writeln!(stdout)?;
         }
-        Output::Yaml => write!(stdout, "{}", serde_saphyr::to_string(&report::rows(&outcomes))?)?,
-        Output::Table => write!(stdout, "{}", report::table(&outcomes))?,
+        Output::Yaml => write!(stdout, "{}", serde_saphyr::to_string(&report::rows(&scores))?)?,
+        Output::Table => write!(stdout, "{}", report::table(&scores))?,
     }
     Ok(())
 }
@@ -153,17 +161,25 @@ pub(super) fn sizers<'a>(names: impl IntoIterator<Item = &'a str>) -> anyhow::Re
     Ok(found)
 }
 
-fn replay_rules(args: &Args) -> anyhow::Result<Rules> {
+fn replay_rules(args: &Args) -> anyhow::Result<Vec<Rules>> {
     let seconds = |span: Span, flag| {
         i64::try_from(span.seconds).ok().with_context(|| format!("{flag} is too long: {span}"))
     };
     ensure!(args.interval.seconds > 0, "--interval must be above 0");
-    Ok(Rules { interval: seconds(args.interval, "--interval")?, warmup: seconds(args.warmup, "--warmup")? })
+    let interval = seconds(args.interval, "--interval")?;
+    let mut found: Vec<Rules> = Vec::new();
+    for warmup in &args.warmup {
+        let rules = Rules { interval, warmup: seconds(*warmup, "--warmup")? };
+        ensure!(!found.contains(&rules), "--warmup {warmup} is named twice");
+        found.push(rules);
+    }
+    Ok(found)
 }
 
-/// How much of the traces was read; drawn on stderr, and only where that is a terminal.
-pub(super) fn progress(traces: &[PathBuf]) -> ProgressBar {
-    let bytes = traces.iter().filter_map(|trace| trace.metadata().ok()).map(|meta| meta.len()).sum();
+/// How much of the traces was read, each so many times; drawn on stderr, and only where that is a terminal.
+pub(super) fn progress(traces: &[PathBuf], times: usize) -> ProgressBar {
+    let bytes: u64 = traces.iter().filter_map(|trace| trace.metadata().ok()).map(|meta| meta.len()).sum();
+    let bytes = bytes.saturating_mul(times as u64);
     let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {bytes} of {total_bytes}, {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(bytes).with_style(style)

@@ -73,7 +73,7 @@ fn replayed(args: &Args) -> anyhow::Result<(Outcome, Allocations)> {
     let rules = Rules::default();
     if let Some(trace) = &args.trace {
         note(format_args!("replaying {}; the first day of each container is only watched", trace.display()));
-        let bar = backtest::progress(std::slice::from_ref(trace));
+        let bar = backtest::progress(std::slice::from_ref(trace), 1);
         let replayed = backtest::replay_file(trace, &sizers, &rules, &bar)?;
         bar.finish_and_clear();
         return Ok(replayed);

@@ -72,8 +72,8 @@ async fn cluster(args: &Args, prometheus: bool) -> Vec<Finding> {
     let usage = metrics_server::read(&connection, namespace, None).await;
     found.push(match usage {
         Ok(usage) => {
-            let newest = usage.iter().map(|pod| Timestamp(pod.timestamp.timestamp())).max();
-            metrics(usage.len(), newest, now, !prometheus)
+            let newest = usage.pods.iter().map(|pod| Timestamp(pod.timestamp.timestamp())).max();
+            metrics(usage.pods.len(), newest, now, !prometheus)
         }
         Err(error) => {
             let text = error.to_string();

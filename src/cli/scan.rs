@@ -103,7 +103,7 @@ async fn now(args: &Args) -> anyhow::Result<()> {
         Owners::read(&connection, namespace),
         metrics_server::read(&connection, namespace, selector),
     )?;
-    let mut rows = report::rows(&pods, &owners, &usage);
+    let mut rows = report::rows(&pods, &owners, &usage.pods);
     match args.sort {
         None | Some(Sort::Name | Sort::Savings) => {}
         Some(Sort::Cpu) => rows.sort_by(|a, b| Row::unused_cpu(b).total_cmp(&Row::unused_cpu(a))),

@@ -6,7 +6,10 @@ mod facts;
 mod fold;
 mod intern;
 mod life;
+mod placement;
+mod quotas;
 mod resolve;
+mod rooms;
 mod shortages;
 mod sizings;
 mod table;
@@ -27,7 +30,10 @@ pub use facts::{
 };
 pub use fold::Fold;
 pub use life::{Boost, ContainerLife, Life, PAUSE, ResizeState, Touched};
+pub use placement::{NodeTerm, Operator, Placement, Requirement, Taint, Toleration};
+pub use quotas::{PodScope, Scope, ScopedQuota};
 pub use resolve::{CustomOwner, Resolution, WorkloadPods, Workloads};
+pub use rooms::{Occupied, Room, needed_first, requests};
 pub use sizings::{Aim, ContainerSizing, Sizing};
 pub use table::Table;
 pub use written::{
@@ -36,6 +42,7 @@ pub use written::{
 };
 
 use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
+use crate::cluster::pods::LeanSpec;
 use crate::units::Timestamp;
 
 /// How long an owner that is gone is remembered: its pods, and news of them, may come after it.
@@ -81,7 +88,7 @@ pub struct Index {
     /// LimitRanges.
     pub limit_ranges: Table<ObjectKey, Limits>,
     /// ResourceQuotas.
-    pub quotas: Table<ObjectKey, Quota>,
+    pub quotas: Table<ObjectKey, ScopedQuota>,
     /// Policies of namespaces.
     pub policies: Table<ObjectKey, Readable<VerticalScalingPolicy>>,
     /// Policies of the cluster, by name.
@@ -98,6 +105,7 @@ pub struct Index {
     names: Interner<str>,
     owners: Interner<Owner>,
     shapes: Interner<Shape>,
+    placements: Interner<Placement>,
     labels: Interner<Labels>,
     /// Nobody asks for the labels of what stands above pods.
     without_labels: bool,
@@ -139,16 +147,6 @@ impl Index {
         self.custom.retain(|_, custom| now.seconds_since(custom.asked) < seconds);
     }
 
-    /// What pods can have of the largest node, each resource by itself; `None` where no node is known.
-    #[must_use]
-    pub fn largest_node(&self) -> Option<NodeFacts> {
-        self.nodes.iter().map(|(_, node)| *node).filter(|node| node.schedulable).reduce(|a, b| NodeFacts {
-            milli_cpu: a.milli_cpu.max(b.milli_cpu),
-            memory: a.memory.max(b.memory),
-            schedulable: true,
-        })
-    }
-
     /// The bounds that a namespace's LimitRanges set together: the narrowest.
     #[must_use]
     pub fn limits(&self, namespace: &str) -> Limits {
@@ -164,9 +162,9 @@ impl Index {
         })
     }
 
-    /// What of a namespace's ResourceQuotas binds first.
+    /// What of those of a namespace's ResourceQuotas that count such a pod binds first.
     #[must_use]
-    pub fn quota(&self, namespace: &str) -> Quota {
+    pub fn quota(&self, namespace: &str, pod: &PodScope) -> Quota {
         let tighter = |a: Option<(u64, u64)>, b: Option<(u64, u64)>| match (a, b) {
             (Some(a), Some(b)) => {
                 Some(if a.0.saturating_sub(a.1) <= b.0.saturating_sub(b.1) { a } else { b })
@@ -174,7 +172,8 @@ impl Index {
             (a, b) => a.or(b),
         };
         let own = self.quotas.iter().filter(|(key, _)| &*key.namespace == namespace);
-        own.fold(Quota::default(), |sum, (_, quota)| Quota {
+        let own = own.filter(|(_, quota)| quota.counts(pod)).map(|(_, scoped)| &scoped.quota);
+        own.fold(Quota::default(), |sum, quota| Quota {
             cpu_requests: tighter(sum.cpu_requests, quota.cpu_requests),
             memory_requests: tighter(sum.memory_requests, quota.memory_requests),
             cpu_limits: tighter(sum.cpu_limits, quota.cpu_limits),

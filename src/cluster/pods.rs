@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Affinity, Pod, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as RawQuantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
@@ -44,6 +44,18 @@ pub struct LeanSpec {
     pub resources: LeanResources,
     /// The node that it was given.
     pub node_name: Option<String>,
+    /// Labels that its node must have.
+    pub node_selector: BTreeMap<String, String>,
+    /// What else is asked of its node.
+    pub affinity: Option<Affinity>,
+    /// Which taints of nodes it tolerates.
+    pub tolerations: Vec<Toleration>,
+    /// What its RuntimeClass takes beside its containers.
+    pub overhead: BTreeMap<String, RawQuantity>,
+    /// Its priority class.
+    pub priority_class_name: Option<String>,
+    /// How long it may run.
+    pub active_deadline_seconds: Option<i64>,
 }
 
 /// A container's name and size.
@@ -115,6 +127,8 @@ pub struct LeanCondition {
     pub status: String,
     /// One word.
     pub reason: Option<String>,
+    /// The same in words.
+    pub message: Option<String>,
 }
 
 /// How a container fares.
@@ -167,7 +181,9 @@ pub struct LeanRunning {
 pub struct LeanTerminated {
     /// Such as OOMKilled.
     pub reason: Option<String>,
-    /// When, RFC 3339.
+    /// When it began, RFC 3339.
+    pub started_at: Option<String>,
+    /// When it ended, RFC 3339.
     pub finished_at: Option<String>,
     /// Which container, unique on its node.
     #[serde(rename = "containerID")]

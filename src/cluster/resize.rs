@@ -95,6 +95,16 @@ pub enum ResizeError {
         /// What the server said.
         message: String,
     },
+    /// The API server lowers no memory limit of a running container (Kubernetes 1.33).
+    #[error(
+        "failed to resize pod {pod}: the API server lowers no memory limit of a running container: {message}"
+    )]
+    LimitsOnlyGrow {
+        /// The pod's name.
+        pod: String,
+        /// What the server said.
+        message: String,
+    },
     /// These resources can never be the pod's: a limit below its request, or another quality of service.
     #[error("failed to resize pod {pod}: {message}")]
     Invalid {
@@ -214,6 +224,9 @@ fn explain(pod: &str, uid: &str, status: Box<Status>) -> ResizeError {
             ResizeError::NodeUnsupported { pod, message }
         }
         403 => ResizeError::Refused { pod, message },
+        400 | 422 if message.contains("memory limits cannot be decreased") => {
+            ResizeError::LimitsOnlyGrow { pod, message }
+        }
         400 | 422 => ResizeError::Invalid { pod, message },
         429 => {
             let seconds = details.map(|details| details.retry_after_seconds).filter(|seconds| *seconds > 0);
@@ -298,6 +311,14 @@ mod tests {
         };
         assert!(matches!(invalid("metadata.uid"), ResizeError::UidChanged { .. }));
         assert!(matches!(invalid("spec.containers[0].resources"), ResizeError::Invalid { .. }));
+    }
+
+    #[test]
+    fn a_server_that_lowers_no_memory_limit_is_told_from_wrong_sizes() {
+        let message = "Pod \"web\" is invalid: spec.containers[0].resources.limits[memory]: Forbidden: memory \
+                       limits cannot be decreased unless resizePolicy is RestartContainer";
+        let found = error(422, message, &json!({"name": "web", "kind": "Pod"}));
+        assert!(matches!(found, ResizeError::LimitsOnlyGrow { .. }), "{found:?}");
     }
 
     #[test]

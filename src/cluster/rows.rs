@@ -172,6 +172,9 @@ mod tests {
             .target("180m", "300Mi", "400Mi")
             .lower("1m", "1Mi")
             .with("/limitRules/cpu", "Remove")
+            .with("/limitRules/memory", "Headroom")
+            .with("/limitRules/headroom", "256Mi")
+            .with("/learning", true)
             .startup_boost("540m", "60s");
         let mut object = testing::recommendation("web")
             .named(name)

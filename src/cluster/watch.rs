@@ -34,10 +34,13 @@ use super::{ClusterError, Connection};
 use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
 use crate::units::Timestamp;
 
-/// Without these no workload is known rightly, and so nothing may be written or removed. What is left out of the list
-/// (nodes, limit ranges, quotas) only bounds what is recommended.
-const NEEDED: [&str; 11] = [
+/// Without these no workload is known rightly, and so nothing may be written or removed; nor may anything be recommended
+/// without the bounds of nodes, LimitRanges and ResourceQuotas: what they refuse would be asked for.
+const NEEDED: [&str; 14] = [
     "pods",
+    "nodes",
+    "limitranges",
+    "resourcequotas",
     "replicasets.apps",
     "jobs.batch",
     "deployments.apps",
@@ -393,5 +396,27 @@ fn explain(error: watcher::Error, server: &str, resource: &'static str) -> Strin
             ClusterError::explain(kube::Error::Api(status), server, asked("watch")).to_string()
         }
         error @ watcher::Error::NoResourceVersion => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_known_before_nodes_limit_ranges_and_quotas_are_listed() {
+        for late in ["pods", "nodes", "limitranges", "resourcequotas"] {
+            let live = Live::new(&NEEDED, || Timestamp(0));
+            for name in NEEDED.iter().filter(|name| **name != late) {
+                live.note(name, true, None);
+            }
+            assert!(!live.knows_all(), "{late}");
+            assert_eq!(live.unsynced(), [format!("{late} are still being listed")]);
+            live.note(late, true, None);
+            assert!(live.knows_all() && live.unsynced().is_empty(), "{late}");
+        }
+        for bounds in ["limitranges", "resourcequotas"] {
+            assert!(NEEDED_AT_CREATION.contains(&bounds), "{bounds}");
+        }
     }
 }

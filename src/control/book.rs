@@ -2,6 +2,7 @@
 //!
 //! Pure. Samples and kills come in under a workload's name, estimates go out under it.
 
+mod ingest;
 mod past;
 #[cfg(test)]
 mod tests;
@@ -10,22 +11,14 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use self::ingest::Latest;
 use super::kills::{Kills, Told};
 use crate::cluster::index::{ObjectKey, PodFacts, Uid, WorkloadKey};
-use crate::model::{Estimate, Fleet, Model, Prices, Refused, Series, SeriesId};
-use crate::sources::metrics_server::PodUsage;
-use crate::sources::{Sample, Source};
+use crate::model::{Estimate, Fleet, Model, Prices, Series, SeriesId};
 use crate::units::{Bytes, MIB, Timestamp};
 
+pub use ingest::Taken;
 pub use past::{Past, Request};
-
-/// Below so many hours of history start-up is not kept apart: a new workload has nothing else to go by.
-const YOUNG_HOURS: f32 = 1.0;
-/// A sample that is further ahead of our clock would keep later, true ones out.
-const AHEAD_SECONDS: i64 = 60;
-/// For so long after a sample from Prometheus one from the metrics API tells nothing new: scrapes are a minute apart,
-/// and one may fail.
-const PREFERRED_SECONDS: i64 = 150;
 
 /// A container of a workload: what a series goes by, across rollouts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,25 +50,6 @@ struct Entry {
     changed: bool,
 }
 
-/// When a container of a pod was measured last.
-#[derive(Clone, Copy, Debug)]
-struct Latest {
-    at: Timestamp,
-    /// By Prometheus.
-    preferred: Option<Timestamp>,
-}
-
-/// What one reading of usage brought.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Taken {
-    /// Samples taken in.
-    pub samples: u64,
-    /// Containers whose sample was seen before, or told by a better source.
-    pub known: u64,
-    /// Samples refused, by reason.
-    pub refused: HashMap<&'static str, u64>,
-}
-
 /// All container series by name.
 #[derive(Debug)]
 pub struct Book {
@@ -84,6 +58,8 @@ pub struct Book {
     entries: Vec<Entry>,
     /// By pod and the container's place in its shape.
     latest: HashMap<(Uid, u8), Latest>,
+    /// When replicas that say no more were looked for last.
+    settled: Option<Timestamp>,
     /// The newest sample of all that was taken in.
     newest: Option<Timestamp>,
     /// Whether the past is in it.
@@ -97,6 +73,7 @@ impl Default for Book {
             ids: HashMap::new(),
             entries: Vec::new(),
             latest: HashMap::new(),
+            settled: None,
             newest: None,
             past: Past::default(),
         }
@@ -170,7 +147,7 @@ impl Book {
     /// Takes over what was kept of a series. One that is known already stays, with all kills that either knows.
     pub fn restore(&mut self, key: &SeriesKey, kept: Kept) {
         let Some(id) = self.ids.get(key).copied() else {
-            let newest = kept.series.newest();
+            let newest = kept.series.learned_to();
             self.newest = self.newest.max(newest);
             let Some(entry) = self.place(key, kept.series).and_then(|id| self.entry_mut(id)) else { return };
             entry.last_kill = kept.last_kill;
@@ -191,7 +168,7 @@ impl Book {
         for (at, limit, kill) in kills {
             let limit = limit.or_else(|| self.most_used(id));
             if let Some(limit) = limit {
-                self.fleet.add_oom(id, at, limit, kill);
+                self.fleet.add_oom(id, at, limit, kill, None);
             }
         }
     }
@@ -229,74 +206,6 @@ impl Book {
         self.newest
     }
 
-    /// Takes in what the metrics API says of one pod. What is known already counts once.
-    pub fn take(
-        &mut self,
-        workload: &WorkloadKey,
-        pod: &PodFacts,
-        usage: &PodUsage,
-        now: Timestamp,
-        taken: &mut Taken,
-    ) {
-        let at = Timestamp(usage.timestamp.timestamp());
-        for container in &usage.containers {
-            let sample = Sample { at, cpu: container.cpu(), memory: container.memory(), stalled: 0.0 };
-            let name = (workload, container.name.as_str());
-            self.take_sample(name, pod, &sample, Source::MetricsApi, now, taken);
-        }
-    }
-
-    /// Takes in what one container of a workload used. What is known already counts once.
-    pub fn take_sample(
-        &mut self,
-        (workload, container): (&WorkloadKey, &str),
-        pod: &PodFacts,
-        sample: &Sample,
-        source: Source,
-        now: Timestamp,
-        taken: &mut Taken,
-    ) {
-        let at = sample.at;
-        if at.seconds_since(now) > AHEAD_SECONDS {
-            *taken.refused.entry("in the future").or_default() += 1;
-            return;
-        }
-        let Some((place, shape)) = pod.container(container) else { return };
-        let latest = self.latest.get(&(pod.uid, place)).copied();
-        if latest.is_some_and(|latest| latest.knows(at, source)) {
-            taken.known += 1;
-            return;
-        }
-        let key = SeriesKey { workload: workload.clone(), container: Arc::clone(&shape.name) };
-        let Some(id) = self.id(&key) else { return };
-        let preferred = latest.and_then(|latest| latest.preferred);
-        let preferred = if source == Source::Prometheus { Some(at) } else { preferred };
-        self.latest.insert((pod.uid, place), Latest { at, preferred });
-        let Some(entry) = self.entry_mut(id) else { return };
-        if latest.is_none() && entry.resumed.is_some_and(|resumed| at <= resumed) {
-            taken.known += 1;
-            return;
-        }
-        entry.changed = true;
-        self.newest = self.newest.max(Some(at));
-        // What runs to its end is always starting up: that is its need.
-        let ends = matches!(&*workload.kind, "Job" | "CronJob");
-        let old = !ends && self.fleet.get(id).is_some_and(|series| series.hours() >= YOUNG_HOURS);
-        let started = pod.container_started(place).filter(|_| old);
-        // What is from before the start is of the container before this one.
-        let age = started.map(|started| at.seconds_since(started)).filter(|age| *age >= 0);
-        let cpu = sample.cpu.map(|cpu| self.fleet.add_cpu(id, at, cpu, sample.stalled, age));
-        // A working set of 0 is a container that is not there yet, not one that needs nothing.
-        let memory = sample.memory.filter(|memory| memory.0 > 0);
-        let memory = memory.map(|memory| self.fleet.add_memory(id, at, memory, age));
-        for verdict in [cpu, memory].into_iter().flatten() {
-            match verdict {
-                Ok(()) => taken.samples += 1,
-                Err(refused) => *taken.refused.entry(word(refused)).or_default() += 1,
-            }
-        }
-    }
-
     /// Takes in an OOM kill that a pod's status tells of. Without a known limit it was at what the container had used
     /// at most. Answers whether it is new.
     pub fn kill(&mut self, key: &SeriesKey, told: &Told<'_>) -> bool {
@@ -321,7 +230,14 @@ impl Book {
         let new = is_new(&mut entry.kills);
         entry.last_kill = entry.last_kill.max(Some(told.at));
         // The same id again is not counted, whoever has forgotten it.
-        new && limit.is_some_and(|limit| self.fleet.add_oom(id, told.at, limit, told.id))
+        new && limit.is_some_and(|limit| self.fleet.add_oom(id, told.at, limit, told.id, told.lived))
+    }
+
+    /// Whether an OOM kill teaches no larger limit: usage was never seen anywhere near it.
+    #[must_use]
+    pub fn is_of_node(&self, key: &SeriesKey, limit: Option<Bytes>, lived: Option<i64>) -> bool {
+        let series = self.ids.get(key).and_then(|id| self.fleet.get(*id));
+        series.zip(limit).is_some_and(|(series, limit)| series.is_of_node(limit, lived))
     }
 
     /// Takes in memory that a container used when it was evicted for it.
@@ -370,22 +286,11 @@ impl Book {
         pods: impl Iterator<Item = (&'a ObjectKey, &'a PodFacts)>,
     ) {
         let there: HashSet<Uid> = pods.map(|(_, pod)| pod.uid).collect();
+        self.settle_all(|uid, _| !there.contains(uid));
         self.latest.retain(|(uid, _), _| there.contains(uid));
         for id in self.fleet.expire(before) {
             if let Some(key) = self.entry_mut(id).map(std::mem::take).and_then(|entry| entry.key) {
                 self.ids.remove(&key);
-            }
-        }
-    }
-}
-
-impl Latest {
-    fn knows(self, at: Timestamp, source: Source) -> bool {
-        match source {
-            Source::Prometheus => self.preferred.unwrap_or(self.at) >= at,
-            Source::MetricsApi => {
-                let preferred = |by: Timestamp| at.seconds_since(by) < PREFERRED_SECONDS;
-                self.at >= at || self.preferred.is_some_and(preferred)
             }
         }
     }
@@ -400,12 +305,4 @@ pub struct Known<'a> {
     pub estimate: Option<&'a Estimate>,
     /// When it was last killed.
     pub last_kill: Option<Timestamp>,
-}
-
-fn word(refused: Refused) -> &'static str {
-    match refused {
-        Refused::NotAnAmount => "not an amount",
-        Refused::Absurd => "absurd",
-        Refused::TooOld => "too old",
-    }
 }

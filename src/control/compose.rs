@@ -10,30 +10,28 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff;
 
+use super::advice;
 use super::book::{Book, Known, SeriesKey};
 use super::rules::{self, ContainerRules};
 use super::select::Choice;
-use crate::api::{
-    self, Amount, ContainerKind, ContainerRecommendation, Mode, RecommendationStatus, ResourceAmounts,
-    Resources, Summary, short,
-};
+use crate::api::{self, ContainerKind, ContainerRecommendation, Mode, RecommendationStatus, Summary, short};
 use crate::cluster::index::{
-    ADVISED, ContainerShape, Limits, NodeFacts, Phase, Quota, Shape, Sizes, WorkloadKey, WorkloadPods,
+    ADVISED, ContainerShape, Limits, Phase, Quota, Room, Shape, Sizes, WorkloadKey, WorkloadPods,
 };
 use crate::model::{self, Estimate};
-use crate::policy::{self, Baseline, Bound, ContainerSize, Explained, Reason};
+use crate::policy::{self, Baseline, Bound, ContainerSize, Explained, LimitRules, Reason};
 use crate::report::prices::{Prices, dollars_a_month};
 use crate::units::Timestamp;
 
 /// What around a workload bears on what it may be.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Surroundings {
     /// The namespace's LimitRanges.
     pub limits: Limits,
-    /// The namespace's ResourceQuotas.
+    /// The namespace's ResourceQuotas, as far as they count its pods.
     pub quota: Quota,
-    /// The node that its pods must fit.
-    pub node: Option<NodeFacts>,
+    /// What its pods can have of one node: they must fit one of these. Empty: no node is known that they may use.
+    pub nodes: Arc<[Room]>,
 }
 
 /// What is the same for all workloads.
@@ -54,7 +52,7 @@ struct Part<'a> {
     shape: &'a ContainerShape,
     rules: ContainerRules,
     /// As the policy has them, whatever the class of the running pods.
-    limit_rules: api::LimitRules,
+    limit_rules: LimitRules,
     /// Other rules hold for running pods.
     guaranteed: bool,
     known: Option<Known<'a>>,
@@ -64,7 +62,7 @@ struct Part<'a> {
 }
 
 /// The shape that most of the pods have; of equals the newest pods'.
-fn shape<'a>(workload: &'a WorkloadPods<'a>) -> Option<&'a Arc<Shape>> {
+pub(super) fn shape<'a>(workload: &'a WorkloadPods<'a>) -> Option<&'a Arc<Shape>> {
     let count =
         |shape: &Arc<Shape>| workload.pods.iter().filter(|(_, pod)| Arc::ptr_eq(&pod.shape, shape)).count();
     let newest = workload.pods.iter().max_by_key(|(_, pod)| (count(&pod.shape), pod.started));
@@ -86,7 +84,7 @@ pub fn status(
     let running = workload.pods.iter().filter(|(_, pod)| pod.phase == Phase::Running).count();
     let replicas = u32::try_from(running).unwrap_or(u32::MAX);
     let template = |name: &str| workload.template.as_ref().and_then(|template| template.container(name));
-    let of = |container| part(key, container, shape, template, choice, book, around);
+    let of = |container| part(key, container, shape, template, choice, book);
     let mut parts: Vec<_> = shape.containers.iter().map(of).collect();
     fit_pod(&mut parts, replicas, around);
     let mut containers: Vec<_> =
@@ -128,12 +126,11 @@ fn part<'a>(
     template: impl Fn(&str) -> Option<&'a Sizes>,
     choice: &Choice,
     book: &'a Book,
-    around: &Surroundings,
 ) -> Part<'a> {
     let known = book.known(&SeriesKey { workload: key.clone(), container: Arc::clone(&shape.name) });
     let mut rules = rules::rules(choice, &shape.name);
     let template = template(&shape.name).map(size);
-    let limit_rules = rules::limits(&rules.rules.limits(template.as_ref()));
+    let limit_rules = rules.rules.limits(template.as_ref());
     let (kept, guaranteed) = policy::keep_class(&rules.rules, rules::class(pod.qos));
     rules.rules = kept;
     let current = size(&shape.sizes);
@@ -141,8 +138,7 @@ fn part<'a>(
     let is_guaranteed = guaranteed.is_some();
     let mut found = Explained::new(&need, &rules.rules, &Baseline { current, template });
     found.reasons.extend(guaranteed);
-    let least = rules::bounds(around.limits.container_min);
-    policy::limit_range(&mut found, &least, &rules::bounds(around.limits.container_max));
+    policy::keep_whole_cores(&mut found, rules::class(pod.qos), &current, rules.rules.range.max_cpu);
     Part { shape, rules, limit_rules, guaranteed: is_guaranteed, known, current, need, found }
 }
 
@@ -166,60 +162,59 @@ fn need(known: Option<&Known<'_>>, rules: &ContainerRules) -> Estimate {
 
 /// The containers that run side by side must fit a node and the namespace's rules together.
 fn fit_pod(parts: &mut [Part<'_>], replicas: u32, around: &Surroundings) {
-    let mut lasting: Vec<_> =
-        parts.iter_mut().filter(|part| part.shape.kind != ContainerKind::Init).collect();
+    let (mut init, mut lasting): (Vec<_>, Vec<_>) =
+        parts.iter_mut().partition(|part| part.shape.kind == ContainerKind::Init);
     let mut found: Vec<_> = lasting.iter_mut().map(|part| &mut part.found).collect();
-    if let Some(node) = around.node {
-        let most = policy::Amounts {
-            cpu: Some(crate::units::Cores::from_milli(node.milli_cpu)).filter(|_| node.milli_cpu > 0),
-            memory: Some(node.memory).filter(|memory| memory.0 > 0),
-        };
-        policy::pod_total(&mut found, &most, Bound::Node);
+    let nodes: Vec<_> = around.nodes.iter().map(rules::node).collect();
+    if let Some(node) = policy::one_node(&mut found, &nodes) {
+        init.iter_mut().for_each(|part| policy::pod_total(&mut [&mut part.found], &node, Bound::Node));
+        for part in init.iter_mut().chain(&mut lasting) {
+            policy::node_limit(&mut part.found, &part.current, &node);
+        }
     }
-    policy::pod_total(&mut found, &rules::bounds(around.limits.pod_max), Bound::LimitRangePod);
-    let left = rules::left(around.quota.cpu_requests, around.quota.memory_requests);
-    let mut pairs: Vec<_> = lasting.into_iter().map(|part| (&part.current, &mut part.found)).collect();
-    policy::quota(&mut pairs, replicas, &left);
+    let bounds = rules::namespace(&around.limits, &around.quota);
+    keep_to_namespace(&mut lasting, &bounds, replicas);
+    // Init containers run before the others, and the rules for a container hold for them as well.
+    let alone = policy::NamespaceBounds { container: bounds.container, ..policy::NamespaceBounds::default() };
+    init.into_iter().for_each(|part| keep_to_namespace(&mut [part], &alone, 1));
+}
+
+fn keep_to_namespace(parts: &mut [&mut Part<'_>], bounds: &policy::NamespaceBounds, replicas: u32) {
+    let bounded = |part: &&mut Part<'_>| policy::Bounded {
+        now: part.current,
+        wanted: part.found.size.target,
+        cpu: part.need.cpu.is_some(),
+        memory: part.need.limit.is_some(),
+        most: policy::Amounts {
+            cpu: part.rules.rules.range.max_cpu,
+            memory: part.rules.rules.range.max_memory,
+        },
+    };
+    let mut pod: Vec<_> = parts.iter().map(bounded).collect();
+    let moved = policy::keep_to_namespace(&mut pod, bounds, replicas);
+    for (place, (part, allowed)) in parts.iter_mut().zip(&pod).enumerate() {
+        let own = moved.iter().filter(|moved| moved.container == place);
+        let own = own.map(|moved| (moved.resource, moved.bound));
+        policy::apply_moved(&mut part.found, &allowed.wanted, &bounds.container.most, own);
+    }
 }
 
 fn container(part: &Part<'_>, pod: &Shape, template: Option<&Sizes>) -> ContainerRecommendation {
-    let Part { shape, rules, limit_rules, guaranteed, known, current, need, found } = part;
-    // What is not sized stays; what nothing is known of is left out.
-    let (cpu, memory) = (need.cpu.is_some() || !rules.cpu, need.limit.is_some() || !rules.memory);
-    let target = ContainerSize {
-        cpu_request: if rules.cpu { found.size.target.cpu_request } else { current.cpu_request }
-            .filter(|_| cpu),
-        cpu_limit: if rules.cpu { found.size.target.cpu_limit } else { current.cpu_limit }.filter(|_| cpu),
-        memory_request: if rules.memory { found.size.target.memory_request } else { current.memory_request }
-            .filter(|_| memory),
-        memory_limit: if rules.memory { found.size.target.memory_limit } else { current.memory_limit }
-            .filter(|_| memory),
-    };
-    let bound = |size: &ContainerSize| ResourceAmounts {
-        cpu: size.cpu_request.filter(|_| need.cpu.is_some()).map(Amount::from),
-        memory: size.memory_request.filter(|_| need.limit.is_some()).map(Amount::from),
-    };
+    let Part { shape, rules, limit_rules, guaranteed, known, current, found, .. } = part;
     let last_kill = known.and_then(|known| known.last_kill);
     ContainerRecommendation {
         name: shape.name.to_string(),
         kind: shape.kind,
-        current: resources(current),
-        template: template.filter(|asked| **asked != shape.sizes).map(|asked| resources(&size(asked))),
-        target: resources(&target),
-        limit_rules: limit_rules.clone(),
-        guaranteed: *guaranteed,
-        max_allowed: words::amounts(&found.size.most),
-        learning: found.size.young,
-        startup_boost: None,
-        lower: bound(&found.size.lower),
-        upper: bound(&found.size.upper),
-        hysteresis: words::hysteresis(&found.size),
-        confidence: words::confidence(found.size.confidence),
+        current: advice::resources(current),
+        template: template
+            .filter(|asked| **asked != shape.sizes)
+            .map(|asked| advice::resources(&size(asked))),
         reasons: words::reasons(found, shape.kind, (rules.cpu, rules.memory), pod, known.is_some()),
         samples: known.map_or(0, |known| u64::from(known.series.samples())),
         days: known.map_or(0, |known| words::days(known.series.hours())),
         oom_kills: known.map_or(0, |known| known.series.kills()),
         last_oom_kill: last_kill.and_then(|at| jiff::Timestamp::from_second(at.0).ok()).map(Time),
+        ..advice::write(&found.size, rules, limit_rules, *guaranteed, current)
     }
 }
 
@@ -232,25 +227,33 @@ fn size(sizes: &Sizes) -> ContainerSize {
     }
 }
 
-fn resources(size: &ContainerSize) -> Resources {
-    Resources {
-        requests: ResourceAmounts {
-            cpu: size.cpu_request.map(Amount::from),
-            memory: size.memory_request.map(Amount::from),
-        },
-        limits: ResourceAmounts {
-            cpu: size.cpu_limit.map(Amount::from),
-            memory: size.memory_limit.map(Amount::from),
-        },
-    }
-}
-
 /// The containers whose usage should be known: those that run on, and that the policy sizes.
 fn measured<'a>(parts: &'a [Part<'a>]) -> impl Iterator<Item = &'a Part<'a>> {
     parts.iter().filter(|p| p.shape.kind != ContainerKind::Init && (p.rules.cpu || p.rules.memory))
 }
 
+/// The container that lacks most of the policy's `history.learn`, and by how many hours.
+fn young<'a>(parts: &'a [Part<'a>]) -> Option<(&'a Part<'a>, f32)> {
+    let lacking = measured(parts).filter(|part| part.found.size.young);
+    let lacks = |part: &Part<'_>| part.rules.rules.learn_hours - part.need.hours;
+    lacking.map(|part| (part, lacks(part))).max_by(|(_, a), (_, b)| a.total_cmp(b))
+}
+
+fn young_message(container: &str, lacks: f32, now: Timestamp) -> String {
+    // To the hour: it says the same from round to round.
+    let until = now.plus((f64::from(lacks) * 3600.0) as i64 + 1800);
+    let until = jiff::Timestamp::from_second(until.0 / 3600 * 3600).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!(
+        "container {container} is learned of until about {until} (the policy's history.learn): limits are not lowered, \
+         and requests keep half of what people set"
+    )
+}
+
+/// Low while a container is young, however long the policy says that is.
 fn confidence(parts: &[Part<'_>]) -> api::Confidence {
+    if young(parts).is_some() {
+        return api::Confidence::Low;
+    }
     measured(parts).map(|part| words::confidence(part.found.size.confidence)).min().unwrap_or_default()
 }
 
@@ -279,6 +282,8 @@ fn history(parts: &[Part<'_>], common: &Common<'_>) -> Condition {
             "Stale",
             format!("the last figures stand, as no usage of container {container} was seen since {since}"),
         )
+    } else if let Some((part, lacks)) = young(parts) {
+        (false, "Young", young_message(&part.shape.name, lacks, common.now))
     } else if confidence(parts) == api::Confidence::Low {
         (false, "Young", "less than a day of history: the figures may still change much".to_owned())
     } else {
@@ -294,6 +299,7 @@ fn limited(parts: &[Part<'_>]) -> Condition {
             let word = match reason {
                 Reason::Bound { bound, .. } => bound.word(),
                 Reason::Capped { .. } => "MaxAllowed",
+                Reason::KeptBelowNeed { .. } => "LimitKept",
                 _ => continue,
             };
             binding.push((word, format!("container {}: {reason}", part.shape.name)));

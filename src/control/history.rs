@@ -5,13 +5,16 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::index::stable_hash;
-use crate::model::{Fleet, HoldRule, Level, Model, SeriesId, Tuning};
+use crate::model::{Fleet, HoldRule, Level, Model, Most, Replica, SeriesId, Tuning, Usage};
 use crate::sources::ContainerName;
 use crate::sources::prometheus::history::{Kills, Piece, Point};
 use crate::units::{Bytes, Cores, Timestamp};
 
 /// Below so many hours of history start-up is not kept apart: a new workload has nothing else to go by.
 const YOUNG_HOURS: f32 = 1.0;
+
+/// CPU of a container that ran for fewer seconds of a step says little of it.
+const LEAST_AGE: i64 = 150;
 
 /// Half-life of a sample in a scan, in seconds: a week, so that each day of it has its say.
 const STANDING_HALF_LIFE: i64 = 7 * 86_400;
@@ -131,20 +134,43 @@ fn keeps_startup_apart(fleet: &Fleet, place: Place) -> bool {
     !place.ends && fleet.get(place.series).is_some_and(|series| series.hours() >= YOUNG_HOURS)
 }
 
-/// Seconds from the container's start to the beginning of the step that ends at `at`, where that is known to be short.
-fn age(piece: &Piece, container: &ContainerName, at: Timestamp) -> Option<i64> {
-    let age = Piece::at(piece.young.get(container), at)?;
+/// Seconds from the container's start to `at`, where they are known to be few.
+fn age_of(piece: &Piece, container: &ContainerName, at: Timestamp) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "a few hundred seconds")]
-    Some(age as i64 - piece.step)
+    Piece::at(piece.young.get(container), at).map(|age| age as i64)
+}
+
+/// The CPU of a step as of the part of it in which the container ran: Prometheus takes a rate over all of it.
+fn whole(piece: &Piece, container: &ContainerName, at: Timestamp, value: f64) -> f64 {
+    /// A start is known to the second, and a scrape comes some seconds after.
+    const LEAST: i64 = 30;
+    match age_of(piece, container, at) {
+        Some(age) if age < piece.step => value * piece.step as f64 / age.max(LEAST).min(piece.step) as f64,
+        _ => value,
+    }
 }
 
 fn feed_cpu(fleet: &mut Fleet, piece: &Piece, place: Place, replicas: &Replicas<'_>, fed: &mut Fed) {
+    let mut state = vec![Replica::default(); replicas.len()];
     for (at, value, replica) in in_time(replicas) {
         let Some((name, _)) = replicas.get(replica).filter(|_| place.wants(at)) else { continue };
-        let throttled = Piece::at(piece.throttled.get(name), at).unwrap_or(0.0).clamp(0.0, 1.0) as f32;
-        let age = keeps_startup_apart(fleet, place).then(|| age(piece, name, at)).flatten();
-        count(fleet.add_cpu(place.series, at, Cores(value), throttled, age).is_ok(), fed);
+        let Some(replica) = state.get_mut(replica) else { continue };
+        if !place.ends && age_of(piece, name, at).is_some_and(|age| age < LEAST_AGE.min(piece.step)) {
+            continue;
+        }
+        let usage = Usage {
+            at,
+            window: Some(piece.step),
+            cpu: Some(Cores(whole(piece, name, at, value))),
+            stalled: Some(Piece::at(piece.throttled.get(name), at).unwrap_or(0.0).clamp(0.0, 1.0) as f32),
+            age: keeps_startup_apart(fleet, place).then(|| age_of(piece, name, at)).flatten(),
+            most: Most { node_cpu: piece.largest_node, ..Most::default() },
+            ..Usage::default()
+        };
+        let observed = fleet.observe(place.series, replica, &usage);
+        observed.cpu.into_iter().for_each(|verdict| count(verdict.is_ok(), fed));
     }
+    state.iter_mut().for_each(|replica| fleet.finish(place.series, replica, place.ends));
 }
 
 fn feed_memory(
@@ -157,17 +183,25 @@ fn feed_memory(
     fed: &mut Fed,
 ) {
     let mut kills = kills.iter().peekable();
+    let mut state = vec![Replica::default(); replicas.len()];
     for (at, value, replica) in in_time(replicas) {
         while let Some(kill) = kills.next_if(|kill| kill.at <= at) {
             feed_kill(fleet, place.series, kill, is_new, fed);
         }
         let Some((name, _)) = replicas.get(replica).filter(|_| place.wants(at)) else { continue };
-        // A working set of 0 is a container that is not there yet, not one that needs nothing.
-        if value > 0.0 {
-            let age = keeps_startup_apart(fleet, place).then(|| age(piece, name, at)).flatten();
-            count(fleet.add_memory(place.series, at, Bytes::from_f64(value), age).is_ok(), fed);
-        }
+        let Some(replica) = state.get_mut(replica) else { continue };
+        let usage = Usage {
+            at,
+            window: Some(piece.step),
+            // A working set of 0 is a container that is not there yet, not one that needs nothing.
+            memory: Some(Bytes::from_f64(value)).filter(|memory| memory.0 > 0),
+            age: keeps_startup_apart(fleet, place).then(|| age_of(piece, name, at)).flatten(),
+            ..Usage::default()
+        };
+        let observed = fleet.observe(place.series, replica, &usage);
+        observed.memory.into_iter().for_each(|verdict| count(verdict.is_ok(), fed));
     }
+    state.iter_mut().for_each(|replica| fleet.finish(place.series, replica, place.ends));
     kills.for_each(|kill| feed_kill(fleet, place.series, kill, is_new, fed));
 }
 
@@ -203,7 +237,7 @@ fn feed_kill(fleet: &mut Fleet, series: SeriesId, kill: &Kills, is_new: &mut IsN
     for number in 0..kill.count {
         let id = kill_id(kill, number);
         if is_new(series, kill, Some(limit), id) {
-            fed.kills += u64::from(fleet.add_oom(series, kill.at, limit, id));
+            fed.kills += u64::from(fleet.add_oom(series, kill.at, limit, id, None));
         }
     }
 }

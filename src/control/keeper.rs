@@ -340,7 +340,7 @@ mod tests {
     }
 
     fn kill(book: &mut Book, name: &str, id: u64) -> bool {
-        let told = Told { pod: "web-1", at: NOW, limit: Some(Bytes::from_mib(64)), id };
+        let told = Told { pod: "web-1", at: NOW, limit: Some(Bytes::from_mib(64)), id, lived: None };
         book.kill(&series(name), &told)
     }
 

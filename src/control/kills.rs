@@ -53,6 +53,8 @@ pub struct Told<'a> {
     pub limit: Option<Bytes>,
     /// Tells it from every other of the same teller.
     pub id: u64,
+    /// Seconds that the container had run, where they are known.
+    pub lived: Option<i64>,
 }
 
 impl Kills {
@@ -132,7 +134,7 @@ mod tests {
     use super::*;
 
     fn told(pod: &str, at: i64, id: u64) -> Told<'_> {
-        Told { pod, at: Timestamp(at), limit: Some(Bytes::from_mib(64)), id }
+        Told { pod, at: Timestamp(at), limit: Some(Bytes::from_mib(64)), id, lived: None }
     }
 
     #[test]

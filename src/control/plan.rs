@@ -19,8 +19,8 @@ use super::select::{Choice, Outcome, Policies, PolicyKey};
 use crate::api::{PolicyStatus, RecommendationSpec, RecommendationStatus, WorkloadReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    NodeFacts, ObjectKey, Owner, Uid, WorkloadKey, WorkloadPods, Workloads, Written, spec_fingerprint,
-    status_fingerprint,
+    Limits, ObjectKey, Occupied, Owner, Placement, PodScope, Quota, Room, Uid, WorkloadKey, WorkloadPods,
+    Workloads, Written, spec_fingerprint, status_fingerprint,
 };
 use crate::model::Prices;
 use crate::units::{Bytes, Cores, Timestamp};
@@ -76,19 +76,13 @@ pub fn plan(index: &Index, book: &mut Book, common: &Common<'_>) -> Plan {
     book.refresh(&prices(&chosen), crate::policy::Rules::default().prices());
     let mut plan = Plan { unknown, ..Plan::default() };
     let mut names = HashMap::new();
-    let mut around = HashMap::new();
-    let node = index.largest_node();
+    let mut neighbourhood = Neighbourhood::new(index);
     for (key, workload, choice) in &chosen {
         let name = ObjectKey {
             namespace: Arc::clone(&key.namespace),
             name: naming::name(key, &mut names).into_boxed_str(),
         };
-        let rules = *around.entry(Arc::clone(&key.namespace)).or_insert_with(|| Surroundings {
-            limits: index.limits(&key.namespace),
-            quota: index.quota(&key.namespace),
-            node,
-        });
-        let around = Surroundings { node: node_of(index, key, workload).or(rules.node), ..rules };
+        let around = neighbourhood.of(key, workload);
         let known = index.recommendations.get(&name);
         let before = known.map(|known| known.conditions.as_slice()).unwrap_or_default();
         let status = compose::status(key, workload, choice, book, &around, common, before);
@@ -189,17 +183,41 @@ fn prices(chosen: &Chosen<'_>) -> HashMap<SeriesKey, Prices> {
     prices
 }
 
-/// A DaemonSet's pods cannot move: the smallest of their nodes bounds them.
-fn node_of(index: &Index, key: &WorkloadKey, workload: &WorkloadPods<'_>) -> Option<NodeFacts> {
-    if &*key.kind != "DaemonSet" {
-        return None;
+/// What bounds workloads, each part computed once for all that it bounds.
+struct Neighbourhood<'a> {
+    index: &'a Index,
+    occupied: Occupied<'a>,
+    limits: HashMap<Arc<str>, Limits>,
+    quotas: HashMap<(Arc<str>, PodScope), Quota>,
+    nodes: HashMap<Arc<Placement>, Arc<[Room]>>,
+}
+
+impl<'a> Neighbourhood<'a> {
+    fn new(index: &'a Index) -> Self {
+        Self {
+            index,
+            occupied: index.occupied(),
+            limits: HashMap::new(),
+            quotas: HashMap::new(),
+            nodes: HashMap::new(),
+        }
     }
-    let nodes = workload.pods.iter().filter_map(|(_, pod)| index.nodes.get(pod.node.as_ref()?)).copied();
-    nodes.reduce(|a, b| NodeFacts {
-        milli_cpu: a.milli_cpu.min(b.milli_cpu),
-        memory: a.memory.min(b.memory),
-        schedulable: true,
-    })
+
+    fn of(&mut self, key: &WorkloadKey, workload: &WorkloadPods<'_>) -> Surroundings {
+        let (index, namespace) = (self.index, &key.namespace);
+        let Some(shape) = compose::shape(workload) else { return Surroundings::default() };
+        let placement = &shape.placement;
+        let limits = *self.limits.entry(Arc::clone(namespace)).or_insert_with(|| index.limits(namespace));
+        let scope = (Arc::clone(namespace), placement.scope.clone());
+        let quota = *self.quotas.entry(scope).or_insert_with(|| index.quota(namespace, &placement.scope));
+        let nodes = if &*key.kind == "DaemonSet" {
+            index.capacity_of_all(workload, &self.occupied)
+        } else {
+            let nodes = self.nodes.entry(Arc::clone(placement));
+            Arc::clone(nodes.or_insert_with(|| index.capacities(placement, &self.occupied)))
+        };
+        Surroundings { limits, quota, nodes }
+    }
 }
 
 fn conditions<'a>(index: &'a Index, key: &PolicyKey) -> &'a [Condition] {

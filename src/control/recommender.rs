@@ -1,5 +1,6 @@
 //! The recommender's loop: usage each interval, kills as they come, recommendations written where they change.
 
+mod counters;
 mod past;
 mod readings;
 
@@ -27,7 +28,8 @@ use crate::report::prices::Prices;
 use crate::sources::prometheus::Prometheus;
 use crate::units::{Bytes, Cores, Timestamp};
 
-use self::readings::{Counters, Told};
+use self::counters::Counters;
+use self::readings::Told;
 
 /// What comes within this time of a kill is answered together with it.
 const GATHER: Duration = Duration::from_millis(100);
@@ -261,13 +263,11 @@ impl Recommender {
             let key = SeriesKey { workload, container: Arc::clone(&event.container) };
             let namespace = Namespace { namespace: event.pod.namespace.to_string() };
             match event.what {
-                MemoryShortage::OomKilled { limit } => {
-                    let told = ToldKill { pod: &event.pod.name, at: event.at, limit, id: event.id };
+                MemoryShortage::OomKilled { limit, lived } => {
+                    let told = ToldKill { pod: &event.pod.name, at: event.at, limit, id: event.id, lived };
+                    let of_node = self.book.is_of_node(&key, limit, lived);
                     if self.book.kill(&key, &told) {
-                        let at = limit
-                            .map_or_else(|| "without a limit".to_owned(), |l| format!("at its limit of {l}"));
-                        let pod = &event.pod.name;
-                        let note = format!("container {} of pod {pod} was OOM killed {at}", event.container);
+                        let note = killed(&event, limit, of_node);
                         self.metrics.oom_kills.get_or_create(&namespace).inc();
                         tracing::info!(workload = key.workload.to_string(), note, "OOM kill");
                         new.push((key, Some(note).filter(|_| now.seconds_since(event.at) < NEWS_SECONDS)));
@@ -349,6 +349,14 @@ impl Recommender {
             live.changed.notify_one();
         });
     }
+}
+
+/// Words for an OOM kill. `of_node`: usage was never seen anywhere near the limit.
+fn killed(event: &MemoryEvent, limit: Option<Bytes>, of_node: bool) -> String {
+    let at = limit.map_or_else(|| "without a limit".to_owned(), |limit| format!("at its limit of {limit}"));
+    let why =
+        if of_node { ", though it never used anywhere near that: its node had no more memory" } else { "" };
+    format!("container {} of pod {} was OOM killed {at}{why}", event.container, event.pod.name)
 }
 
 /// For how many seconds what was seen is kept: the longest that a policy asks for.

@@ -2,12 +2,16 @@
 //!
 //! Pure.
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
 use super::select::{Choice, Policy};
+use crate::actuate::facts::MaxUnavailable;
 use crate::actuate::step::Pace;
-use crate::api::{self, Amount, ResourceAmounts, ResourceName, Span};
-use crate::cluster::index::{Qos, Size};
-use crate::model::HoldRule;
-use crate::policy::{Amounts, Class, CpuLimitRule, LimitRules, MemoryLimitRule, Objective, Rules};
+use crate::api::{self, Amount, Mode, ResourceAmounts, ResourceName, Span};
+use crate::cluster::index::{Limits, Qos, Quota, Ratio, Room, Size};
+use crate::policy::{
+    Amounts, Class, CpuLimitRule, LimitRules, MemoryLimitRule, NamespaceBounds, Objective, RangeBounds, Rules,
+};
 use crate::units::{Bytes, Cores};
 
 /// The longest `history.learn`: more, a definition of a policy from elsewhere may let pass.
@@ -62,6 +66,64 @@ pub fn pace(band: &api::Band, actuation: &api::Actuation) -> Pace {
         min_memory: least.memory.unwrap_or(usual.min_memory),
         max_shrink: actuation.max_step_percent.shrink as f32 / 100.0,
         cooldown: i64::try_from(actuation.cooldown.seconds).unwrap_or(i64::MAX),
+    }
+}
+
+/// What of a policy's pace a cluster's policy can bound.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tempo {
+    /// Seconds after a change in which a pod is left alone.
+    pub cooldown: i64,
+    /// One change takes away at most this share.
+    pub max_shrink: f32,
+    /// With fewer pods than this none is evicted.
+    pub min_replicas: usize,
+    /// How many pods may be disrupted at once.
+    pub max_unavailable: MaxUnavailable,
+}
+
+impl Tempo {
+    /// Reads what a policy states.
+    #[must_use]
+    pub fn of(actuation: &api::Actuation) -> Self {
+        Self {
+            cooldown: i64::try_from(actuation.cooldown.seconds).unwrap_or(i64::MAX),
+            max_shrink: actuation.max_step_percent.shrink as f32 / 100.0,
+            min_replicas: usize::try_from(actuation.min_replicas).unwrap_or(usize::MAX),
+            max_unavailable: max_unavailable(&actuation.max_unavailable),
+        }
+    }
+
+    /// Slows a namespace's pace to the one of the cluster's policy. What a policy that only recommends leaves at its
+    /// default is no wall: nobody has written it for those who act.
+    #[must_use]
+    pub fn within(self, walls: &Policy) -> Self {
+        let (wall, usual) = (Self::of(&walls.actuation), Self::of(&api::Actuation::default()));
+        let binds = |is_usual: bool| walls.mode == Mode::Auto || !is_usual;
+        let mut slower = self;
+        if binds(wall.cooldown == usual.cooldown) {
+            slower.cooldown = self.cooldown.max(wall.cooldown);
+        }
+        if binds((wall.max_shrink - usual.max_shrink).abs() < f32::EPSILON) {
+            slower.max_shrink = self.max_shrink.min(wall.max_shrink);
+        }
+        if binds(wall.min_replicas == usual.min_replicas) {
+            slower.min_replicas = self.min_replicas.max(wall.min_replicas);
+        }
+        if binds(wall.max_unavailable == usual.max_unavailable) {
+            slower.max_unavailable = self.max_unavailable.within(wall.max_unavailable);
+        }
+        slower
+    }
+}
+
+fn max_unavailable(stated: &IntOrString) -> MaxUnavailable {
+    match stated {
+        IntOrString::Int(count) => MaxUnavailable::Count(usize::try_from(*count).unwrap_or(0)),
+        IntOrString::String(text) => {
+            let percent = text.trim_end_matches('%').parse().unwrap_or(0);
+            MaxUnavailable::Percent(usize::min(percent, 100))
+        }
     }
 }
 
@@ -147,22 +209,6 @@ pub fn limit_rules(written: &api::LimitRules) -> LimitRules {
     }
 }
 
-/// When a change is worth making, as a recommendation says it.
-#[must_use]
-pub fn hysteresis(rule: HoldRule) -> api::HysteresisRule {
-    let HoldRule { grow, shrink, price, underrun } = rule;
-    api::HysteresisRule { grow, shrink, price, underrun }
-}
-
-/// The same read back; `None` where a figure of it is none: then it is as if nothing were said.
-#[must_use]
-pub fn hold_rule(written: api::HysteresisRule) -> Option<HoldRule> {
-    let api::HysteresisRule { grow, shrink, price, underrun } = written;
-    let is_amount = |value: f32| value.is_finite() && value >= 0.0;
-    let sound = is_amount(grow) && is_amount(shrink) && is_amount(price) && underrun.is_none_or(is_amount);
-    sound.then_some(HoldRule { grow, shrink, price, underrun })
-}
-
 /// A CPU limit rule as it is applied.
 #[must_use]
 pub fn cpu_limit(rule: api::CpuLimitRule) -> CpuLimitRule {
@@ -225,9 +271,34 @@ pub fn bounds(size: Size) -> Amounts {
     Amounts { cpu: size.cpu(), memory: size.memory }
 }
 
-/// What is left of hard limits, given what is used of each.
+/// What a namespace's LimitRanges and ResourceQuotas allow, as the policy's steps take it.
 #[must_use]
-pub fn left(cpu: Option<(u64, u64)>, memory: Option<(u64, u64)>) -> Amounts {
+pub fn namespace(limits: &Limits, quota: &Quota) -> NamespaceBounds {
+    let range = |least: Size, most: Size, ratio: Ratio| RangeBounds {
+        least: bounds(least),
+        most: bounds(most),
+        cpu_ratio: ratio.cpu,
+        memory_ratio: ratio.memory,
+    };
+    NamespaceBounds {
+        container: range(limits.container_min, limits.container_max, limits.container_ratio),
+        pod: range(limits.pod_min, limits.pod_max, limits.pod_ratio),
+        requests_left: left(quota.cpu_requests, quota.memory_requests),
+        limits_left: left(quota.cpu_limits, quota.memory_limits),
+    }
+}
+
+/// As the policy's steps take it. A node that does not say what it has of something bounds nothing by it.
+#[must_use]
+pub fn node(room: &Room) -> Amounts {
+    Amounts {
+        cpu: Some(Cores::from_milli(room.milli_cpu)).filter(|cpu| cpu.0 > 0.0),
+        memory: Some(room.memory).filter(|memory| memory.0 > 0),
+    }
+}
+
+/// What is left of hard limits, given what is used of each.
+fn left(cpu: Option<(u64, u64)>, memory: Option<(u64, u64)>) -> Amounts {
     Amounts {
         cpu: cpu.map(|(hard, used)| Cores::from_milli(hard.saturating_sub(used))),
         memory: memory.map(|(hard, used)| Bytes(hard.saturating_sub(used))),

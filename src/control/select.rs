@@ -67,6 +67,8 @@ pub struct Policy {
     pub band: Band,
     /// How much of the past counts.
     pub history: History,
+    /// How running pods are changed.
+    pub actuation: Actuation,
     rank: Rank,
     created: i64,
     target: Target,
@@ -150,17 +152,43 @@ impl Policies {
             let key = PolicyKey { of_cluster: false, object: object.clone() };
             let read = policy.as_ref().map(|policy| {
                 let spec = &policy.spec;
-                let common = (spec.mode, spec.objective, &spec.containers, &spec.band, &spec.history);
+                let common = (
+                    spec.mode,
+                    spec.objective,
+                    &spec.containers,
+                    &spec.band,
+                    (&spec.history, &spec.actuation),
+                );
                 (&policy.metadata, common, spec.target.as_ref(), None)
             });
             policies.add(key.clone(), read);
             policies.note_windows(&key, policy.as_ref().map(|policy| &policy.spec.actuation).ok());
         }
+        policies.read_of_cluster(index);
+        policies
+    }
+
+    /// Reads the cluster's policies alone: the walls of what namespaces ask for.
+    #[must_use]
+    pub fn of_cluster(index: &Index) -> Self {
+        let mut policies = Self::default();
+        policies.read_of_cluster(index);
+        policies
+    }
+
+    fn read_of_cluster(&mut self, index: &Index) {
+        let policies = self;
         for (object, policy) in index.cluster_policies.iter() {
             let key = PolicyKey { of_cluster: true, object: object.clone() };
             let read = policy.as_ref().map(|policy| {
                 let spec = &policy.spec;
-                let common = (spec.mode, spec.objective, &spec.containers, &spec.band, &spec.history);
+                let common = (
+                    spec.mode,
+                    spec.objective,
+                    &spec.containers,
+                    &spec.band,
+                    (&spec.history, &spec.actuation),
+                );
                 (&policy.metadata, common, spec.target.as_ref(), spec.namespace_selector.as_ref())
             });
             policies.add(key.clone(), read);
@@ -168,7 +196,13 @@ impl Policies {
         }
         let age = |policy: &Arc<Policy>| (policy.created, policy.key.clone());
         policies.ranked.sort_by_key(|policy| (Reverse(policy.rank), age(policy)));
-        policies
+    }
+
+    /// Returns the cluster's policy whose bounds and pace are the walls of a namespace's policy for that workload.
+    #[must_use]
+    pub fn walls(&self, index: &Index, workload: &WorkloadKey, labels: &Labels) -> Option<&Arc<Policy>> {
+        let of_cluster = self.ranked.iter().filter(|policy| policy.rank == Rank::Cluster);
+        of_cluster.into_iter().find(|policy| policy.selects(index, workload, labels))
     }
 
     fn add(&mut self, key: PolicyKey, read: Result<Parts<'_>, &Unreadable>) {
@@ -226,12 +260,12 @@ impl Policies {
     }
 }
 
-type Common<'a> = (Mode, Objective, &'a Vec<ContainerPolicy>, &'a Band, &'a History);
+type Common<'a> = (Mode, Objective, &'a Vec<ContainerPolicy>, &'a Band, (&'a History, &'a Actuation));
 type Parts<'a> = (&'a ObjectMeta, Common<'a>, Option<&'a PolicyTarget>, Option<&'a LabelSelector>);
 
 /// A policy ready to select, or what of it cannot be honoured.
 fn policy(key: &PolicyKey, parts: Parts<'_>) -> Result<Policy, String> {
-    let (metadata, (mode, objective, containers, band, history), target, namespaces) = parts;
+    let (metadata, (mode, objective, containers, band, (history, actuation)), target, namespaces) = parts;
     let selector = |field: &str, selector: Option<&LabelSelector>| {
         let converted = selector.cloned().map(Selector::try_from).transpose();
         converted.map_err(|error| format!("spec.{field}: {error}"))
@@ -259,6 +293,7 @@ fn policy(key: &PolicyKey, parts: Parts<'_>) -> Result<Policy, String> {
         containers: containers.clone(),
         band: band.clone(),
         history: history.clone(),
+        actuation: actuation.clone(),
         rank,
         created: metadata.creation_timestamp.as_ref().map_or(i64::MAX, |time| time.0.as_second()),
         target,

@@ -86,6 +86,8 @@ struct State {
     version: u64,
     last: Option<Instant>,
     resize_served: bool,
+    /// The API server was seen to lower no memory limit of a running container.
+    limits_only_grow: bool,
     /// What was said last of each recommendation, and when, until the watch tells of it.
     said: HashMap<ObjectKey, (Acted, Instant)>,
     paused: bool,
@@ -100,6 +102,7 @@ impl Updater {
             version: 0,
             last: None,
             resize_served: true,
+            limits_only_grow: false,
             said: HashMap::new(),
             paused: false,
             pressure: Arc::default(),
@@ -149,6 +152,7 @@ impl Updater {
             resize_served: state.resize_served,
             // Nobody knows yet: then the first pod that is evicted will show.
             admission_answers: answers.unwrap_or(true),
+            limits_only_grow: state.limits_only_grow,
             warming_up: false,
         };
         let mut plan = state.core.plan(&workloads, &settings, now);
@@ -228,6 +232,7 @@ impl Updater {
                     if hold == Hold::ResizeUnsupported && why.contains("no pods/resize") {
                         state.resize_served = false;
                     }
+                    state.limits_only_grow |= hold == Hold::LimitsOnlyGrow;
                     state.core.refused(&action, hold, now);
                     let said = plan.workloads.entry(Arc::clone(&action.workload)).or_default();
                     said.acting = said.acting.saturating_sub(1);

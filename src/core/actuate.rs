@@ -5,13 +5,16 @@
 
 pub mod bucket;
 mod change;
+mod class;
 pub mod facts;
 mod given;
 mod guard;
 mod pod;
+mod ranges;
 pub mod reason;
 pub mod rescale;
 pub mod step;
+mod strand;
 mod turn;
 mod updater;
 

@@ -7,6 +7,7 @@ mod boost;
 mod bounds;
 mod class;
 mod figures;
+mod first;
 mod patch;
 mod pod;
 mod rules;
@@ -16,8 +17,12 @@ mod tests;
 
 pub use bounds::{Bounds, Extent, Left, Range};
 pub use figures::Figures;
+pub use first::first_size;
 pub use patch::Operation;
-pub use pod::{Container, Kind, Metadata, OwnerReference, Pod, ResizePolicy, Resources, Spec};
+pub use pod::{
+    Affinity, Container, Kind, Metadata, OwnerReference, Pod, PodTerm, PodTerms, ResizePolicy, Resources,
+    Selector, Spec, WeightedPodTerm,
+};
 pub use rules::{Boost, Want};
 pub use stamp::{ANNOTATION, Stamp, StampedAmounts, StampedBoost, StampedContainer};
 
@@ -162,9 +167,11 @@ fn sized<'a>(pod: &'a Pod, advice: &'a Advice<'_>, bounds: &Bounds) -> Result<Ve
         return Err(Reason::Quota);
     }
     let rule = if class::removes(&parts) { Class::Burstable } else { before };
+    // What it states may have been halved already.
+    let again = pod.metadata.annotations.contains_key(ANNOTATION);
     for part in &mut parts {
         if let Some(want) = part.want {
-            part.new = rules::apply(&part.own, want, rule, bounds);
+            part.new = rules::apply(&part.own, want, rule, bounds, again);
         }
     }
     bounds::hold_growth(&mut parts, &bounds.left)?;

@@ -7,6 +7,7 @@
 
 mod bounds;
 mod candidates;
+mod costs;
 mod demand;
 mod estimate;
 mod fleet;
@@ -18,6 +19,8 @@ mod number;
 mod prices;
 mod prior;
 mod recent;
+mod replica;
+mod ride;
 mod series;
 mod snapshot;
 mod startup;
@@ -34,6 +37,7 @@ pub use level::Level;
 pub use prices::{LimitPrices, Prices, RequestPrices};
 pub use prior::Prior;
 pub use recent::Recent;
+pub use replica::{Most, Observed, Replica, Usage};
 pub use series::{Refused, Series};
 pub use snapshot::{
     SnapshotError, VERSION as SNAPSHOT_VERSION, read as read_snapshot, write as write_snapshot,

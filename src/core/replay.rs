@@ -10,4 +10,5 @@ pub mod node;
 pub mod outcome;
 pub mod score;
 pub mod simulate;
+pub mod template;
 pub mod trace;

@@ -13,7 +13,7 @@ use super::Table;
 use super::prices::Prices;
 use super::saved::Saved;
 use crate::api::{Confidence, Mode};
-use crate::replay::engine::{InForce, limit_of};
+use crate::replay::engine::InForce;
 use crate::replay::outcome::{ArmOutcome, ContainerOutcome, Outcome};
 use crate::replay::score::Figures;
 use crate::replay::trace::{Allocations, Series};
@@ -168,7 +168,7 @@ fn row(series: &Series, ours: &ContainerOutcome, today: &ContainerOutcome, price
         mode: Mode::Auto,
         cpu,
         memory,
-        memory_limit: after.as_ref().and_then(limit_of),
+        memory_limit: after.and_then(|size| size.memory_limit),
         oom_kills: ours.sums.oom_kills,
         saves_per_month,
         confidence: match age_days {

@@ -63,7 +63,7 @@ pub struct Day {
 impl Day {
     fn of(series: &Series) -> Option<Self> {
         const HALF_HOUR: i64 = 1800;
-        let newest = series.newest()?.0.div_euclid(HALF_HOUR);
+        let newest = series.learned_to()?.0.div_euclid(HALF_HOUR);
         let ordered = |recent: &Recent, scale: f64| {
             let mut halves: Vec<_> = recent
                 .by_half_hour()

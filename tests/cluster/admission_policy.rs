@@ -103,18 +103,24 @@ async fn many_pods(context: &Context) -> Result<Vec<Value>> {
     ];
     let mut number = 0;
     for cpu in ["Keep", "Ratio", "Remove", "Equal"] {
-        for memory in ["Tail", "Equal", "Ratio", "Keep", "Remove"] {
+        for memory in ["Tail", "Equal", "Ratio", "Keep", "Remove", "Headroom"] {
             for (add, keep) in [(false, false), (true, true)] {
                 // The CRD holds addLimit to the rules that know one.
                 let add = add && ["Tail", "Equal"].contains(&memory);
                 let name = format!("rule-{number}");
                 number += 1;
-                let rules = json!({"cpu": cpu, "memory": memory, "addMemory": add, "keepMemory": keep});
+                let mut rules = json!({"cpu": cpu, "memory": memory, "addMemory": add, "keepMemory": keep});
+                if memory == "Headroom" {
+                    rules["headroom"] = json!("256Mi");
+                }
                 let mut app = container("app", "180m", "400Mi", "400Mi");
                 app["limitRules"] = rules.clone();
                 let mut side = container("side", "25m", "50Mi", "81Mi");
                 side["limitRules"] = rules;
                 side["kind"] = json!("Sidecar");
+                if number % 3 == 0 {
+                    (app["learning"], side["learning"]) = (json!(true), json!(true));
+                }
                 let mut unsized_cpu = container("half", "1", "70Mi", "90Mi");
                 unsized_cpu["lower"] = json!({"memory": "10Mi"});
                 if number % 2 == 0 {

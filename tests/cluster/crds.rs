@@ -99,6 +99,18 @@ fn wrong() -> Vec<(Value, &'static str)> {
             container(json!({"memory": {"limit": "Keep", "addLimit": true}})),
             "memory.addLimit needs memory.limit Tail or Equal",
         ),
+        (
+            container(json!({"memory": {"limit": "Headroom"}})),
+            "memory.headroom belongs to memory.limit Headroom",
+        ),
+        (
+            container(json!({"memory": {"limit": "Tail", "headroom": "256Mi"}})),
+            "memory.headroom belongs to memory.limit Headroom",
+        ),
+        (
+            container(json!({"memory": {"limit": "Headroom", "headroom": 0}})),
+            "memory.headroom must be above 0",
+        ),
         (container(json!({"resources": ["disk"]})), "spec.containers[0].resources[0]"),
         (json!({"containers": [{"name": "app"}, {"name": "app"}]}), "spec.containers[1]: Duplicate value"),
         (json!({"band": {"minChangePercent": -1}}), "spec.band.minChangePercent"),
@@ -132,6 +144,9 @@ fn wrong() -> Vec<(Value, &'static str)> {
         ),
         (json!({"actuation": {"maxStepPercent": {"shrink": 0}}}), "spec.actuation.maxStepPercent.shrink"),
         (json!({"history": {"window": "0d"}}), "history.window must be longer than 0"),
+        (json!({"history": {"learn": "91d"}}), "history.learn must be at most 90d"),
+        (json!({"history": {"learn": "90d1s"}}), "history.learn must be at most 90d"),
+        (json!({"history": {"learn": "2161h"}}), "history.learn must be at most 90d"),
         (json!({"mode": "Of"}), "spec.mode"),
         (json!({"objective": "Cheap"}), "spec.objective"),
     ]
@@ -191,20 +206,23 @@ async fn crds_take_right_policies(context: Context) -> Result<()> {
              "cpu": {"maxShortfallPercent": "0.5", "limit": "Remove"}, "memory": {"maxOomKillsPerYear": 1, "limit": "Equal", "shrink": false, "addLimit": true}},
             {"name": "web", "startupBoost": {"cpu": {"factor": "1.5", "duration": "1h"}}},
             {"name": "java", "startupBoost": {"cpu": {"factor": 3, "duration": "untilReady"}}},
+            {"name": "cache", "memory": {"limit": "Headroom", "headroom": "256Mi"}},
             {"name": "*", "resources": []}],
         "band": {"minChangePercent": 10, "minChange": {"cpu": "10m", "memory": "16Mi"}},
         "actuation": {"method": "InPlace", "minReplicas": 2, "maxUnavailable": 3, "maxStepPercent": {"shrink": 30}, "cooldown": "1h30m",
             "windows": [{"schedule": "0 2 * * *", "duration": "3h", "timeZone": "Europe/Berlin"},
                         {"schedule": "*/30 22-23,0-4 1,15 JAN-mar mon-FRI", "duration": "30m",
                          "timeZone": "America/Argentina/Ushuaia"}], "guard": {"observe": "5m"}},
-        "history": {"window": "14d"}
+        "history": {"window": "14d", "learn": "90d"}
     });
     let made: VerticalScalingPolicy = serde_json::from_value(policy("VerticalScalingPolicy", &full))?;
     context.api().create(&dry_run(), &made).await?;
     let made: ClusterVerticalScalingPolicy =
         serde_json::from_value(policy("ClusterVerticalScalingPolicy", &full))?;
     Api::all(context.client()).create(&dry_run(), &made).await?;
-    post(&context, "VerticalScalingPolicy", &json!({})).await?.map_err(anyhow::Error::msg)?;
+    for spec in [json!({}), json!({"history": {"learn": "0s"}}), json!({"history": {"learn": "2160h"}})] {
+        post(&context, "VerticalScalingPolicy", &spec).await?.map_err(anyhow::Error::msg)?;
+    }
     Ok(())
 }
 

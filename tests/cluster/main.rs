@@ -34,6 +34,7 @@ mod history;
 mod import;
 mod metrics;
 mod older_server;
+mod one_need;
 mod oom_answered;
 mod oom_kill;
 mod owners;

@@ -15,7 +15,7 @@ cluster_test!(prometheus_alone_and_both_sources_are_enough, [Node, MetricsServer
 /// Prometheus alone; then, after it was killed, both, from where it was.
 async fn prometheus_alone_and_both_sources_are_enough(context: Context) -> Result<()> {
     let url = context.cluster.prometheus().await?.url.clone();
-    context.apply(&testing::policy("all").json()).await?;
+    context.apply(&testing::policy("all").with("/spec/history/learn", "0s").json()).await?;
     let steady = Load::named("steady").uses("memory", "60Mi").uses("cpu", "60m").requests("300m", "256Mi");
     context.create_pod(&steady).await?;
     let leak = Load::named("leak").uses("memory", "20Mi").uses("grow", "16Mi/s").memory_limit("64Mi");
@@ -94,7 +94,7 @@ async fn usage_and_oom_kills_of_a_node_are_recommended_from(context: Context) ->
     let plane = &context.cluster.plane;
     let plumb = Plumb::start(plane, &rights.kubeconfig, &context.namespace, &["--interval", "5s"])?;
     plumb.wait_ready().await?;
-    context.apply(&testing::policy("all").json()).await?;
+    context.apply(&testing::policy("all").with("/spec/history/learn", "0s").json()).await?;
     let steady = Load::named("steady").uses("memory", "60Mi").uses("cpu", "60m").requests("300m", "256Mi");
     context.create_pod(&steady).await?;
     let result = async {

@@ -90,7 +90,9 @@ fn targets(found: Vec<Recommendation>, any: bool) -> anyhow::Result<Vec<Target>>
     let mut targets = Vec::new();
     for one in found {
         let Some(status) = one.status else { continue };
-        let sure = |container: &&ContainerRecommendation| any || container.confidence > Confidence::Low;
+        let sure = |container: &&ContainerRecommendation| {
+            any || container.confidence > Confidence::Low && !container.learning
+        };
         let containers: Vec<Container> = status.containers.iter().filter(sure).map(container).collect();
         young += status.containers.len() - containers.len();
         if containers.is_empty() {
@@ -109,7 +111,7 @@ fn targets(found: Vec<Recommendation>, any: bool) -> anyhow::Result<Vec<Target>>
     }
     if young > 0 {
         note(format_args!(
-            "left out, having less than a day of usage: {young} of the containers; --any-confidence takes them in"
+            "left out, having less than a day of usage or than the policy's history.learn: {young} of the containers; --any-confidence takes them in"
         ));
     }
     targets.sort_by(|a, b| a.workload.cmp(&b.workload));

@@ -9,7 +9,7 @@ use super::spool::{Requests, Spool};
 use super::{Args, Sample};
 use crate::cluster::{ClusterError, Connection, pods};
 use crate::sources::ContainerName;
-use crate::sources::metrics_server::{self, PodUsage};
+use crate::sources::metrics_server::{self, PodUsage, Reading};
 use crate::units::Timestamp;
 use crate::{cli, clock};
 
@@ -19,7 +19,7 @@ pub(super) async fn record(args: &Args, spool: &mut Spool) -> anyhow::Result<()>
     // The first reading shows whether anything works at all; later ones may fail for a while.
     let mut usage = metrics_server::read(&connection, args.namespace.as_deref(), None).await?;
     loop {
-        store(args, &connection, spool, &usage).await?;
+        store(args, &connection, spool, &usage.pods).await?;
         if args.duration.is_some_and(|d| clock::now().seconds_since(begin).unsigned_abs() >= d.seconds) {
             return Ok(());
         }
@@ -31,7 +31,7 @@ pub(super) async fn record(args: &Args, spool: &mut Spool) -> anyhow::Result<()>
             Ok(usage) => usage,
             Err(error) => {
                 cli::note(format_args!("no samples this time: {error}"));
-                Vec::new()
+                Reading::default()
             }
         };
     }

@@ -5,7 +5,10 @@ use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as RawQuantity;
+
 use super::life::{FirmLimit, Life};
+use super::placement::{Placement, Taint};
 use crate::api::ContainerKind;
 use crate::cluster::pods::{self, LeanResources};
 use crate::units::{Bytes, Cores, Timestamp};
@@ -133,6 +136,12 @@ pub struct Size {
 }
 
 impl Size {
+    /// Reads requests or limits.
+    #[must_use]
+    pub fn of(stated: &BTreeMap<String, RawQuantity>) -> Self {
+        Self { milli_cpu: pods::cpu(stated).map(Cores::to_milli), memory: pods::memory(stated) }
+    }
+
     /// The CPU in cores.
     #[must_use]
     pub fn cpu(&self) -> Option<Cores> {
@@ -153,8 +162,7 @@ impl Sizes {
     /// As stated.
     #[must_use]
     pub fn of(resources: &LeanResources) -> Self {
-        let size = |map| Size { milli_cpu: pods::cpu(map).map(Cores::to_milli), memory: pods::memory(map) };
-        Self { requests: size(&resources.requests), limits: size(&resources.limits) }
+        Self { requests: Size::of(&resources.requests), limits: Size::of(&resources.limits) }
     }
 
     /// As the kubelet has given it, where it says so; else as stated. Kubernetes sets a request that is left out to
@@ -209,6 +217,8 @@ pub struct Shape {
     pub pod: Sizes,
     /// Its class.
     pub qos: Qos,
+    /// Which nodes it may use.
+    pub placement: Arc<Placement>,
 }
 
 /// One container of a shape.
@@ -323,6 +333,8 @@ pub enum MemoryShortage {
     OomKilled {
         /// The limit in force.
         limit: Option<Bytes>,
+        /// Seconds that it had run, where the status says so.
+        lived: Option<i64>,
     },
     /// The kubelet evicted the pod because the node was low on memory.
     Evicted {
@@ -402,15 +414,21 @@ pub struct VerticalAutoscaler {
     pub acts: bool,
 }
 
-/// What is kept of a node: what pods can have of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is kept of a node: what pods can have of it, and which.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeFacts {
     /// Thousandths of a core.
     pub milli_cpu: u64,
     /// Bytes.
     pub memory: Bytes,
-    /// New pods may come to it.
+    /// How many pods it takes.
+    pub pods: u64,
+    /// New pods may come to it: nobody has cordoned it.
     pub schedulable: bool,
+    /// Its labels.
+    pub labels: Box<[(Arc<str>, Arc<str>)]>,
+    /// What keeps pods away that do not tolerate it.
+    pub taints: Box<[Taint]>,
 }
 
 /// The bounds that a namespace's LimitRanges set, the narrowest of each.

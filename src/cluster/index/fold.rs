@@ -13,14 +13,17 @@ use kube::{Resource, ResourceExt};
 
 use super::facts::{
     Autoscaler, ContainerShape, ControllerFacts, Labels, Limits, MemoryEvent, NodeFacts, ObjectKey, Origin,
-    Owner, Phase, PodFacts, Qos, Quota, Ratio, Shape, Share, Size, Sizes, THRESHOLDS, Template, Uid,
+    Owner, Phase, PodFacts, Qos, Ratio, Shape, Share, Size, Sizes, THRESHOLDS, Template, Uid,
     VerticalAutoscaler, stable_hash,
 };
+use super::intern::Interner;
 use super::life::{PAUSE, doubt, note_raises};
+use super::placement::{Placement, Taint};
+use super::quotas::ScopedQuota;
 use super::shortages::{shortages, timestamp};
 use super::{Index, Readable, Sizing, Table, Unreadable, Written};
 use crate::api::{ClusterVerticalScalingPolicy, ContainerKind, VerticalScalingPolicy};
-use crate::cluster::pods::{self, LeanContainer, LeanContainerStatus, LeanPod, LeanSpec};
+use crate::cluster::pods::{LeanContainer, LeanContainerStatus, LeanPod, LeanSpec};
 use crate::cluster::slim::{Guarded, Slim, Stampable};
 use crate::cluster::vpa::LeanVpa;
 use crate::units::Timestamp;
@@ -116,7 +119,17 @@ impl Index {
             let kind = if sidecar { ContainerKind::Sidecar } else { ContainerKind::Init };
             containers.push(self.container(container, kind, pod));
         }
-        let shape = Shape { containers: containers.into(), pod: Sizes::of(&pod.spec.resources), qos };
+        // The kubelet makes static pods, whose mirror it controls.
+        let mut owners = pod.metadata.owner_references.iter().flatten();
+        let made_for_node = owners
+            .any(|owner| owner.controller == Some(true) && matches!(&*owner.kind, "DaemonSet" | "Node"));
+        let placement = Placement::read(&pod.spec, made_for_node, &mut self.names);
+        let shape = Shape {
+            containers: containers.into(),
+            pod: Sizes::of(&pod.spec.resources),
+            qos,
+            placement: self.placements.value(placement),
+        };
         PodFacts {
             uid: Uid::from(pod.metadata.uid.as_deref().unwrap_or_default()),
             origin: self.origin(&pod.metadata),
@@ -289,11 +302,11 @@ objects! {
         index.names.text(&object.name_any()) =>
         index.labels.value(labels_and_pause(&object.metadata)),
     Node => nodes: |index, object|
-        index.names.text(&object.name_any()) => node_facts(object),
+        index.names.text(&object.name_any()) => node_facts(object, &mut index.names),
     LimitRange => limit_ranges: |index, object|
         index.object_key(&object.metadata) => limits(object),
     ResourceQuota => quotas: |index, object|
-        index.object_key(&object.metadata) => quota(object),
+        index.object_key(&object.metadata) => ScopedQuota::read(object, &mut index.names),
     DeserializeGuard<VerticalScalingPolicy> => policies: |index, object|
         index.object_key(object.meta()) => readable(object),
     DeserializeGuard<ClusterVerticalScalingPolicy> => cluster_policies: |index, object|
@@ -339,19 +352,23 @@ fn readable<K: Clone + ResourceExt>(object: &DeserializeGuard<K>) -> Readable<K>
 type Quantities = std::collections::BTreeMap<String, RawQuantity>;
 
 fn size(quantities: Option<&Quantities>) -> Size {
-    quantities.map_or_else(Size::default, |quantities| Size {
-        milli_cpu: pods::cpu(quantities).map(crate::units::Cores::to_milli),
-        memory: pods::memory(quantities),
-    })
+    quantities.map(Size::of).unwrap_or_default()
 }
 
-fn node_facts(node: &Node) -> NodeFacts {
-    let allocatable = size(node.status.as_ref().and_then(|status| status.allocatable.as_ref()));
+fn node_facts(node: &Node, names: &mut Interner<str>) -> NodeFacts {
+    let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
+    let pods = allocatable.and_then(|all| all.get("pods")?.0.parse::<crate::units::Quantity>().ok());
+    let size = size(allocatable);
     let unschedulable = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false);
+    let labels = node.metadata.labels.iter().flatten();
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     NodeFacts {
-        milli_cpu: allocatable.milli_cpu.unwrap_or(0),
-        memory: allocatable.memory.unwrap_or_default(),
+        milli_cpu: size.milli_cpu.unwrap_or(0),
+        memory: size.memory.unwrap_or_default(),
+        pods: pods.and_then(|pods| Some(pods.as_bytes()?.0)).unwrap_or(u64::MAX),
         schedulable: !unschedulable,
+        labels: labels.map(|(key, value)| (names.text(key), names.text(value))).collect(),
+        taints: Taint::all(taints, names),
     }
 }
 
@@ -419,37 +436,6 @@ fn ratio(quantities: Option<&Quantities>) -> Ratio {
 
 fn is_milli(quantity: crate::units::Quantity) -> bool {
     crate::units::Quantity::from_milli(quantity.as_cores().to_milli()) == quantity
-}
-
-fn quota(object: &ResourceQuota) -> Quota {
-    let empty = Quantities::new();
-    let status = object.status.clone().unwrap_or_default();
-    let (hard, used) = (status.hard.as_ref().unwrap_or(&empty), status.used.as_ref().unwrap_or(&empty));
-    // `cpu` and `requests.cpu` are two names of the same.
-    let find = |map: &Quantities, name: &str| {
-        let raw = map.get(&format!("requests.{name}")).or_else(|| map.get(name))?;
-        raw.0.parse::<crate::units::Quantity>().ok()
-    };
-    let pair = |name: &str, read: fn(crate::units::Quantity) -> Option<u64>| {
-        let hard = find(hard, name).and_then(read)?;
-        Some((hard, find(used, name).and_then(read).unwrap_or(0)))
-    };
-    Quota {
-        cpu_requests: pair("cpu", |q| Some(q.as_cores().to_milli())),
-        memory_requests: pair("memory", |q| q.as_bytes().map(|bytes| bytes.0)),
-        cpu_limits: pair("limits.cpu", |q| Some(q.as_cores().to_milli())),
-        memory_limits: pair("limits.memory", |q| q.as_bytes().map(|bytes| bytes.0)),
-        spares_best_effort: scopes(object).any(|scope| scope == "NotBestEffort"),
-    }
-}
-
-/// Which pods a quota is for, in either way of saying so.
-fn scopes(object: &ResourceQuota) -> impl Iterator<Item = &str> {
-    let spec = object.spec.as_ref();
-    let plain = spec.and_then(|spec| spec.scopes.as_ref()).into_iter().flatten().map(String::as_str);
-    let selector = spec.and_then(|spec| spec.scope_selector.as_ref());
-    let expressions = selector.and_then(|selector| selector.match_expressions.as_ref()).into_iter().flatten();
-    plain.chain(expressions.map(|expression| expression.scope_name.as_str()))
 }
 
 /// All tables with a listing of their own, for what waits for them.

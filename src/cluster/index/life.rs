@@ -43,6 +43,8 @@ pub struct Life {
     pub revision: Option<Arc<str>>,
     /// How its resize fares.
     pub resize: ResizeState,
+    /// The scheduler finds no node with as much CPU or memory.
+    pub unschedulable: bool,
     /// What was done to its sizes; `None` of most pods, which then take a word for it.
     pub touched: Option<Box<Touched>>,
     /// What it asks for, by container, where that is not what it was given.
@@ -128,7 +130,7 @@ impl FirmLimit {
 /// kill would teach a need that nobody has seen. After a few such kills the status is believed.
 pub(super) fn doubt(event: &mut MemoryEvent, firm: &mut Vec<FirmLimit>) {
     const MOST: u8 = 5;
-    let MemoryShortage::OomKilled { limit: Some(limit) } = &mut event.what else { return };
+    let MemoryShortage::OomKilled { limit: Some(limit), .. } = &mut event.what else { return };
     let (container, at) = (Arc::clone(&event.container), event.at);
     let Some(known) = firm.iter_mut().find(|known| known.container == event.container) else {
         firm.push(FirmLimit { container, limit: *limit, at, killed: true, doubted: 0 });
@@ -175,6 +177,7 @@ impl Index {
             stamped: annotation(SIZED).is_some_and(|text| came_up_with(text, pod)),
             revision: revision.map(|revision| self.name(&revision)),
             resize: resize_state(pod),
+            unschedulable: is_unschedulable(pod),
             touched: touched(pod),
             asked: asked(pod),
             containers: containers(pod),
@@ -198,6 +201,18 @@ fn resize_state(pod: &LeanPod) -> ResizeState {
         (None, Some(_)) => ResizeState::InProgress,
         (None, None) => ResizeState::None,
     }
+}
+
+/// (Kubernetes: the scheduler's plugin NodeResourcesFit, whose words come with the condition PodScheduled.)
+fn is_unschedulable(pod: &LeanPod) -> bool {
+    let lacks =
+        |message: &str| ["Insufficient cpu", "Insufficient memory"].iter().any(|what| message.contains(what));
+    pod.status.conditions.iter().any(|condition| {
+        condition.type_ == "PodScheduled"
+            && condition.status == "False"
+            && condition.reason.as_deref() == Some("Unschedulable")
+            && condition.message.as_deref().is_some_and(lacks)
+    })
 }
 
 /// Whether a pod has what admission has noted on it: what admits after us may have changed that again. What was resized

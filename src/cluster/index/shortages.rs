@@ -44,11 +44,14 @@ fn kill(pod: &LeanPod, status: &LeanContainerStatus, end: &LeanTerminated, befor
     let spec = containers.filter(|c| c.name == status.name).map(|c| &c.resources).next().unwrap_or(&none);
     let own = Sizes::given(spec, &status.resources).limits.memory;
     let limit = own.or_else(|| Sizes::of(&pod.spec.resources).limits.memory);
+    let at = |time: &Option<String>| time.as_deref().and_then(timestamp);
+    let (began, ended) = (at(&end.started_at), at(&end.finished_at));
+    let lived = began.and_then(|began| Some(ended?.seconds_since(began))).filter(|lived| *lived >= 0);
     Shortage {
         key: stable_hash(format!("{}/{}/{start}", status.name, id.unwrap_or_default()).bytes()),
         container: Arc::from(status.name.as_str()),
-        at: end.finished_at.as_deref().and_then(timestamp),
-        what: MemoryShortage::OomKilled { limit },
+        at: ended,
+        what: MemoryShortage::OomKilled { limit, lived },
     }
 }
 

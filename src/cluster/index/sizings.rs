@@ -208,6 +208,9 @@ mod tests {
             .with("/reasons", json!([{}]))
             .with("/lower/memory", "32Mi")
             .with("/limitRules/cpu", "Remove")
+            .with("/limitRules/memory", "Headroom")
+            .with("/limitRules/headroom", "256Mi")
+            .with("/learning", true)
             .startup_boost("540m", "60s");
         let object = recommendation("web")
             .auto()
@@ -235,9 +238,16 @@ mod tests {
         let limit = Some(Bytes::from_mib(96));
         let target = Aim { cpu: Some(180), memory: Some(Bytes::from_mib(64)), memory_limit: limit };
         assert_eq!(app.target, target);
-        assert_eq!(app.cpu_limit, CpuLimitRule::Remove);
+        assert_eq!((app.cpu_limit, app.memory_limit), (CpuLimitRule::Remove, MemoryLimitRule::Headroom));
+        assert_eq!((app.headroom(), app.learning), (Some(Bytes::from_mib(256)), true));
         assert!(matches!(app.boost(), Some((540, BoostDuration::For(span))) if span.seconds == 60));
         assert_eq!(sizing.given_back("app", NOW), None);
+    }
+
+    #[test]
+    fn a_container_costs_the_webhook_eighty_bytes_and_the_updater_three_times_that() {
+        let bytes = (size_of::<ContainerSizing>(), size_of::<crate::cluster::index::Advice>());
+        assert!(bytes.0 <= 80 && bytes.1 <= 240, "{bytes:?}");
     }
 
     #[test]

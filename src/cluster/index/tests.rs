@@ -38,7 +38,7 @@ fn a_kill_is_told_once_however_often_its_status_comes() {
     let now = status(0, killed("c1"), json!({}));
     let first = index.apply(pod("web", "u1", now.clone()), NOW);
     assert_eq!(first.len(), 1);
-    assert_eq!(first[0].what, MemoryShortage::OomKilled { limit: Some(Bytes::from_mib(96)) });
+    assert_eq!(first[0].what, MemoryShortage::OomKilled { limit: Some(Bytes::from_mib(96)), lived: None });
     assert_eq!(&*first[0].container, "app");
     assert_eq!(first[0].at, Timestamp(1_795_406_400));
     // The same again, by update, then as the last state of the next container, then by a new listing.
@@ -176,8 +176,8 @@ fn rules_of_a_namespace_join_to_the_narrowest() {
     assert_eq!(index.limits("other"), Limits::default());
     let status = json!({"hard": {"requests.cpu": "4", "memory": "8Gi"}, "used": {"requests.cpu": "1500m"}});
     index.apply(object("ResourceQuota", "q").with("/status", status).object::<ResourceQuota>(), NOW);
-    assert_eq!(index.quota("shop").cpu_requests, Some((4000, 1500)));
-    assert_eq!(index.quota("shop").memory_requests, Some((8 << 30, 0)));
+    assert_eq!(index.quota("shop", &PodScope::default()).cpu_requests, Some((4000, 1500)));
+    assert_eq!(index.quota("shop", &PodScope::default()).memory_requests, Some((8 << 30, 0)));
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_kill_soon_after_a_raise_in_place_teaches_nothing_new() {
             {"name": "app", "restartCount": restarts, "lastState": end, "resources": {"limits": {"memory": limit}}}]});
         let events = index.apply(pod("web", "u1", status), NOW);
         match events.as_slice() {
-            [MemoryEvent { what: MemoryShortage::OomKilled { limit }, .. }] => {
+            [MemoryEvent { what: MemoryShortage::OomKilled { limit, .. }, .. }] => {
                 limit.unwrap().0 / crate::units::MIB
             }
             other => panic!("{other:?}"),
@@ -257,7 +257,7 @@ fn a_first_kill_at_the_time_of_a_raise_is_put_down_to_the_limit_before() {
         let begin = chrono::DateTime::parse_from_rfc3339("2026-11-23T04:00:00Z").unwrap().timestamp();
         let events = index.apply(pod("web", uid, status), Timestamp(begin + second));
         events.first().map(|event| match event.what {
-            MemoryShortage::OomKilled { limit } => limit.unwrap().0 / crate::units::MIB,
+            MemoryShortage::OomKilled { limit, .. } => limit.unwrap().0 / crate::units::MIB,
             MemoryShortage::Evicted { .. } => panic!("{event:?}"),
         })
     };
@@ -269,4 +269,64 @@ fn a_first_kill_at_the_time_of_a_raise_is_put_down_to_the_limit_before() {
     assert_eq!(see("u3", 30, "64Mi", false), None);
     assert_eq!(see("u3", 40, "96Mi", false), None);
     assert_eq!(see("u3", 200, "96Mi", true), Some(96), "it has lived with it");
+}
+
+#[test]
+fn a_quota_counts_for_pods_that_its_scopes_match() {
+    let mut index = Index::default();
+    let quotas = [
+        ("terminating", "1", json!({"scopes": ["Terminating"]})),
+        ("lasting", "2", json!({"scopes": ["NotTerminating", "NotBestEffort"]})),
+        (
+            "high",
+            "3",
+            json!({"scopeSelector": {"matchExpressions": [
+            {"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]}}),
+        ),
+        (
+            "not-high",
+            "4",
+            json!({"scopeSelector": {"matchExpressions": [
+            {"scopeName": "PriorityClass", "operator": "NotIn", "values": ["high", "low"]}]}}),
+        ),
+        ("any-class", "5", json!({"scopes": ["PriorityClass"]})),
+        (
+            "no-class",
+            "6",
+            json!({"scopeSelector": {"matchExpressions": [
+            {"scopeName": "PriorityClass", "operator": "DoesNotExist"}]}}),
+        ),
+        ("near", "7", json!({"scopes": ["CrossNamespacePodAffinity"]})),
+        ("of-another-time", "0", json!({"scopes": ["Sometimes"]})),
+        ("volumes", "0", json!({"scopes": ["VolumeAttributesClass"]})),
+    ];
+    for (name, cpu, spec) in quotas {
+        let quota = object("ResourceQuota", name).with("/spec", spec);
+        let quota = quota.with("/status/hard", json!({"limits.cpu": cpu, "requests.memory": "1Gi"}));
+        index.apply(quota.object::<ResourceQuota>(), NOW);
+    }
+    let counted = |index: &mut Index, spec: Value| {
+        let mut pod = testing::pod("x");
+        for (field, value) in spec.as_object().unwrap() {
+            pod = pod.with(&format!("/spec/{field}"), value.clone());
+        }
+        index.apply(pod.object::<LeanPod>(), NOW);
+        let scope = &index.pods.get(&object_key("x")).unwrap().shape.placement.scope;
+        let mut counting: Vec<u64> = index
+            .quotas
+            .iter()
+            .filter(|(_, quota)| quota.counts(scope))
+            .map(|(_, scoped)| scoped.quota.cpu_limits.unwrap().0 / 1000)
+            .collect();
+        counting.sort_unstable();
+        assert_eq!(index.quota("shop", scope).cpu_limits.unwrap().0 / 1000, counting[0]);
+        counting
+    };
+    assert_eq!(counted(&mut index, json!({})), [2, 4, 6]);
+    assert_eq!(counted(&mut index, json!({"activeDeadlineSeconds": 0})), [1, 4, 6]);
+    assert_eq!(counted(&mut index, json!({"priorityClassName": "high"})), [2, 3, 5]);
+    assert_eq!(counted(&mut index, json!({"priorityClassName": "other"})), [2, 4, 5]);
+    let near = json!({"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+        {"weight": 1, "podAffinityTerm": {"topologyKey": "zone", "namespaceSelector": {}}}]}});
+    assert_eq!(counted(&mut index, json!({"affinity": near})), [2, 4, 6, 7]);
 }

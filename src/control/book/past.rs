@@ -71,7 +71,7 @@ impl Book {
             if !entry.whole {
                 continue;
             }
-            let (kept, newest) = (entry.clone(), series.newest());
+            let (kept, newest) = (entry.clone(), series.learned_to());
             if let Some(entry) = book.place(key, series.clone()).and_then(|id| book.entry_mut(id)) {
                 *entry = Entry { resumed: newest, estimate: None, ..kept };
             }
@@ -108,7 +108,7 @@ impl Book {
                 let entry = usize::try_from(series.0).ok().and_then(|place| entries.get_mut(place));
                 entry.is_some_and(|entry| {
                     entry.last_kill = entry.last_kill.max(Some(kill.at));
-                    let told = Told { pod: &kill.container.pod, at: kill.at, limit, id };
+                    let told = Told { pod: &kill.container.pod, at: kill.at, limit, id, lived: None };
                     entry.kills.counter(&told, kill.at.plus(-piece.step))
                 })
             },
@@ -132,9 +132,9 @@ impl Book {
             let new = kills.merge(&place.kills);
             place.kills = kills;
             place.last_kill = place.last_kill.max(entry.last_kill);
-            place.resumed = series.newest();
+            place.resumed = series.learned_to();
             place.changed = true;
-            self.newest = self.newest.max(series.newest());
+            self.newest = self.newest.max(series.learned_to());
             self.fleet.replace(own, series.clone());
             self.count_again(own, new);
         }

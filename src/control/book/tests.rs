@@ -3,9 +3,11 @@ use serde_json::json;
 use super::past::GAP_SECONDS;
 use super::*;
 use crate::cluster::Index;
-use crate::cluster::index::Fold;
+use crate::cluster::index::{Fold, NodeFacts};
 use crate::cluster::pods::LeanPod;
+use crate::model::Refused;
 use crate::sources::prometheus::history::Piece;
+use crate::sources::{Sample, Source};
 use crate::testing::{NOW, container, container_name, pod, workload};
 use crate::units::Cores;
 
@@ -23,13 +25,24 @@ fn facts(status: &serde_json::Value) -> PodFacts {
 }
 
 fn sample(at: Timestamp, cpu: f64) -> Sample {
-    Sample { at, cpu: Some(Cores(cpu)), memory: Some(Bytes::from_mib(100)), stalled: 0.0 }
+    Sample {
+        at,
+        cpu: Some(Cores(cpu)),
+        memory: Some(Bytes::from_mib(100)),
+        window: None,
+        stalled: None,
+        memory_stalled: 0.0,
+    }
 }
 
 fn take(book: &mut Book, pod: &PodFacts, sample: &Sample, source: Source) -> Taken {
     let (key, mut taken) = (key(), Taken::default());
-    book.take_sample((&key.workload, "app"), pod, sample, source, NOW, &mut taken);
+    book.take_sample((&key.workload, "app"), (pod, None), sample, source, NOW, &mut taken);
     taken
+}
+
+fn learned(book: &Book) -> Option<Timestamp> {
+    book.known(&key()).and_then(|known| known.series.learned_to())
 }
 
 fn samples(book: &Book) -> u32 {
@@ -58,7 +71,8 @@ fn containers_of_a_pod_are_measured_at_times_of_their_own() {
     let (key, mut taken) = (key(), Taken::default());
     for (container, at) in [("app", 0), ("side", 9), ("app", 8), ("side", 17), ("init", 20)] {
         let sample = sample(NOW.plus(at - 100), 0.1);
-        book.take_sample((&key.workload, container), &pod, &sample, Source::Prometheus, NOW, &mut taken);
+        let on = (&pod, None);
+        book.take_sample((&key.workload, container), on, &sample, Source::Prometheus, NOW, &mut taken);
     }
     assert_eq!((taken.samples, taken.known), (8, 0));
 }
@@ -69,7 +83,8 @@ fn a_clock_that_is_set_back_costs_nothing_but_the_time_until_it_is_right() {
     take(&mut book, &pod, &sample(NOW.plus(-60), 0.1), Source::MetricsApi);
     let (key, mut taken) = (key(), Taken::default());
     let early = NOW.plus(-7200);
-    book.take_sample((&key.workload, "app"), &pod, &sample(NOW, 0.1), Source::MetricsApi, early, &mut taken);
+    let on = (&pod, None);
+    book.take_sample((&key.workload, "app"), on, &sample(NOW, 0.1), Source::MetricsApi, early, &mut taken);
     assert_eq!(taken.refused.get("in the future"), Some(&1));
     assert!(book.missing(early, DAY).is_some_and(|request| request.from < early));
     book.forget(early.plus(-DAY), std::iter::empty());
@@ -95,13 +110,13 @@ fn a_container_that_was_started_again_starts_up_again() {
 }
 
 fn told(at: Timestamp, id: u64) -> Told<'static> {
-    Told { pod: "web-1", at, limit: Some(Bytes::from_mib(64)), id }
+    Told { pod: "web-1", at, limit: Some(Bytes::from_mib(64)), id, lived: None }
 }
 
 #[test]
 fn a_restart_goes_on_with_samples_and_kills() {
     let (mut book, pod) = (Book::default(), facts(&json!({})));
-    take(&mut book, &pod, &sample(NOW.plus(-60), 0.1), Source::MetricsApi);
+    take(&mut book, &pod, &sample(NOW.plus(-300), 0.1), Source::MetricsApi);
     for id in 1..=10 {
         assert!(book.kill(&key(), &told(NOW.plus(-50), id)));
     }
@@ -112,7 +127,7 @@ fn a_restart_goes_on_with_samples_and_kills() {
     next.restore(&key(), kept);
     let id = next.id(&key()).unwrap();
     assert!(!next.is_changed(id), "it is as it was saved");
-    assert_eq!(take(&mut next, &pod, &sample(NOW.plus(-60), 0.1), Source::MetricsApi).known, 1);
+    assert_eq!(take(&mut next, &pod, &sample(NOW.plus(-300), 0.1), Source::MetricsApi).known, 1);
     for id in 1..=10 {
         assert!(!next.kill(&key(), &told(NOW.plus(-50), id)), "{id}");
     }
@@ -179,4 +194,92 @@ fn a_gap_is_read_from_the_newest_sample_on() {
     assert!(next.missing(NOW.plus(GAP_SECONDS - 1), 14 * DAY).is_none(), "no gap");
     assert!(!next.ends_before(None) && !next.ends_before(Some(NOW.plus(GAP_SECONDS - 1))));
     assert!(next.ends_before(Some(NOW.plus(GAP_SECONDS))), "what is new after a gap ends it");
+}
+
+/// Usage of half a minute at a time: 20m, and a core for half a minute each ten minutes.
+fn bursts(half_minute: i64) -> f64 {
+    if half_minute.rem_euclid(20) == 7 { 1.0 } else { 0.02 }
+}
+
+#[test]
+fn one_usage_teaches_the_same_whoever_tells_of_it() {
+    const HALF_MINUTES: i64 = 2 * 2880;
+    let begin = NOW.plus(-HALF_MINUTES * 30);
+    let live = |source, window, offset: i64| {
+        let (mut book, pod) = (Book::default(), facts(&json!({})));
+        for step in 1..=HALF_MINUTES {
+            let memory = if step % 10 == 4 { 120 } else { 100 };
+            let sample = Sample {
+                window,
+                memory: Some(Bytes::from_mib(memory)),
+                ..sample(begin.plus(step * 30 + offset), bursts(step))
+            };
+            take(&mut book, &pod, &sample, source);
+        }
+        book
+    };
+    let steps = |of: &dyn Fn(i64) -> f64| {
+        let slots = 1..=HALF_MINUTES / 10;
+        slots.map(|slot| (begin.plus(slot * 300), of(slot))).collect::<Vec<_>>()
+    };
+    let mean = |slot: i64| (slot * 10 - 9..=slot * 10).map(bursts).sum::<f64>() / 10.0;
+    let mut past = Book::default();
+    let piece = Piece {
+        step: 300,
+        end: NOW,
+        cpu: vec![(container_name("web-1"), steps(&mean))],
+        memory: vec![(container_name("web-1"), steps(&|_| Bytes::from_mib(120).as_f64()))],
+        ..Piece::default()
+    };
+    past.feed(&piece, |_| Some(key()));
+    let need = |book: &Book| {
+        let mut series = book.known(&key()).unwrap().series.clone();
+        let found = series.estimate(&crate::policy::Rules::default().prices(), &Model::default());
+        assert_eq!(series.learned_to(), Some(NOW));
+        (found.cpu.unwrap().target, found.memory.unwrap().target)
+    };
+    let expected = need(&past);
+    assert!((0.05..0.2).contains(&expected.0), "{expected:?}");
+    let metrics = live(Source::MetricsApi, Some(30), 0);
+    let prometheus = live(Source::Prometheus, None, 0);
+    for book in [metrics, prometheus] {
+        let found = need(&book);
+        let near = |one: f64, two: f64| (one / two - 1.0).abs() < 0.01;
+        assert!(near(found.0, expected.0) && near(found.1, expected.1), "{found:?} {expected:?}");
+    }
+}
+
+#[test]
+fn more_than_limit_or_node_can_give_is_refused_and_counted() {
+    let (mut book, pod) = (Book::default(), facts(&json!({})));
+    let node = NodeFacts {
+        milli_cpu: 8000,
+        memory: Bytes::from_mib(1 << 15),
+        pods: 110,
+        schedulable: true,
+        labels: Box::default(),
+        taints: Box::default(),
+    };
+    let (key, mut taken) = (key(), Taken::default());
+    let hiccup = Sample { memory: Some(Bytes::from_mib(1 << 20)), ..sample(NOW, 1000.0) };
+    let name = (&key.workload, "app");
+    book.take_sample(name, (&pod, Some(&node)), &hiccup, Source::MetricsApi, NOW, &mut taken);
+    assert_eq!(taken.samples, 0);
+    assert_eq!(taken.refused.get(Refused::Impossible.word()), Some(&2));
+    assert!(book.known(&key).unwrap().series.newest().is_none());
+}
+
+#[test]
+fn a_pod_that_ends_early_teaches_what_it_used_so_far() {
+    let (mut book, pod) = (Book::default(), facts(&json!({})));
+    take(&mut book, &pod, &Sample { window: Some(15), ..sample(NOW.plus(-500), 0.7) }, Source::MetricsApi);
+    assert_eq!(learned(&book), None);
+    book.settle(NOW.plus(-120));
+    assert_eq!(learned(&book), None, "it may only be late");
+    book.settle(NOW);
+    assert_eq!(learned(&book), Some(NOW.plus(-300)));
+    let mut gone = Book::default();
+    take(&mut gone, &pod, &Sample { window: Some(15), ..sample(NOW.plus(-10), 0.7) }, Source::MetricsApi);
+    gone.forget(NOW.plus(-DAY), std::iter::empty());
+    assert_eq!(learned(&gone), Some(NOW));
 }

@@ -8,8 +8,13 @@ use crate::units::Cores;
 pub(super) fn boost(containers: &mut [ContainerRecommendation], parts: &[Part<'_>], around: &Surroundings) {
     let mut boosts: Vec<_> =
         containers.iter_mut().zip(parts).filter_map(|(of, part)| wanted(of, part)).collect();
-    let node = around.node.map(|node| Cores::from_milli(node.milli_cpu).0).filter(|cores| *cores > 0.0);
-    if let Some(node) = node {
+    let memory = |part: &Part<'_>| part.found.size.target.memory_request.or(part.current.memory_request);
+    let lasting = parts.iter().filter(|part| part.shape.kind != ContainerKind::Init);
+    let memory = lasting.filter_map(memory).fold(0_u64, |sum, memory| sum.saturating_add(memory.0));
+    // Of the nodes that hold the pod's memory.
+    let nodes = around.nodes.iter().filter(|node| node.memory.0 == 0 || node.memory.0 >= memory);
+    let cores = nodes.map(|node| Cores::from_milli(node.milli_cpu).0).filter(|cores| *cores > 0.0);
+    if let Some(node) = cores.max_by(f64::total_cmp) {
         let target = |part: &Part<'_>| part.found.size.target.cpu_request.or(part.current.cpu_request);
         let lasting = parts.iter().filter(|part| part.shape.kind != ContainerKind::Init);
         let plain: f64 = lasting.filter_map(target).map(|cores| cores.0).sum();

@@ -1,13 +1,11 @@
 //! Figures as a status shows them.
 
 use crate::api::{
-    Amount, BoostDuration, Confidence, ContainerKind, ContainerRecommendation, Hysteresis, ResourceAmounts,
-    Resources,
+    Amount, BoostDuration, Confidence, ContainerKind, ContainerRecommendation, ResourceAmounts, Resources,
 };
 use crate::cluster::index::Shape;
-use crate::control::rules;
 use crate::model;
-use crate::policy::{Amounts, Explained, Recommendation};
+use crate::policy::Explained;
 use crate::units::{Bytes, Cores};
 
 /// The sum of what a pod's containers have, those that run to their end before the others start left out.
@@ -48,18 +46,6 @@ pub(super) fn confidence(of: model::Confidence) -> Confidence {
 pub(super) fn days(hours: f32) -> u32 {
     // Not negative, and far below what an integer holds.
     (0..=3650).take_while(|days| *days as f32 * 24.0 <= hours).count().saturating_sub(1) as u32
-}
-
-/// The most that is allowed, where anything is.
-pub(super) fn amounts(most: &Amounts) -> Option<ResourceAmounts> {
-    let amounts = ResourceAmounts { cpu: most.cpu.map(Amount::from), memory: most.memory.map(Amount::from) };
-    (amounts != ResourceAmounts::default()).then_some(amounts)
-}
-
-/// When a change is worth making, of what is sized.
-pub(super) fn hysteresis(found: &Recommendation) -> Option<Hysteresis> {
-    let (cpu, memory) = (found.cpu_hold.map(rules::hysteresis), found.memory_hold.map(rules::hysteresis));
-    (cpu.is_some() || memory.is_some()).then_some(Hysteresis { cpu, memory })
 }
 
 /// The chain in words, with what the chain does not know.

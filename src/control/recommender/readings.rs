@@ -1,6 +1,6 @@
 //! Usage as it is read: from each source by a task of its own, so that neither waits for the other; taken in by the loop.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,37 +10,27 @@ use tokio::time::MissedTickBehavior;
 
 use super::past::{self, Past};
 use super::{NEWS_SECONDS, Recommender, State, window};
-use crate::cluster::index::{ObjectKey, PodFacts, Resolution, Uid, WorkloadKey, stable_hash};
+use crate::cluster::index::{NodeFacts, ObjectKey, PodFacts, Resolution, Uid, WorkloadKey, stable_hash};
 use crate::cluster::{ClusterError, Connection, Index, resize};
 use crate::control::book::{self, SeriesKey, Taken};
 use crate::control::kills::Told as ToldKill;
 use crate::control::metrics::{Namespace, Reason, Source as SourceLabel};
-use crate::sources::metrics_server::{self, PodUsage};
+use crate::sources::metrics_server::{self, Reading};
 use crate::sources::prometheus::now::{self, Usage};
 use crate::sources::prometheus::{Prometheus, PrometheusError};
 use crate::sources::{ContainerName, Source};
 use crate::units::Timestamp;
 
-/// More kills of one container between two readings are not believed.
-const MOST_KILLS: u32 = 100;
-
 /// What the loop is told by those who read.
 pub(super) enum Told {
     /// By the metrics API.
-    MetricsApi(Result<Vec<PodUsage>, ClusterError>),
+    MetricsApi(Result<Reading, ClusterError>),
     /// By Prometheus.
     Prometheus(Result<Usage, PrometheusError>),
     /// The past, by Prometheus.
     Past(Box<Past>),
     /// Whether the API server resizes pods.
     Resizes(bool),
-}
-
-/// What Prometheus's counters of kills said last.
-#[derive(Default)]
-pub(super) struct Counters {
-    counts: BTreeMap<ContainerName, u32>,
-    read: Option<Timestamp>,
 }
 
 /// The tasks that read; they end with this.
@@ -105,6 +95,11 @@ pub(super) fn read(
     Readers(readers)
 }
 
+/// The node that a pod runs on, where it is known.
+fn node_of<'a>(index: &'a Index, pod: &PodFacts) -> Option<&'a NodeFacts> {
+    pod.node.as_ref().and_then(|name| index.nodes.get(name))
+}
+
 /// The workload of each pod; replicas have one owner, which is climbed once a reading.
 #[derive(Default)]
 struct Climbed(HashMap<Uid, Option<WorkloadKey>>);
@@ -128,7 +123,7 @@ impl Recommender {
         match told {
             Told::MetricsApi(Ok(usage)) => {
                 let taken = self.take_metrics(&usage);
-                self.taken(Source::MetricsApi, usage.len(), taken, state);
+                self.taken(Source::MetricsApi, usage.pods.len(), taken, state);
             }
             Told::Prometheus(Ok(usage)) => {
                 let newest = usage.containers.values().map(|sample| sample.at).max();
@@ -183,19 +178,23 @@ impl Recommender {
         (errors.len() == sources).then(|| errors.join("; "))
     }
 
-    fn take_metrics(&mut self, usage: &[PodUsage]) -> Taken {
+    fn take_metrics(&mut self, reading: &Reading) -> Taken {
         let (now, mut taken, live) = ((self.clock)(), Taken::default(), Arc::clone(&self.live));
         let (index, mut climbed) = (live.index(), Climbed::default());
-        for sample in usage {
+        if reading.unreadable > 0 {
+            taken.refused.insert("unreadable", reading.unreadable);
+        }
+        for sample in &reading.pods {
             let key = ObjectKey {
                 namespace: sample.metadata.namespace.as_str().into(),
                 name: sample.metadata.name.as_str().into(),
             };
             let Some(pod) = index.pods.get(&key) else { continue };
             if let Some(workload) = climbed.workload(&index, &key, pod) {
-                self.book.take(&workload, pod, sample, now, &mut taken);
+                self.book.take(&workload, pod, node_of(&index, pod), sample, now, &mut taken);
             }
         }
+        self.book.settle(now);
         taken
     }
 
@@ -215,20 +214,30 @@ impl Recommender {
             let Some((key, Some(workload))) = &last else { continue };
             let Some(pod) = index.pods.get(key) else { continue };
             let container = (workload, name.container.as_str());
+            let pod = (pod, node_of(&index, pod));
             self.book.take_sample(container, pod, sample, Source::Prometheus, now, &mut taken);
         }
-        let grown = state.counters.grown(&usage.oom_kills, now);
+        self.book.settle(now);
+        let began = |name: &ContainerName| {
+            let key = ObjectKey { namespace: name.namespace.as_str().into(), name: name.pod.as_str().into() };
+            let pod = index.pods.get(&key)?;
+            pod.container_started(pod.container(&name.container)?.0)
+        };
+        let grown = state.counters.grown(usage, now, began);
         for (name, count, first, since) in grown {
             let key = ObjectKey { namespace: name.namespace.as_str().into(), name: name.pod.as_str().into() };
             let Some(pod) = index.pods.get(&key) else { continue };
             let Some(workload) = climbed.workload(&index, &key, pod) else { continue };
-            let Some((_, shape)) = pod.container(&name.container) else { continue };
+            let Some((place, shape)) = pod.container(&name.container) else { continue };
             let limit = shape.sizes.limits.memory.or(pod.shape.pod.limits.memory);
             let series = SeriesKey { workload, container: Arc::clone(&shape.name) };
+            // A container that starts anew counts from 1 again.
+            let began = pod.container_started(place);
+            let (start, lived) = (began.map_or(0, |at| at.0), began.map(|at| now.seconds_since(at)));
             let mut new = 0;
             for number in first..first.saturating_add(count) {
-                let id = stable_hash(format!("{:?}/{}/{number}", pod.uid, name.container).bytes());
-                let told = ToldKill { pod: &name.pod, at: now, limit, id };
+                let id = stable_hash(format!("{:?}/{}/{start}/{number}", pod.uid, name.container).bytes());
+                let told = ToldKill { pod: &name.pod, at: now, limit, id, lived };
                 new += u64::from(self.book.counted_kill(&series, &told, since));
             }
             if new > 0 {
@@ -264,55 +273,5 @@ impl Recommender {
         if let Some(request) = self.book.missing(now, window) {
             past::spawn(prometheus, &self.live, self.clock, request, state.tell.clone());
         }
-    }
-}
-
-impl Counters {
-    /// What has grown since the last reading: which container, by how many, the number of the first, and since when.
-    /// The first reading only tells where to begin: what was before it is the past.
-    fn grown<'a>(
-        &mut self,
-        counts: &'a BTreeMap<ContainerName, u32>,
-        now: Timestamp,
-    ) -> Vec<(&'a ContainerName, u32, u32, Timestamp)> {
-        let mut grown = Vec::new();
-        if let Some(since) = self.read {
-            for (name, count) in counts {
-                // A counter that is lower than it was began anew.
-                let before = self.counts.get(name).copied().filter(|before| before <= count).unwrap_or(0);
-                if *count > before {
-                    grown.push((name, (count - before).min(MOST_KILLS), before + 1, since));
-                }
-            }
-        }
-        self.counts.clone_from(counts);
-        self.read = Some(now);
-        grown
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::container_name;
-
-    #[test]
-    fn counters_tell_what_is_new() {
-        let mut counters = Counters::default();
-        let mut grown = |list: &[(&str, u32)], at: i64| {
-            let counts: BTreeMap<_, _> =
-                list.iter().map(|(pod, count)| (container_name(pod), *count)).collect();
-            let grown = counters.grown(&counts, Timestamp(at));
-            grown
-                .into_iter()
-                .map(|(name, count, first, since)| (name.pod.clone(), count, first, since.0))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(grown(&[("a", 3)], 10), vec![], "what was before");
-        assert_eq!(grown(&[("a", 5), ("b", 1)], 20), vec![("a".into(), 2, 4, 10), ("b".into(), 1, 1, 10)]);
-        assert_eq!(grown(&[("a", 5), ("b", 1)], 30), vec![]);
-        assert_eq!(grown(&[("b", 1)], 40), vec![], "a is gone");
-        assert_eq!(grown(&[("a", 1), ("b", 1)], 50), vec![("a".into(), 1, 1, 40)], "and back");
-        assert_eq!(grown(&[("b", 100_000)], 60), vec![("b".into(), MOST_KILLS, 2, 50)]);
     }
 }

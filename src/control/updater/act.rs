@@ -70,6 +70,7 @@ async fn resized(connection: &Connection, pod: &ObjectKey, uid: Uid, change: &Ch
         ResizeError::NodeUnsupported { .. } | ResizeError::NotServed { .. } => Hold::ResizeUnsupported,
         ResizeError::Denied { .. } => Hold::Forbidden,
         ResizeError::Refused { .. } => Hold::AdmissionRefuses,
+        ResizeError::LimitsOnlyGrow { .. } => Hold::LimitsOnlyGrow,
         ResizeError::Invalid { message, .. } if message.contains("QOS") => Hold::QosClass,
         ResizeError::Invalid { .. } => Hold::Invalid,
         ResizeError::Throttled { .. } | ResizeError::TimedOut { .. } | ResizeError::Other { .. } => {

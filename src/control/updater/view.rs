@@ -1,24 +1,30 @@
 //! From the watched cluster to what the updater decides by. Pure but for the lock on the index that the caller holds.
 
+mod places;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-
+use self::places::Places;
 use super::{kept, scaler};
 use crate::actuate::Remembered;
 use crate::actuate::facts::{
-    Before, Boost, Container, MaxUnavailable, Method, Pod, Resize, Rollback, Rules, Stalled, Workload,
+    Around, Before, Boost, Container, MaxUnavailable, Method, Place, Pod, Resize, Rollback, Rules, Stalled,
+    Workload,
 };
+use crate::actuate::step::Pace;
 use crate::api::{self, Actuation, Band, HpaRule, Mode, PolicyReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    Advice, Autoscaler, ContainerLife, ContainerShape, Labels, Life, ObjectKey, PAUSE, Phase, PodFacts,
-    Previous, ResizeState, Size, Sizes, Uid, WorkloadKey, WorkloadPods, Written, group,
+    Autoscaler, ContainerLife, ContainerShape, Labels, Life, ObjectKey, PAUSE, Phase, PodFacts, Previous,
+    ResizeState, Sizes, Uid, WorkloadKey, WorkloadPods, Written, group,
 };
-use crate::control::{rules, window};
-use crate::model;
-use crate::policy::{self, Class, ContainerSize, Recommendation};
+use crate::control::rules::Tempo;
+use crate::control::select::Policies;
+use crate::control::{advice, rules, window};
+use crate::policy::ContainerSize;
 use crate::units::Timestamp;
 
 /// A workload that is acted on.
@@ -35,6 +41,9 @@ pub(super) struct Seen {
     pub(super) problem: Option<String>,
 }
 
+/// The kind of the cluster's policies.
+const CLUSTER_POLICY: &str = "ClusterVerticalScalingPolicy";
+
 /// A workload by namespace, kind and name.
 type Name<'a> = (&'a str, &'a str, &'a str);
 
@@ -45,6 +54,9 @@ struct Others<'a> {
     owned: HashSet<Name<'a>>,
     /// How watched pods wait for CPU.
     stalled: &'a HashMap<Uid, Stalled>,
+    /// The cluster's policies, which bound how fast pods are changed.
+    walls: Policies,
+    places: Places<'a>,
 }
 
 impl<'a> Others<'a> {
@@ -56,7 +68,7 @@ impl<'a> Others<'a> {
         autoscalers.values_mut().for_each(|all| all.sort_by_key(|(of, _)| *of));
         let acting = index.vertical_autoscalers.iter().filter(|(_, scaler)| scaler.acts);
         let owned = acting.map(|(of, scaler)| (&*of.namespace, &*scaler.kind, &*scaler.name)).collect();
-        Self { autoscalers, owned, stalled }
+        Self { autoscalers, owned, stalled, walls: Policies::of_cluster(index), places: Places::new(index) }
     }
 }
 
@@ -72,7 +84,7 @@ pub(super) fn see(
         let name = (Arc::clone(&key.namespace), key.kind.to_string(), key.name.to_string());
         workloads.insert(name, (key, pods));
     }
-    let others = Others::of(index, stalled);
+    let mut others = Others::of(index, stalled);
     let mut seen = Vec::new();
     let mut newest: Option<(Timestamp, bool)> = None;
     for (name, written) in index.recommendations.iter().filter(|(_, written)| written.mode == Mode::Auto) {
@@ -88,7 +100,7 @@ pub(super) fn see(
             let made = pod.life.created.filter(|created| since.is_some_and(|since| *created > since));
             newest = newest.max(made.map(|made| (made, pod.life.stamped)));
         }
-        seen.push(one((index, &others), name, written, (key, pods), (actuation, band, paused), now));
+        seen.push(one((index, &mut others), name, written, (key, pods), (actuation, band, paused), now));
     }
     let acted_on: HashSet<&WorkloadKey> = seen.iter().map(|seen| &seen.key).collect();
     let others = workloads.values().filter(|(key, _)| !acted_on.contains(key));
@@ -130,6 +142,7 @@ fn lent(index: &Index, key: &WorkloadKey, pods: &WorkloadPods<'_>, now: Timestam
         rollback: None,
         scalers: Vec::new(),
         bound_to_nodes: false,
+        around: Around::default(),
         pods: due.iter().map(|(_, facts)| pod(facts, &key.kind, None, now)).collect(),
     };
     let names = due.iter().map(|(name, facts)| (facts.uid.number(), (*name).clone())).collect();
@@ -155,7 +168,7 @@ fn acting<'a>(
         };
         of(metadata.annotations.as_ref()) || of(metadata.labels.as_ref())
     };
-    if policy.kind == "ClusterVerticalScalingPolicy" {
+    if policy.kind == CLUSTER_POLICY {
         let key = ObjectKey { namespace: Arc::from(""), name: policy.name.as_str().into() };
         let found = index.cluster_policies.get(&key)?.as_ref().ok()?;
         if found.spec.mode != Mode::Auto {
@@ -172,7 +185,7 @@ fn acting<'a>(
 }
 
 fn one(
-    (index, others): (&Index, &Others<'_>),
+    (index, others): (&Index, &mut Others<'_>),
     name: &ObjectKey,
     written: &Written,
     (key, pods): (&WorkloadKey, &WorkloadPods<'_>),
@@ -198,6 +211,10 @@ fn one(
         holds && shares.any(|share| share.memory == memory)
     };
     let scalers = autoscalers.iter().filter(|(_, found)| !holds && !found.shares.is_empty());
+    let tempo = Tempo::of(actuation);
+    let is_of_cluster = written.policy.as_ref().is_some_and(|policy| policy.kind == CLUSTER_POLICY);
+    let walls = others.walls.walls(index, key, &pods.labels).filter(|_| !is_of_cluster);
+    let tempo = walls.map_or(tempo, |walls| tempo.within(walls));
     let rules = Rules {
         method: match actuation.method {
             api::Method::InPlace => Method::InPlace,
@@ -205,9 +222,9 @@ fn one(
             api::Method::Evict => Method::Evict,
             api::Method::OnCreate => Method::OnCreate,
         },
-        min_replicas: usize::try_from(actuation.min_replicas).unwrap_or(usize::MAX),
-        max_unavailable: max_unavailable(&actuation.max_unavailable),
-        pace: rules::pace(band, actuation),
+        min_replicas: tempo.min_replicas,
+        max_unavailable: tempo.max_unavailable,
+        pace: Pace { max_shrink: tempo.max_shrink, cooldown: tempo.cooldown, ..rules::pace(band, actuation) },
         observe: i64::try_from(actuation.guard.observe.seconds).unwrap_or(i64::MAX),
         open,
         paused: paused || unreadable.is_some(),
@@ -216,10 +233,11 @@ fn one(
         cpu_scaled: scaled(false),
         memory_scaled: scaled(true),
     };
-    let stalled = |facts: &PodFacts| others.stalled.get(&facts.uid).copied();
+    let stalled = others.stalled;
+    let stalled = |facts: &PodFacts| stalled.get(&facts.uid).copied();
     let workload = Workload {
         key: Arc::from(format!("{}/{}", name.namespace, name.name)),
-        advice: written.containers.iter().map(|advice| (Arc::clone(&advice.name), advised(advice))).collect(),
+        advice: written.containers.iter().map(|said| (Arc::clone(&said.name), advice::read(said))).collect(),
         given_since: written.sized_since(),
         rules,
         before: before(written),
@@ -227,7 +245,18 @@ fn one(
         rollback,
         scalers: scalers.map(|(of, found)| scaler::scaler(of, found)).collect(),
         bound_to_nodes: &*key.kind == "DaemonSet",
-        pods: pods.pods.iter().map(|(_, facts)| pod(facts, &key.kind, stalled(facts), now)).collect(),
+        around: Around {
+            gives_previous: written.acted.new_pods.is_some_and(|new| new.given != api::Given::Target),
+            ..others.places.around(key, pods)
+        },
+        pods: pods
+            .pods
+            .iter()
+            .map(|(_, facts)| Pod {
+                place: others.places.of(facts),
+                ..pod(facts, &key.kind, stalled(facts), now)
+            })
+            .collect(),
     };
     let names = pods.pods.iter().map(|(name, facts)| (facts.uid.number(), (*name).clone()));
     Seen { workload, key: key.clone(), recommendation: name.clone(), pods: names.collect(), problem }
@@ -241,49 +270,6 @@ fn before(written: &Written) -> Option<Before> {
     };
     (!written.acted.previous.is_empty())
         .then(|| Before { had: of(|previous| &previous.had), meant: of(|previous| &previous.meant) })
-}
-
-fn max_unavailable(stated: &IntOrString) -> MaxUnavailable {
-    match stated {
-        IntOrString::Int(count) => MaxUnavailable::Count(usize::try_from(*count).unwrap_or(0)),
-        IntOrString::String(text) => {
-            let percent = text.trim_end_matches('%').parse().unwrap_or(0);
-            MaxUnavailable::Percent(usize::min(percent, 100))
-        }
-    }
-}
-
-/// A resource without bounds is one that the policy does not size.
-fn advised(advice: &Advice) -> Recommendation {
-    let (cpu, memory) = (advice.lower.milli_cpu.is_some(), advice.lower.memory.is_some());
-    let request = |size: &Size| ContainerSize {
-        cpu_request: size.cpu().filter(|_| cpu),
-        memory_request: size.memory.filter(|_| memory),
-        ..ContainerSize::default()
-    };
-    let (requests, limits) = (&advice.target.requests, &advice.target.limits);
-    Recommendation {
-        target: ContainerSize {
-            cpu_limit: limits.cpu().filter(|_| cpu),
-            memory_limit: limits.memory.filter(|_| memory),
-            ..request(requests)
-        },
-        lower: request(&advice.lower),
-        upper: request(&advice.upper),
-        cpu_hold: advice.cpu_hysteresis.and_then(rules::hold_rule).filter(|_| cpu),
-        memory_hold: advice.memory_hysteresis.and_then(rules::hold_rule).filter(|_| memory),
-        limits: policy::limits_of_class(
-            &advice.limit_rules.as_deref().map(rules::limit_rules).unwrap_or_default(),
-            if advice.guaranteed { Class::Guaranteed } else { Class::Burstable },
-        ),
-        most: rules::bounds(advice.most),
-        young: advice.learning,
-        confidence: match advice.confidence {
-            api::Confidence::Low => model::Confidence::Low,
-            api::Confidence::Medium => model::Confidence::Medium,
-            api::Confidence::High => model::Confidence::High,
-        },
-    }
 }
 
 fn pod(facts: &PodFacts, kind: &str, stalled: Option<Stalled>, now: Timestamp) -> Pod {
@@ -313,6 +299,7 @@ fn pod(facts: &PodFacts, kind: &str, stalled: Option<Stalled>, now: Timestamp) -
         class: rules::class(facts.shape.qos),
         sized_as_whole: facts.shape.pod != Sizes::default(),
         stalled,
+        place: Place::default(),
         containers: containers.map(|(place, shape)| container(facts, place, shape, now)).collect(),
     }
 }

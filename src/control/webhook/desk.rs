@@ -116,7 +116,7 @@ pub fn judge(index: &Index, namespace: &str, pod: &admit::Pod, now: Timestamp) -
     match lookup::find(index, namespace, pod, now) {
         Found::Recommendation(name, sizing) => {
             let advice = lookup::advice(&name, sizing, now);
-            Judgement::Verdict(admit::admit(pod, &advice, &lookup::bounds(index, namespace), now))
+            Judgement::Verdict(admit::admit(pod, &advice, &lookup::bounds(index, namespace, pod), now))
         }
         Found::Soon => Judgement::Soon,
         Found::Ask(pod, owner) => Judgement::Ask(pod, owner),

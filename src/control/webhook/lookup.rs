@@ -8,7 +8,7 @@ use crate::admit::{self, Advice, Boost, Bounds, Extent, Left, Pod, Range, Want};
 use crate::api::{BoostDuration, ContainerKind, Given, Mode};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    ObjectKey, Origin, Owner, Ratio, Resolution, Size, Sizing, Uid, WorkloadKey, group,
+    ObjectKey, Origin, Owner, PodScope, Ratio, Resolution, Size, Sizing, Uid, WorkloadKey, group,
 };
 use crate::control::{naming, rules};
 use crate::policy::LimitRules;
@@ -78,7 +78,7 @@ fn written<'a>(index: &'a Index, workload: &WorkloadKey, now: Timestamp) -> Foun
         if known.is_about(workload) {
             return match known.mode {
                 Mode::Recommend => Found::Nothing("mode_recommend"),
-                Mode::Auto if known.given(now) == Given::Nothing => Found::Nothing("owned_by_vpa"),
+                Mode::Auto if known.given(now) == Given::Nothing => Found::Nothing("given_nothing"),
                 Mode::Auto => Found::Recommendation(key.name, known),
             };
         }
@@ -128,13 +128,21 @@ pub fn advice<'a>(name: &'a str, sizing: &'a Sizing, now: Timestamp) -> Advice<'
     Advice { recommendation: name, wants: wants.collect() }
 }
 
-/// What a namespace allows.
+/// What a namespace allows such a pod.
 #[must_use]
-pub fn bounds(index: &Index, namespace: &str) -> Bounds {
+pub fn bounds(index: &Index, namespace: &str, pod: &Pod) -> Bounds {
     if index.limit_ranges.is_empty() && index.quotas.is_empty() {
         return Bounds::default();
     }
-    let (limits, quota) = (index.limits(namespace), index.quota(namespace));
+    let spec = &pod.spec;
+    let scope = PodScope {
+        terminating: spec.active_deadline_seconds.is_some_and(|seconds| seconds >= 0),
+        priority_class: Some(&spec.priority_class_name)
+            .filter(|name| !name.is_empty())
+            .map(|name| name.as_str().into()),
+        crosses_namespaces: spec.affinity.crosses_namespaces(),
+    };
+    let (limits, quota) = (index.limits(namespace), index.quota(namespace, &scope));
     let left = |pair: Option<(u64, u64)>| pair.map(|(hard, used)| hard.saturating_sub(used));
     Bounds {
         container: extent(

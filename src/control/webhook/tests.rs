@@ -83,6 +83,28 @@ fn a_pod_is_stamped_as_recommended_for_its_workload() {
     assert_eq!(found["spec"]["initContainers"][0]["resources"]["requests"]["cpu"], "1");
 }
 
+/// What the container `app` of the pod is given by a Recommendation that says this of it.
+fn given(pointer: &str, said: Value) -> Value {
+    let app = recommended("app").target("180m", "300Mi", "400Mi").lower("100m", "200Mi").with(pointer, said);
+    let mut index = index("Auto");
+    index.apply(testing::recommendation("web").auto().containers([app]).object::<Stampable>(), NOW);
+    stamped(&index, &a_review()).unwrap()["spec"]["containers"][0]["resources"].clone()
+}
+
+#[test]
+fn a_young_container_keeps_its_limits_and_half_of_its_requests() {
+    let resources = given("/learning", json!(true));
+    assert_eq!(resources["requests"], json!({"cpu": "250m", "memory": "512Mi"}));
+    assert_eq!(resources["limits"], json!({"cpu": 1, "memory": "2Gi"}));
+}
+
+#[test]
+fn headroom_is_added_to_the_request() {
+    let resources = given("/limitRules", json!({"memory": "Headroom", "headroom": "256Mi"}));
+    assert_eq!(resources["requests"]["memory"], "300Mi");
+    assert_eq!(resources["limits"]["memory"], "556Mi");
+}
+
 #[test]
 fn what_is_not_to_be_stamped_is_left_with_a_reason() {
     assert_eq!(reason(&index("Recommend"), &a_review()), "mode_recommend");
@@ -133,7 +155,7 @@ fn new_pods_are_given_what_the_updater_says() {
     };
     assert_eq!(cpu(&with("Target", None)), Some(json!("180m")));
     assert_eq!(cpu(&with("Previous", None)), Some(json!("700m")));
-    assert_eq!(reason(&with("Nothing", None), &a_review()), "owned_by_vpa");
+    assert_eq!(reason(&with("Nothing", None), &a_review()), "given_nothing");
     // NOW is in 2027: a person has asked for it a moment ago, and the updater has not seen it yet.
     let asked = r#"{"at": "2027-01-15T07:59:00Z", "until": "2027-01-15T09:00:00Z", "times": 1}"#;
     assert_eq!(cpu(&with("Target", Some(asked))), Some(json!("700m")));
@@ -168,6 +190,43 @@ fn limit_ranges_and_quotas_of_the_index_bind() {
         nothing["request"]["object"]["spec"]["initContainers"] = json!([]);
         nothing["request"]["object"]["spec"]["containers"][0]["resources"] = json!({});
         assert_eq!(reason(&index, &nothing), "quota", "{spec}");
+    }
+}
+
+#[test]
+fn a_quota_for_other_pods_leaves_a_new_pod_its_size() {
+    let grown = |spec: Value, pod: Value| {
+        let mut index = index("Auto");
+        let full = json!({"hard": {"requests.cpu": "1"}, "used": {"requests.cpu": "1"}});
+        let quota = object("ResourceQuota", "q").with("/status", full).with("/spec", spec);
+        index.apply(quota.object::<ResourceQuota>(), NOW);
+        let mut review = a_review();
+        for (field, value) in pod.as_object().unwrap() {
+            review["request"]["object"]["spec"][field] = value.clone();
+        }
+        review["request"]["object"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!("10m");
+        let found = stamped(&index, &review).unwrap();
+        found["spec"]["containers"][0]["resources"]["requests"]["cpu"] == "180m"
+    };
+    let class = |operator: &str| {
+        json!({"scopeSelector": {"matchExpressions": [
+            {"scopeName": "PriorityClass", "operator": operator, "values": ["high"]}]}})
+    };
+    let near = json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"topologyKey": "zone", "namespaces": ["other"]}]}}});
+    let crossing = json!({"scopes": ["CrossNamespacePodAffinity"]});
+    for (spec, pod, grows) in [
+        (json!({}), json!({}), false),
+        (json!({"scopes": ["Terminating"]}), json!({}), true),
+        (json!({"scopes": ["Terminating"]}), json!({"activeDeadlineSeconds": 60}), false),
+        (json!({"scopes": ["NotTerminating"]}), json!({"activeDeadlineSeconds": 60}), true),
+        (class("In"), json!({"priorityClassName": "low"}), true),
+        (class("In"), json!({"priorityClassName": "high"}), false),
+        (class("NotIn"), json!({}), false),
+        (crossing.clone(), json!({}), true),
+        (crossing, near, false),
+    ] {
+        assert_eq!(grown(spec.clone(), pod.clone()), grows, "{spec} {pod}");
     }
 }
 

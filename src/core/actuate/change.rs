@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
+use super::class;
 use super::facts::{Container, Pod, SizesByName, Workload};
+use super::ranges::within_namespace;
 use super::reason::Hold;
 use super::step::Stepper;
 use crate::policy::{Class, ContainerSize};
@@ -27,7 +29,7 @@ pub struct NewSize {
 
 impl NewSize {
     /// `None` where it is what the container asks for.
-    fn of(container: &Container, to: ContainerSize) -> Option<Self> {
+    pub(super) fn of(container: &Container, to: ContainerSize) -> Option<Self> {
         (to != container.asked).then(|| Self {
             container: Arc::clone(&container.name),
             sidecar: container.sidecar,
@@ -83,6 +85,8 @@ pub(super) struct Past {
     pub(super) answered: Vec<(Arc<str>, Option<Timestamp>)>,
     /// The kubelet could not lower its memory a short time ago.
     pub(super) keeps_memory: bool,
+    /// The API server lowers no memory limit without a restart of its container.
+    pub(super) limits_only_grow: bool,
 }
 
 impl Past {
@@ -117,7 +121,7 @@ pub(super) fn propose(
         *kept = *stepper;
         kept.undo(&before);
         let Some(wanted) = wanted else { continue };
-        let (to, why_not) = fit(container, wanted, pod.class, (workload, past.keeps_memory));
+        let (to, why_not) = fit(container, wanted, pod.class, (workload, past));
         held = held.or(why_not);
         stepper.observe(to);
         after_oom |= killed && to.memory_limit > container.asked.memory_limit;
@@ -131,14 +135,21 @@ pub(super) fn propose(
             stepper.observe(new.map_or(container.asked, |size| size.to));
         }
     }
+    let mut sizes = within_namespace(workload, pod, sizes, &mut next, &mut held);
     if sizes.is_empty() {
         return held.map_or(Ok(None), Err);
     }
     if pod.class == Class::BestEffort {
         return Err(Hold::BestEffort);
     }
-    if class_after(pod, &sizes) != pod.class {
-        return Err(Hold::QosClass);
+    class::keep(workload, pod, &mut sizes)?;
+    for (container, stepper) in pod.containers.iter().zip(&mut next) {
+        if let Some(size) = sizes.iter().find(|size| size.container == container.name) {
+            stepper.observe(size.to);
+        }
+    }
+    if sizes.is_empty() {
+        return held.map_or(Ok(None), Err);
     }
     Ok(Some(Proposal { change: change(pod, sizes, after_oom), steppers: next }))
 }
@@ -212,12 +223,30 @@ fn change(pod: &Pod, sizes: Vec<NewSize>, after_oom: bool) -> Change {
     change
 }
 
+impl Change {
+    /// Leaves out what lowers memory limits of containers that are not restarted for it; `None` where nothing is left.
+    pub(super) fn without_lower_limits(mut self, pod: &Pod) -> Option<Self> {
+        for size in &mut self.sizes {
+            let container = pod.containers.iter().find(|container| container.name == size.container);
+            let restarts = container.is_some_and(|container| container.memory_restarts);
+            if !restarts && size.to.memory_limit < size.from.memory_limit {
+                size.to.memory_limit = size.from.memory_limit;
+                if pod.class == Class::Guaranteed {
+                    size.to.memory_request = size.from.memory_request;
+                }
+            }
+        }
+        self.sizes.retain(|size| size.to != size.from);
+        (!self.sizes.is_empty()).then_some(self)
+    }
+}
+
 /// What is wanted, as one resize can give it; and why something of it is kept back.
 fn fit(
     container: &Container,
     wanted: ContainerSize,
     class: Class,
-    (workload, keeps_memory): (&Workload, bool),
+    (workload, past): (&Workload, &Past),
 ) -> (ContainerSize, Option<Hold>) {
     let asked = &container.asked;
     let milli = |cores: Option<Cores>| cores.map(|cores| Cores::from_milli(cores.to_milli()));
@@ -229,7 +258,8 @@ fn fit(
         memory_limit: wanted.memory_limit.or(asked.memory_limit),
     };
     let mut held = None;
-    if keeps_memory && (to.memory_request < asked.memory_request || to.memory_limit < asked.memory_limit) {
+    if past.keeps_memory && (to.memory_request < asked.memory_request || to.memory_limit < asked.memory_limit)
+    {
         held = Some(Hold::BelowUsage);
         (to.memory_request, to.memory_limit) = (asked.memory_request, asked.memory_limit);
     }
@@ -245,7 +275,16 @@ fn fit(
         held = held.or((to.memory_request != asked.memory_request).then_some(Hold::HorizontalPodAutoscaler));
         (to.memory_request, to.memory_limit) = (asked.memory_request, asked.memory_limit);
     }
+    if past.limits_only_grow && !container.memory_restarts && to.memory_limit < asked.memory_limit {
+        // The rest of the change goes alone.
+        held = held.or(Some(Hold::LimitsOnlyGrow));
+        to.memory_limit = asked.memory_limit;
+        if class == Class::Guaranteed {
+            to.memory_request = asked.memory_request.max(to.memory_request);
+        }
+    }
     if class == Class::Guaranteed {
+        to.cpu_request = whole_cores(asked.cpu_request, to.cpu_request);
         // Equal by definition: the need is the greater of the two.
         to.memory_request = to.memory_request.max(to.memory_limit.filter(|_| grows(asked, &to)));
         (to.cpu_limit, to.memory_limit) = (to.cpu_request, to.memory_request);
@@ -259,25 +298,13 @@ fn fit(
     (to, held)
 }
 
-fn grows(asked: &ContainerSize, to: &ContainerSize) -> bool {
-    to.memory_limit > asked.memory_limit
+/// Exclusive cores are whole ones: what has whole cores keeps whole ones, rounded up. (Kubernetes: the static policy of
+/// the kubelet's CPU manager; whether a node has it the API does not say.)
+fn whole_cores(asked: Option<Cores>, wanted: Option<Cores>) -> Option<Cores> {
+    let has_whole = asked.is_some_and(|asked| asked.0 >= 1.0 && asked.to_milli().is_multiple_of(1000));
+    if has_whole { wanted.map(|wanted| Cores(wanted.0.ceil())) } else { wanted }
 }
 
-/// The class that the API server would compute, from the containers that keep running.
-fn class_after(pod: &Pod, sizes: &[NewSize]) -> Class {
-    let after = |container: &Container| {
-        let new = sizes.iter().find(|size| size.container == container.name);
-        new.map_or(container.asked, |size| size.to)
-    };
-    let equal = |size: &ContainerSize| {
-        size.cpu_limit.is_some()
-            && size.memory_limit.is_some()
-            && size.cpu_limit == size.cpu_request
-            && size.memory_limit == size.memory_request
-    };
-    if pod.containers.iter().all(|container| equal(&after(container))) {
-        // Of init containers, which the class also depends on, nothing is known here.
-        return if pod.class == Class::Guaranteed { Class::Guaranteed } else { Class::Burstable };
-    }
-    Class::Burstable
+fn grows(asked: &ContainerSize, to: &ContainerSize) -> bool {
+    to.memory_limit > asked.memory_limit
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::guard::Remembered;
 use super::rescale::Scaler;
 use super::step::Pace;
-use crate::policy::{Class, ContainerSize, Recommendation};
+use crate::policy::{Amounts, Class, ContainerSize, NamespaceBounds, Recommendation};
 use crate::units::{Cores, Timestamp};
 
 /// A pod's unique id.
@@ -49,6 +49,8 @@ pub struct Workload {
     pub scalers: Vec<Scaler>,
     /// Each pod is bound to its node, and is never moved to another.
     pub bound_to_nodes: bool,
+    /// What its namespace and its nodes allow its pods.
+    pub around: Around,
     /// What its pods had before, as is known from before the start of the process.
     pub before: Option<Before>,
     /// What of its first pod is known from before the start of the process.
@@ -57,6 +59,17 @@ pub struct Workload {
     pub rollback: Option<Rollback>,
     /// Its pods.
     pub pods: Vec<Pod>,
+}
+
+/// What its namespace and its nodes allow a workload's pods.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// What LimitRanges and ResourceQuotas allow.
+    pub bounds: NamespaceBounds,
+    /// CPU and memory that are free on nodes that its pods may use, each of one node; `None`: not known.
+    pub free: Option<Arc<[Amounts]>>,
+    /// New pods are not given the targets by now, but what was before.
+    pub gives_previous: bool,
 }
 
 /// By which means a pod gets its new size.
@@ -107,6 +120,8 @@ pub enum MaxUnavailable {
     Count(usize),
     /// So many of a hundred, rounded down, but one at least where it is not 0.
     Percent(usize),
+    /// The lesser of a number and of a share in percent.
+    Lesser(usize, usize),
 }
 
 impl MaxUnavailable {
@@ -117,6 +132,28 @@ impl MaxUnavailable {
             Self::Count(count) => count,
             Self::Percent(0) => 0,
             Self::Percent(percent) => (pods.saturating_mul(percent) / 100).max(1),
+            Self::Lesser(count, percent) => count.min(Self::Percent(percent).of(pods)),
+        }
+    }
+
+    /// Answers what neither of the two exceeds, for any number of pods.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        let least = |a: Option<usize>, b: Option<usize>| a.into_iter().chain(b).min();
+        let (count, percent) = self.parts();
+        let (other_count, other_percent) = other.parts();
+        match (least(count, other_count), least(percent, other_percent)) {
+            (Some(count), Some(percent)) => Self::Lesser(count, percent),
+            (Some(count), None) => Self::Count(count),
+            (None, percent) => Self::Percent(percent.unwrap_or(0)),
+        }
+    }
+
+    fn parts(self) -> (Option<usize>, Option<usize>) {
+        match self {
+            Self::Count(count) => (Some(count), None),
+            Self::Percent(percent) => (None, Some(percent)),
+            Self::Lesser(count, percent) => (Some(count), Some(percent)),
         }
     }
 }
@@ -172,8 +209,23 @@ pub struct Pod {
     pub sized_as_whole: bool,
     /// How it waits for CPU; `None` where nobody measures it.
     pub stalled: Option<Stalled>,
+    /// What of nodes it needs and has.
+    pub place: Place,
     /// Its containers that keep running.
     pub containers: Vec<Container>,
+}
+
+/// What of nodes a pod needs beside its containers that keep running, and has.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Place {
+    /// What is free on its own node, its own share included; `None` where no such pod may come there again.
+    pub home: Option<Amounts>,
+    /// What its init containers need while they run.
+    pub first: Amounts,
+    /// What its RuntimeClass takes beside its containers.
+    pub overhead: Amounts,
+    /// The scheduler finds no node that has as much CPU or memory.
+    pub unschedulable: bool,
 }
 
 /// One container.
@@ -282,5 +334,22 @@ impl Workload {
     #[must_use]
     pub fn advice(&self, container: &str) -> Option<&Recommendation> {
         self.advice.iter().find(|(name, _)| &**name == container).map(|(_, advice)| advice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MaxUnavailable::{self, Count, Percent};
+
+    #[test]
+    fn of_two_bounds_the_lesser_holds_for_any_number_of_pods() {
+        let bounds = [Count(0), Count(1), Count(7), Percent(0), Percent(10), Percent(60), Percent(100)];
+        for (a, b) in bounds.iter().flat_map(|a| bounds.iter().map(move |b| (*a, *b))) {
+            let both = MaxUnavailable::within(a, b);
+            for pods in [0, 1, 3, 10, 40] {
+                assert_eq!(both.of(pods), a.of(pods).min(b.of(pods)), "{a:?} {b:?} of {pods}");
+                assert_eq!(both.within(a).of(pods), both.of(pods));
+            }
+        }
     }
 }

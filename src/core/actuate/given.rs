@@ -28,9 +28,11 @@ impl Given {
         if workload.rules.owned_by_vpa {
             return Self::Nothing;
         }
-        let Some(harm) = harm.filter(|harm| now < harm.until && before.is_some()) else {
-            return Self::Target;
-        };
+        let Some(harm) = harm.filter(|harm| now < harm.until) else { return Self::Target };
+        if before.is_none() {
+            // Of what only new pods were given, the template says what was before.
+            return if harm.is_of_size() { Self::Nothing } else { Self::Target };
+        }
         let killed_since = || workload.staying().any(|pod| pod.oom_killed() >= Some(harm.at));
         if harm.asked || !(harm.killed || killed_since()) { Self::Previous } else { Self::Target }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::change::back_to;
 use super::facts::{Pod, PodId, Rollback, SizesByName, Stalled, Workload};
+use super::strand;
 use crate::policy::ContainerSize;
 use crate::units::{Bytes, Cores, Timestamp};
 
@@ -140,18 +141,20 @@ pub(super) fn targets(workload: &Workload) -> SizesByName {
     workload.advice.iter().map(|(name, advice)| (Arc::clone(name), advice.target)).collect()
 }
 
-/// Requests, and memory limits where these matter, that differ by no more than a quarter, container by container.
-pub(super) fn similar(a: &SizesByName, b: &SizesByName, limits: bool) -> bool {
+/// Requests and limits that differ by no more than a quarter, container by container.
+pub(super) fn similar(a: &SizesByName, b: &SizesByName) -> bool {
     let near = |a: f64, b: f64| (a - b).abs() <= SAME * a.max(b);
     a.len() == b.len()
         && a.iter().zip(b).all(|((name, a), (other, b))| {
             let cpu = |size: &ContainerSize| size.cpu_request.map_or(0.0, |cpu| cpu.0);
             let memory = |size: &ContainerSize| size.memory_request.map_or(0.0, Bytes::as_f64);
             let limit = |size: &ContainerSize| size.memory_limit.map_or(0.0, Bytes::as_f64);
+            let cpu_limit = |size: &ContainerSize| size.cpu_limit.map_or(0.0, |cpu| cpu.0);
             name == other
                 && near(cpu(a), cpu(b))
                 && near(memory(a), memory(b))
-                && (!limits || near(limit(a), limit(b)))
+                && near(limit(a), limit(b))
+                && near(cpu_limit(a), cpu_limit(b))
         })
 }
 
@@ -181,8 +184,7 @@ impl Guard {
     /// not tried before.
     pub(super) fn begin(&mut self, workload: &Workload, pod: &Pod, in_place: Option<u32>, now: Timestamp) {
         let targets = targets(workload);
-        if self.kept.watched.is_some()
-            || self.passed.as_ref().is_some_and(|passed| similar(passed, &targets, false))
+        if self.kept.watched.is_some() || self.passed.as_ref().is_some_and(|passed| similar(passed, &targets))
         {
             return;
         }
@@ -217,8 +219,7 @@ impl Guard {
             return Verdict::Closed;
         }
         let Some(watched) = self.kept.watched.clone() else {
-            let passed =
-                self.passed.as_ref().is_some_and(|passed| similar(passed, &targets(workload), false));
+            let passed = self.passed.as_ref().is_some_and(|passed| similar(passed, &targets(workload)));
             return if passed { Verdict::Open } else { Verdict::TryOne };
         };
         let same = workload.staying().find(|pod| pod.id == watched.pod);
@@ -308,6 +309,13 @@ impl Guard {
         (now.seconds_since(since) >= STALLED_FOR).then(|| {
             format!("the pod waits for CPU in {now_in:.0} % of the time, and did so in {before:.0} % before it was changed")
         })
+    }
+
+    /// New pods find no node at the size that they are given.
+    pub(super) fn strand(&mut self, now: Timestamp) {
+        if self.kept.harm.as_ref().is_none_or(|harm| now >= harm.until) {
+            self.note_harm(strand::UNSCHEDULABLE.to_owned(), false, now);
+        }
     }
 
     fn note_harm(&mut self, evidence: String, killed: bool, now: Timestamp) {

@@ -19,6 +19,9 @@ const LESSON: i64 = 10;
 const DEFERRED: i64 = 60;
 /// A resize that the kubelet fails at for so long is taken back, in seconds.
 const FAILING: i64 = 30;
+/// Growth of a pod that has just been changed waits for so long, in seconds: as often as backtests decide. Where the
+/// cooldown is shorter, that.
+const GROWTH_PAUSE: i64 = 300;
 /// A restart that was asked for and is not seen for so long was none, in seconds.
 const RESTARTING: i64 = 60;
 /// What was taken back is tried again after this, in seconds.
@@ -143,7 +146,7 @@ impl PodState {
         if let Some(answer) = self.end_boost(pod, now) {
             return answer;
         }
-        let past = self.past(now);
+        let past = Past { limits_only_grow: settings.limits_only_grow, ..self.past(now) };
         let proposal = propose(workload, pod, &mut self.steppers, &past, now);
         // What waits for room waits for no more than is wanted by now.
         if let Some(answer) = waiting
@@ -154,7 +157,7 @@ impl PodState {
         let proposal = match proposal {
             // Only a new pod can be given a request where there was none.
             Err(Hold::BestEffort) if rules.method != Method::InPlace => {
-                self.calm(workload, pod, settings, now)?;
+                self.calm(workload, pod, true, settings, now)?;
                 return self.evict(workload, pod, disruptable, settings, Hold::BestEffort).map(Some);
             }
             other => other?,
@@ -164,7 +167,7 @@ impl PodState {
         };
         self.killed_at_most = None;
         if !change.after_oom {
-            self.calm(workload, pod, settings, now)?;
+            self.calm(workload, pod, change.grows, settings, now)?;
         }
         if let Some((hold, until)) = self.refused
             && now < until
@@ -252,6 +255,7 @@ impl PodState {
             since: self.inherited.max(Some(now.plus(-EMERGENCY))),
             answered: self.raised.iter().map(answered).collect(),
             keeps_memory: self.below_usage.is_some_and(|until| now < until),
+            limits_only_grow: false,
         }
     }
 
@@ -267,21 +271,33 @@ impl PodState {
         }
     }
 
+    /// It was told to go a short time ago, or that was refused.
+    pub(super) fn is_being_replaced(&self, now: Timestamp) -> bool {
+        self.evicted.is_some_and(|at| now.seconds_since(at) < EMERGENCY) || self.is_refused()
+    }
+
     /// Something refused what was asked for it last, and that is still believed.
     pub(super) fn is_refused(&self) -> bool {
         self.refused.is_some()
     }
 
-    /// What only waits for a better time, where nothing burns.
-    fn calm(&self, workload: &Workload, pod: &Pod, settings: &Settings, now: Timestamp) -> Result<(), Hold> {
+    /// What only waits for a better time, where nothing burns. What grows waits for a part of the cooldown only: usage
+    /// does not wait, and the steps of [`Stepper`] see to it that a request does not swing.
+    fn calm(
+        &self,
+        workload: &Workload,
+        pod: &Pod,
+        grows: bool,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Result<(), Hold> {
         timely(workload, settings)?;
         let cooldown = workload.rules.pace.cooldown;
+        let within = |at: Option<Timestamp>, pause| at.is_some_and(|at| now.seconds_since(at) < pause);
         // A pod that has just been made has not been seen at work yet, but for what replaced others of its kind.
-        let changed = self.changed.max(pod.created.filter(|_| !pod.ready));
-        if changed.is_some_and(|at| now.seconds_since(at) < cooldown) {
-            return Err(Hold::Cooldown);
-        }
-        Ok(())
+        let made = pod.created.filter(|_| !pod.ready);
+        let pause = if grows { cooldown.min(GROWTH_PAUSE) } else { cooldown };
+        if within(self.changed, pause) || within(made, cooldown) { Err(Hold::Cooldown) } else { Ok(()) }
     }
 
     /// Seconds for which its resize has been in that state.

@@ -29,6 +29,10 @@ pub enum Hold {
     NodeFull,
     /// Its node can never hold it.
     NodeTooSmall,
+    /// No node that it may use has room for it at its new size.
+    NoRoom,
+    /// The API server lowers no memory limit of a running container.
+    LimitsOnlyGrow,
     /// The kubelet cannot lower a memory limit below what is used.
     BelowUsage,
     /// It is killed for its memory although it has the most that it may have.
@@ -79,7 +83,7 @@ pub enum Hold {
 
 impl Hold {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::AllPaused,
         Self::Paused,
         Self::WarmUp,
@@ -92,6 +96,8 @@ impl Hold {
         Self::ResizeInProgress,
         Self::NodeFull,
         Self::NodeTooSmall,
+        Self::NoRoom,
+        Self::LimitsOnlyGrow,
         Self::BelowUsage,
         Self::Leaking,
         Self::QosClass,
@@ -156,6 +162,10 @@ impl Hold {
             Self::ResizeInProgress => ("ResizeInProgress", "the node is at it"),
             Self::NodeFull => ("NodeFull", "the node has no room for it now"),
             Self::NodeTooSmall => ("NodeTooSmall", "the node can never hold it"),
+            Self::NoRoom => ("NoRoom", "no node that it may use has room for it at its new size"),
+            Self::LimitsOnlyGrow => {
+                ("LimitsOnlyGrow", "this version of Kubernetes lowers no memory limit of a running container")
+            }
             Self::BelowUsage => ("BelowUsage", "more memory is in use than the new limit; tried again later"),
             Self::Leaking => (
                 "Leaking",

@@ -77,12 +77,18 @@ impl Stepper {
         stepper
     }
 
-    /// This is what is in force: what was asked for was rounded, or somebody else has changed it.
+    /// This is what is in force: what was asked for was rounded, or somebody else has changed it. Ends the wait of a
+    /// request that is another one now, and of no other: what waiting has cost the memory is not lost whenever the CPU
+    /// changes.
     pub fn observe(&mut self, in_force: ContainerSize) {
-        if in_force != self.in_force {
-            let Self { changed, shrunk, asked, .. } = *self;
-            *self = Self { changed, shrunk, asked, ..Self::new(in_force) };
+        let Self { cpu, memory, .. } = Self::new(in_force);
+        if in_force.cpu_request != self.in_force.cpu_request {
+            self.cpu = cpu;
         }
+        if in_force.memory_request != self.in_force.memory_request {
+            self.memory = memory;
+        }
+        self.in_force = in_force;
     }
 
     /// What was stepped to is not done, or not yet: it is as it was `before`, but for the time that has passed and what

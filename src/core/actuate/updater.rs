@@ -15,6 +15,7 @@ use super::guard::{Degraded, Guard, Remembered, Verdict, similar, targets};
 use super::pod::{PodState, Wish};
 use super::reason::Hold;
 use super::rescale::{self, Rescale};
+use super::strand;
 use super::turn::{Budget, Step, Turn, at_once};
 use crate::units::Timestamp;
 
@@ -34,6 +35,8 @@ pub struct Settings {
     pub resize_served: bool,
     /// Admission is known to give new pods their sizes.
     pub admission_answers: bool,
+    /// The API server lowers no memory limit of a running container (Kubernetes 1.33).
+    pub limits_only_grow: bool,
     /// Set by [`Updater::plan`].
     pub warming_up: bool,
 }
@@ -165,7 +168,7 @@ impl Updater {
             let rescales = rescale::due(workload);
             let asked_back = workload.rollback.filter(|rollback| now < rollback.until);
             let mut said = match asked_back {
-                Some(rollback) => self.give_back(workload, rollback, now, &mut candidates),
+                Some(rollback) => self.give_back(workload, rollback, &settings, now, &mut candidates),
                 None => self.consider(workload, !rescales.is_empty(), &settings, now, &mut candidates),
             };
             let before = self.before.get(&workload.key);
@@ -231,11 +234,12 @@ impl Updater {
         let mut said = WorkloadPlan { pods: workload.staying().count(), ..WorkloadPlan::default() };
         let budget = self.budget(workload, now);
         let mut own = Vec::new();
+        self.replace_stranded(workload, settings, now, &mut own, &mut said);
         for pod in workload.staying().filter(|pod| pod.running || pod.is_stuck()) {
             let state = self.meet(pod, now);
             match state.judge(workload, pod, budget.may_disrupt(pod.id), settings, now) {
                 Ok(None) => said.steady += usize::from(pod.running),
-                Ok(Some(wish)) => own.push(candidate(workload, pod, wish)),
+                Ok(Some(wish)) => own.extend(candidate(workload, pod, wish, settings)),
                 Err(hold) => *said.held.entry(hold).or_default() += 1,
             }
         }
@@ -246,7 +250,7 @@ impl Updater {
             // What was killed and is down, or needs more than it had, is healed and not put back.
             if !own.iter().any(|candidate| candidate.action.pod == *pod && candidate.action.urgent) {
                 own.retain(|candidate| candidate.action.pod != *pod);
-                candidates.extend(self.put_back(workload, *pod, before));
+                candidates.extend(self.put_back(workload, *pod, before, settings));
             }
         }
         sort(&mut own, &HashSet::new());
@@ -271,13 +275,44 @@ impl Updater {
         said
     }
 
+    /// Where no node has room for new pods at the size that they are given, they are given what was before; those that
+    /// wait get a successor as soon as that is known to admission.
+    fn replace_stranded(
+        &mut self,
+        workload: &Workload,
+        settings: &Settings,
+        now: Timestamp,
+        own: &mut Vec<Candidate>,
+        said: &mut WorkloadPlan,
+    ) {
+        let before = self.before.get(&workload.key).cloned();
+        let stranded: Vec<&Pod> =
+            workload.staying().filter(|pod| strand::is_stranded(pod, before.as_ref(), now)).collect();
+        if stranded.is_empty() || workload.rules.owned_by_vpa {
+            return;
+        }
+        self.guard(workload).strand(now);
+        for pod in stranded {
+            match self.meet(pod, now).replace_stranded(workload, pod, now) {
+                Ok(wish) => own.extend(candidate(workload, pod, wish, settings)),
+                Err(hold) => *said.held.entry(hold).or_default() += 1,
+            }
+        }
+    }
+
     /// What puts back the harm that was done to a pod, unless somebody has said to keep off it.
-    fn put_back(&self, workload: &Workload, pod: PodId, before: &SizesByName) -> Option<Candidate> {
+    fn put_back(
+        &self,
+        workload: &Workload,
+        pod: PodId,
+        before: &SizesByName,
+        settings: &Settings,
+    ) -> Option<Candidate> {
         let pod = workload.pods.iter().find(|other| other.id == pod)?;
         let keeps_off = pod.paused || workload.rules.paused || workload.rules.owned_by_vpa;
         let refused = self.pods.get(&pod.id).is_some_and(PodState::is_refused);
         let change = back_to(pod, before).filter(|_| !keeps_off && !refused)?;
-        Some(candidate(workload, pod, Wish::PutBack(change)))
+        candidate(workload, pod, Wish::PutBack(change), settings)
     }
 
     fn guard(&mut self, workload: &Workload) -> &mut Guard {
@@ -302,6 +337,7 @@ impl Updater {
         &mut self,
         workload: &Workload,
         rollback: Rollback,
+        settings: &Settings,
         now: Timestamp,
         candidates: &mut Vec<Candidate>,
     ) -> WorkloadPlan {
@@ -321,7 +357,7 @@ impl Updater {
                     if wish.disrupts() {
                         budget.disrupt(pod.id);
                     }
-                    candidates.push(candidate(workload, pod, wish));
+                    candidates.extend(candidate(workload, pod, wish, settings));
                 }
                 Err(hold) => *said.held.entry(hold).or_default() += 1,
             }
@@ -348,7 +384,7 @@ impl Updater {
     /// Keeps what a pod had, where something else was meant for its workload than the last time.
     fn note_before(&mut self, workload: &Workload, pod: &Pod) {
         let meant = targets(workload);
-        let same = self.before.get(&workload.key).is_some_and(|before| similar(&before.meant, &meant, true));
+        let same = self.before.get(&workload.key).is_some_and(|before| similar(&before.meant, &meant));
         if !same {
             let had = pod.containers.iter().map(|container| (Arc::clone(&container.name), container.asked));
             self.before.insert(Arc::clone(&workload.key), Before { had: had.collect(), meant });
@@ -369,6 +405,8 @@ impl Updater {
         // A pod that serves nobody is tried again soon.
         let pause = match (later, action.urgent) {
             (true, _) => TRY_LATER,
+            // The rest of the change goes alone.
+            (false, false) if hold == Hold::LimitsOnlyGrow => 5,
             (false, false) => TRY_AGAIN,
             (false, true) => 5,
         };
@@ -396,24 +434,32 @@ impl Updater {
     }
 }
 
-fn candidate(workload: &Workload, pod: &Pod, wish: Wish) -> Candidate {
+/// The action for a wish; `None` where the API server would do nothing of it.
+fn candidate(workload: &Workload, pod: &Pod, wish: Wish, settings: &Settings) -> Option<Candidate> {
+    let possible = |change: &Change| {
+        let change = change.clone();
+        if settings.limits_only_grow { change.without_lower_limits(pod) } else { Some(change) }
+    };
     let (deed, urgent, shrinks, benefit) = match &wish {
-        Wish::Resize(change) => {
-            (Deed::Resize(change.clone()), change.after_oom, change.shrinks && !change.grows, change.benefit)
-        }
+        Wish::Resize(change) => (
+            Deed::Resize(possible(change)?),
+            change.after_oom,
+            change.shrinks && !change.grows,
+            change.benefit,
+        ),
         Wish::TakeBack(change) | Wish::PutBack(change) => {
-            (Deed::PutBack(change.clone()), true, false, change.benefit)
+            (Deed::PutBack(possible(change)?), true, false, change.benefit)
         }
         // It is due, and nothing is to be learned from it: no canary.
-        Wish::EndBoost(change) => (Deed::EndBoost(change.clone()), true, true, change.benefit),
+        Wish::EndBoost(change) => (Deed::EndBoost(possible(change)?), true, true, change.benefit),
         Wish::Evict { urgent } => (Deed::Evict, *urgent, false, 0.0),
     };
-    Candidate {
+    Some(Candidate {
         action: Action { workload: Arc::clone(&workload.key), pod: pod.id, deed, urgent, wish },
         node: pod.node.clone(),
         shrinks,
         benefit,
-    }
+    })
 }
 
 /// What burns first; then what makes room on a node where something waits for it; then what is worth most.

@@ -78,6 +78,75 @@ pub struct Spec {
     /// What its RuntimeClass takes beside its containers; the API server has written it before we are asked.
     #[serde(deserialize_with = "or_none")]
     pub overhead: BTreeMap<String, RawAmount>,
+    /// Its priority class; the API server has written the default one before we are asked.
+    #[serde(deserialize_with = "or_none")]
+    pub priority_class_name: String,
+    /// For how many seconds it may run.
+    pub active_deadline_seconds: Option<i64>,
+    /// Near which pods it may run.
+    #[serde(deserialize_with = "object")]
+    pub affinity: Affinity,
+}
+
+/// Near which pods a pod may run, as far as quotas ask for it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Affinity {
+    /// Near these.
+    #[serde(deserialize_with = "object")]
+    pub pod_affinity: PodTerms,
+    /// Away from these.
+    #[serde(deserialize_with = "object")]
+    pub pod_anti_affinity: PodTerms,
+}
+
+/// Terms about other pods.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct PodTerms {
+    /// Those that must hold.
+    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution", deserialize_with = "objects")]
+    pub required: Vec<PodTerm>,
+    /// Those that should hold.
+    #[serde(rename = "preferredDuringSchedulingIgnoredDuringExecution", deserialize_with = "objects")]
+    pub preferred: Vec<WeightedPodTerm>,
+}
+
+/// A term that should hold.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WeightedPodTerm {
+    /// The term.
+    #[serde(deserialize_with = "object")]
+    pub pod_affinity_term: PodTerm,
+}
+
+/// In which namespaces a term looks for pods.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodTerm {
+    /// In these by name.
+    #[serde(deserialize_with = "or_none")]
+    pub namespaces: Vec<String>,
+    /// In those with these labels; of an empty selector in all.
+    #[serde(deserialize_with = "object_or_none")]
+    pub namespace_selector: Option<Selector>,
+}
+
+/// A label selector, of which only its presence is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Selector {}
+
+impl Affinity {
+    /// True where a term looks for pods in other namespaces, by which a quota can tell pods apart.
+    #[must_use]
+    pub fn crosses_namespaces(&self) -> bool {
+        [&self.pod_affinity, &self.pod_anti_affinity].into_iter().any(|terms| {
+            let preferred = terms.preferred.iter().map(|weighted| &weighted.pod_affinity_term);
+            let mut all = terms.required.iter().chain(preferred);
+            all.any(|term| !term.namespaces.is_empty() || term.namespace_selector.is_some())
+        })
+    }
 }
 
 /// What kind of container it is.

@@ -43,8 +43,9 @@ impl Want {
     }
 }
 
-/// The figures of a container of a pod that is to be of that class: in a Guaranteed one limits equal requests.
-pub(super) fn apply(own: &Figures, want: &Want, class: Class, bounds: &Bounds) -> Figures {
+/// The figures of a container of a pod that is to be of that class: in a Guaranteed one limits equal requests. `again`:
+/// the pod was given sizes before.
+pub(super) fn apply(own: &Figures, want: &Want, class: Class, bounds: &Bounds, again: bool) -> Figures {
     let mut want = *want;
     // What a LimitRange or a quota asks for cannot be left out.
     if want.rules.cpu == CpuLimitRule::Remove && bounds.needs_cpu_limit() {
@@ -57,7 +58,7 @@ pub(super) fn apply(own: &Figures, want: &Want, class: Class, bounds: &Bounds) -
     if let Some(request) = want.cpu {
         let range = &bounds.container.cpu;
         let tied = want.rules.cpu == CpuLimitRule::Equal || class == Class::Guaranteed;
-        let least = young_request(&want, own.cpu_request, own.cpu_limit.filter(|_| tied));
+        let least = young_request(&want, again, own.cpu_request, own.cpu_limit.filter(|_| tied));
         let request = range.clamp(request.max(least));
         let limit = young_limit(&want, own.cpu_limit, cpu_limit(own, request, &want, class))
             .map(|limit| range.clamp(limit).max(request));
@@ -67,7 +68,7 @@ pub(super) fn apply(own: &Figures, want: &Want, class: Class, bounds: &Bounds) -
     if let Some(request) = want.memory {
         let range = &bounds.container.memory;
         let tied = own.memory_limit.filter(|_| want.ties_memory(class));
-        let least = young_request(&want, own.memory_request, tied);
+        let least = young_request(&want, again, own.memory_request, tied);
         let request = range.clamp(memory_request(own, request, &want, class).max(least));
         let limit = young_limit(&want, own.memory_limit, memory_limit(own, request, &want, class))
             .map(|limit| range.clamp(limit).max(request));
@@ -78,12 +79,12 @@ pub(super) fn apply(own: &Figures, want: &Want, class: Class, bounds: &Bounds) -
 }
 
 /// The least request that a young series gives to a pod that states `request`, and, where the two are to be equal,
-/// `limit`.
-fn young_request(want: &Want, request: Option<u64>, limit: Option<u64>) -> u64 {
+/// `limit`: half of it the first time only, since half of a half is a quarter.
+fn young_request(want: &Want, again: bool, request: Option<u64>, limit: Option<u64>) -> u64 {
     if !want.young {
         return 0;
     }
-    limit.unwrap_or_else(|| request.map_or(0, |stated| stated.div_ceil(2)))
+    limit.or(request).map_or(0, |stated| if again || limit.is_some() { stated } else { stated.div_ceil(2) })
 }
 
 /// The limit of a pod that states `own`: a young series neither lowers nor adds one.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::policy::{CpuLimitRule, LimitRules, MemoryLimitRule};
 use crate::testing::NOW;
-use crate::units::{MIB, Quantity};
+use crate::units::{Bytes, MIB, Quantity};
 
 fn pod(value: Value) -> Pod {
     serde_json::from_value(value).unwrap()
@@ -68,6 +68,39 @@ fn requests_follow_the_recommendation_and_limits_their_rules() {
     let found = stamped(&one(own), &[("app", Want { rules, ..want(180, 300, 400) })], &Bounds::default());
     assert_eq!(resources(&found)["requests"]["memory"], "400Mi");
     assert_eq!(resources(&found)["limits"]["memory"], "400Mi");
+}
+
+#[test]
+fn a_young_container_keeps_limits_and_half_of_its_requests_however_often_it_is_asked_about() {
+    let own = json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "2Gi"}});
+    for (cpu, memory, kept) in [
+        (CpuLimitRule::Keep, MemoryLimitRule::Tail, json!({"cpu": "250m", "memory": "512Mi"})),
+        (
+            CpuLimitRule::Ratio,
+            MemoryLimitRule::Headroom(Bytes::from_mib(64)),
+            json!({"cpu": "250m", "memory": "512Mi"}),
+        ),
+        (CpuLimitRule::Remove, MemoryLimitRule::Remove, json!({"cpu": "250m", "memory": "512Mi"})),
+        (CpuLimitRule::Equal, MemoryLimitRule::Equal, json!({"cpu": "1", "memory": "2Gi"})),
+    ] {
+        let rules = LimitRules { cpu, memory, add_memory: true, ..LimitRules::default() };
+        let wants = [("app", Want { rules, young: true, ..want(18, 30, 40) })];
+        let found = stamped(&one(own.clone()), &wants, &Bounds::default());
+        assert_eq!(
+            resources(&found),
+            &json!({"requests": kept, "limits": own["limits"]}),
+            "{cpu:?} {memory:?}"
+        );
+        assert_eq!(admit(&pod(found), &advice(&wants), &Bounds::default(), NOW), Verdict::Stamped);
+        // No limit is added, and growth waits for nothing.
+        let wants = [("app", Want { rules, young: true, ..want(700, 4000, 4000) })];
+        let found = stamped(&one(json!({"requests": {"cpu": "500m"}})), &wants, &Bounds::default());
+        assert_eq!(
+            resources(&found),
+            &json!({"requests": {"cpu": "700m", "memory": "4000Mi"}}),
+            "{cpu:?} {memory:?}"
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Laid out flat, so that the compiler works on several of them at a time.
 
-use super::demand::Costs;
+use super::costs::Costs;
 use super::tuning::{BASES, MARGINS, Tuning};
 
 /// How many candidates there are.

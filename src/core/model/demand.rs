@@ -7,7 +7,10 @@
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
+
 use super::candidates::Candidates;
+use super::costs::Costs;
 use super::half::Half;
 use super::histogram::Histogram;
 use super::hold::{HoldRule, Kept};
@@ -24,8 +27,6 @@ pub(crate) const INTERVAL: i64 = 300;
 const FIRST: (usize, usize) = (BASES / 2, 1);
 /// A gap in the samples counts for at most this many seconds.
 const LONGEST: f32 = 3600.0;
-/// When the weight of what comes in passes 2^this, what is stored is scaled down.
-const HEADROOM: f32 = 8.0;
 /// Half-life of the mean and of the restlessness, in seconds.
 const MEAN_HALF_LIFE: f32 = 86_400.0;
 /// An underrun costs at least this share of its price, however restless the usage.
@@ -46,6 +47,10 @@ pub struct Demand {
     pub(crate) last: i64,
     /// The highest sample of the interval that is open.
     pub(crate) peak: f32,
+    /// A lower bound of the highest sample of a later interval, which is not over; see [`foretell`](Self::foretell).
+    pub(crate) ahead: Half,
+    /// Intervals from the open one to that later one; 0 without a bound.
+    pub(crate) ahead_by: u8,
     /// Decayed mean of the peaks.
     pub(crate) mean: f32,
     /// Decayed mean step from one peak to the next.
@@ -62,17 +67,6 @@ pub struct Demand {
     pub(crate) settled: bool,
 }
 
-/// The decayed sums behind the candidates' costs; see the module.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Costs {
-    /// The time at which an interval of five minutes weighs 1.
-    pub(crate) reference: i64,
-    pub(crate) used: f32,
-    pub(crate) reserved: [f32; BASES],
-    pub(crate) changes: [f32; BASES],
-    pub(crate) short: [[Half; MARGINS]; BASES],
-}
-
 impl Default for Demand {
     fn default() -> Self {
         Self {
@@ -83,6 +77,8 @@ impl Default for Demand {
             closed: i64::MIN,
             last: i64::MIN,
             peak: 0.0,
+            ahead: Half::default(),
+            ahead_by: 0,
             mean: 0.0,
             step: 0.0,
             before: 0.0,
@@ -161,8 +157,13 @@ impl Demand {
         let open = self.recent.newest();
         let slot = slot_of(at);
         if slot > open {
+            // Not a part of what is closed.
+            let (ahead, by) = (std::mem::take(&mut self.ahead), std::mem::take(&mut self.ahead_by));
             if open != i64::MIN {
                 self.close(tuning);
+                let left = i64::from(by).saturating_sub(slot.saturating_sub(open));
+                (self.ahead, self.ahead_by) =
+                    if left > 0 { (ahead, left as u8) } else { (Half::default(), 0) };
             }
             self.recent.open(slot);
             self.last = at;
@@ -174,6 +175,36 @@ impl Demand {
             self.histogram.add_late(value, at, tuning.half_life);
         }
         self.peak = self.peak.max(value);
+    }
+
+    /// Learns that the sample to come at `at`, the end of an interval under way, will be at least `least`, so that growth
+    /// does not wait for it. `first` stands for it until there was a sample at all. Leaves no other trace.
+    pub(crate) fn foretell(&mut self, at: i64, least: f32, first: f32) {
+        if !self.known() {
+            (self.ahead, self.ahead_by) = (self.ahead.max(Half::known(first)), 1);
+            return;
+        }
+        let by = slot_of(at).saturating_sub(self.recent.newest());
+        if by <= 0 {
+            self.peak = self.peak.max(least);
+            return;
+        }
+        let by = u8::try_from(by).unwrap_or(u8::MAX);
+        match by.cmp(&self.ahead_by) {
+            Ordering::Less => {}
+            Ordering::Equal => self.ahead = self.ahead.max(Half::new(least)),
+            Ordering::Greater => (self.ahead, self.ahead_by) = (Half::new(least), by),
+        }
+    }
+
+    /// The need by what was foretold alone; `None` where a sample was seen, or nothing foretold.
+    pub(crate) fn foretold(&self, tuning: &Tuning) -> Option<Self> {
+        if self.known() || self.ahead_by == 0 {
+            return None;
+        }
+        let mut demand = Self::default();
+        demand.add(self.ahead.get(), 0, tuning);
+        Some(demand)
     }
 
     /// Closes the interval that is open: what was seen in it is counted.
@@ -280,7 +311,7 @@ impl Demand {
         match level {
             Level::QuarterHour => latest.quarter,
             Level::Hour => latest.hour,
-            Level::FourHours => self.recent.halves(8).max(self.peak),
+            Level::FourHours => self.recent.halves(8).max(self.open()),
             Level::SameTime => yesterday(1),
             Level::Ahead => yesterday(4),
             Level::P80 | Level::P90 | Level::P98 => {
@@ -292,7 +323,13 @@ impl Demand {
 
     /// The maxima of the last quarter of an hour and hour, with the interval that is open.
     fn latest(&self) -> Latest {
-        Latest { quarter: self.recent.fives(3).max(self.peak), hour: self.recent.fives(12).max(self.peak) }
+        let open = self.open();
+        Latest { quarter: self.recent.fives(3).max(open), hour: self.recent.fives(12).max(open) }
+    }
+
+    /// The highest sample of intervals that are not closed, as far as is known.
+    fn open(&self) -> f32 {
+        self.peak.max(self.ahead.get())
     }
 
     /// Whether there was a sample.
@@ -342,47 +379,5 @@ impl Demand {
             _ => (FIRST, candidates.cost(FIRST.0, FIRST.1)),
         };
         candidates.cheapest(least).unwrap_or(best)
-    }
-}
-
-impl Costs {
-    /// The weight of what comes in at `at`; scales what is stored down where that has grown large.
-    fn weight(&mut self, at: i64, half_life: i64) -> f32 {
-        let age = number::seconds(self.reference, at) / half_life.max(1) as f32;
-        if (0.0..=HEADROOM).contains(&age) {
-            return number::exp2(age);
-        }
-        let hour = at.div_euclid(3600) * 3600;
-        let scale = number::exp2(number::seconds(hour, self.reference) / half_life.max(1) as f32);
-        self.used *= scale;
-        for base in 0..BASES {
-            self.reserved[base] *= scale;
-            self.changes[base] *= scale;
-            self.short[base] = self.short[base].map(|short| Half::new(short.get() * scale));
-        }
-        // On a whole hour, which the snapshot keeps in fewer bytes.
-        self.reference = hour;
-        number::exp2(number::seconds(self.reference, at) / half_life.max(1) as f32)
-    }
-
-    fn count(
-        &mut self,
-        used: f32,
-        weight: f32,
-        holds: &[Kept; BASES],
-        margins: &[f32; MARGINS],
-        dither: u32,
-    ) {
-        self.used += weight * used;
-        for ((hold, reserved), short) in holds.iter().zip(&mut self.reserved).zip(&mut self.short) {
-            let held = hold.held.get();
-            *reserved += weight * held;
-            if used > held * margins[0] {
-                // Where nothing is missing nothing is added, which is cheaper than to ask.
-                for (short, margin) in short.iter_mut().zip(margins) {
-                    *short = short.plus((weight * (used - held * margin)).max(0.0), dither);
-                }
-            }
-        }
     }
 }

@@ -65,6 +65,9 @@ pub struct LimitNeed {
     pub lesson: f64,
     /// OOM kills that still count.
     pub kills: u32,
+    /// The peaks lie right below whatever limit is in force, without a kill: page cache, or a heap that takes a share of
+    /// the limit. `tail` and `equal` then ask for no more than the limit that the peaks ride.
+    pub follows_limit: bool,
     /// When request and limit that must be equal are changed: what is short is killed there, so growth waits for
     /// nothing. `None` while no memory sample has been seen.
     pub equal_hold: Option<HoldRule>,
@@ -107,6 +110,9 @@ impl Series {
 }
 
 fn need(demand: &mut Demand, prices: &RequestPrices, tuning: &Tuning, unit: f64) -> Option<Need> {
+    if let Some(mut first) = demand.foretold(tuning) {
+        return need(&mut first, prices, tuning, unit);
+    }
     let asked = demand.ask(prices, tuning)?;
     let (mut hold, damping) = demand.hold_rule(tuning);
     hold.price *= prices.change * unit as f32;
@@ -158,6 +164,7 @@ fn limit_need(series: &Series, prices: &Prices, model: &Model) -> LimitNeed {
         deviation: tail.deviation(),
         lesson: f64::from(tail.lesson()) * unit,
         kills: series.kills(),
+        follows_limit: tail.follows_limit(),
         equal_hold: series.memory.known().then_some(hold),
     }
 }

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::estimate::Estimate;
 use super::prices::Prices;
+use super::replica::{Observed, Replica, Usage};
 use super::series::{Refused, Series};
 use super::tuning::Model;
 use crate::units::{Bytes, Cores, Timestamp};
@@ -118,9 +119,28 @@ impl Fleet {
         self.touch(id).map_or(Ok(()), |(series, model)| series.add_memory(at, memory, age, model))
     }
 
+    /// Takes in a sample of a replica; see [`Series::observe`]. An unknown id takes nothing in.
+    pub fn observe(&mut self, id: SeriesId, replica: &mut Replica, usage: &Usage) -> Observed {
+        self.touch(id).map_or_else(Observed::default, |(series, model)| series.observe(replica, usage, model))
+    }
+
+    /// Takes in what is left of a replica that is gone; see [`Series::finish`].
+    pub fn finish(&mut self, id: SeriesId, replica: &mut Replica, ends: bool) {
+        if let Some((series, model)) = self.touch(id) {
+            series.finish(replica, ends, model);
+        }
+    }
+
     /// Takes in an OOM kill; see [`Series::add_oom`]. Returns whether it was new; an unknown id takes nothing in.
-    pub fn add_oom(&mut self, id: SeriesId, at: Timestamp, limit: Bytes, kill: u64) -> bool {
-        self.touch(id).is_some_and(|(series, model)| series.add_oom(at, limit, kill, model))
+    pub fn add_oom(
+        &mut self,
+        id: SeriesId,
+        at: Timestamp,
+        limit: Bytes,
+        kill: u64,
+        lived: Option<i64>,
+    ) -> bool {
+        self.touch(id).is_some_and(|(series, model)| series.add_oom_after(at, limit, kill, lived, model))
     }
 
     /// Estimates every series that changed since the last refresh, or whose prices did, on all threads of the current

@@ -19,8 +19,8 @@ use self::bytes::{LANES, Lane, Reader, Writer};
 use super::series::Series;
 
 const MAGIC: &[u8; 4] = b"PLMB";
-/// The version that is written; older ones are none yet.
-pub const VERSION: u8 = 1;
+/// The version that is written. Version 1, which is read too, does not say whether memory follows its limit.
+pub const VERSION: u8 = 2;
 /// Bytes before what is compressed.
 const HEADER: usize = 9;
 /// The longest unpacked pack that is read: what 1,000,000 series take.
@@ -68,6 +68,11 @@ pub fn write(series: &[&Series]) -> Vec<u8> {
     for one in series {
         fields::put_series(&mut out, one, &mut time);
     }
+    pack(&out, VERSION)
+}
+
+/// The lanes as one pack.
+fn pack(out: &Writer, version: u8) -> Vec<u8> {
     let mut packed = Vec::new();
     for lane in &out.lanes {
         let lane = deflated(lane);
@@ -80,7 +85,7 @@ pub fn write(series: &[&Series]) -> Vec<u8> {
     crc.update(&packed);
     let mut bytes = Vec::with_capacity(HEADER + packed.len());
     bytes.extend_from_slice(MAGIC);
-    bytes.push(VERSION);
+    bytes.push(version);
     bytes.extend_from_slice(&crc.sum().to_le_bytes());
     bytes.extend_from_slice(&packed);
     bytes
@@ -100,12 +105,14 @@ fn deflated(bytes: &[u8]) -> Vec<u8> {
 /// # Errors
 /// Names the byte where it is not what [`write()`] writes. Nothing is then read at all.
 pub fn read(bytes: &[u8]) -> Result<Vec<Series>, SnapshotError> {
-    let (plain, ends) = unpack(check_header(bytes)?)?;
+    let (version, body) = check_header(bytes)?;
+    let (plain, ends) = unpack(body)?;
     let mut from = Reader::new(&plain, ends);
     let count = from.up_to(Lane::Count, (from.left(Lane::Count) / LEAST_SERIES) as u64)?;
     let mut time = 0;
-    let series =
-        (0..count).map(|_| fields::get_series(&mut from, &mut time)).collect::<Result<Vec<_>, _>>()?;
+    let series = (0..count)
+        .map(|_| fields::get_series(&mut from, &mut time, version))
+        .collect::<Result<Vec<_>, _>>()?;
     from.end()?;
     Ok(series)
 }
@@ -133,7 +140,8 @@ fn unpack(body: &[u8]) -> Result<(Vec<u8>, [usize; LANES]), SnapshotError> {
     }
 }
 
-fn check_header(bytes: &[u8]) -> Result<&[u8], SnapshotError> {
+/// The version, and what is packed.
+fn check_header(bytes: &[u8]) -> Result<(u8, &[u8]), SnapshotError> {
     if let Some(at) = (0..MAGIC.len()).find(|&i| bytes.get(i) != MAGIC.get(i)) {
         return Err(SnapshotError::NotASnapshot { at });
     }
@@ -152,5 +160,5 @@ fn check_header(bytes: &[u8]) -> Result<&[u8], SnapshotError> {
     if crc.sum().to_le_bytes() != sum {
         return Err(SnapshotError::Checksum { to: bytes.len() });
     }
-    Ok(body)
+    Ok((version, body))
 }

@@ -10,6 +10,7 @@ mod tests;
 use super::half::Half;
 use super::number;
 use super::prices::LimitPrices;
+use super::ride::{FOLLOWS, Ride};
 
 /// Seconds of a peak's slot.
 pub(crate) const SLOT: i64 = 21_600;
@@ -32,6 +33,26 @@ const DAY_SLOTS: i64 = 8;
 
 /// Kills whose ids are remembered, so that each counts once.
 const KILLS: usize = 4;
+/// The highest peak times this: up to there a kill is the container's own beyond doubt.
+const OWN: f32 = 2.0;
+/// The same of a container that had run for long: a program may allocate several times what it had between two scrapes.
+/// Above that its node had no more.
+const REACH: f32 = 8.0;
+/// So many kills far above all usage teach, one after the other, of containers that were killed too soon to be measured.
+pub(crate) const MOST_DOUBTFUL: u8 = 8;
+
+/// An OOM kill, as it is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kill {
+    /// Tells it from others; not 0.
+    pub(crate) id: u32,
+    /// The limit that was hit, in mebibytes.
+    pub(crate) limit: f32,
+    /// What is hoped to run, times that limit.
+    pub(crate) bump: f32,
+    /// The container had run for so long that its peaks are known.
+    pub(crate) settled: bool,
+}
 
 /// The tail of one series' memory, in mebibytes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,6 +71,8 @@ pub struct Tail {
     pub(crate) peak: f32,
     /// The peak of each of the last days, by day modulo the ring.
     pub(crate) days: [Half; DAYS],
+    /// Whether the peaks ride the limit in force.
+    pub(crate) ride: Ride,
     /// What OOM kills taught; most series never have one.
     pub(crate) kills: Option<Box<Kills>>,
 }
@@ -65,6 +88,8 @@ pub(crate) struct Kills {
     pub(crate) lesson: f32,
     /// The same of each of the last days, by day modulo the ring.
     pub(crate) days: [Half; DAYS],
+    /// Kills far above all usage since the last that was near it.
+    pub(crate) doubtful: u8,
 }
 
 impl Tail {
@@ -83,23 +108,64 @@ impl Tail {
         }
     }
 
-    /// Takes in an OOM kill at `limit`, of which `bump` times that is hoped to run. `id` is not 0; one that is known
-    /// changes nothing. Returns whether it was new.
-    pub(crate) fn kill(&mut self, id: u32, limit: f32, at: i64, bump: f32, half_life: i64) -> bool {
-        if self.kills.as_ref().is_some_and(|kills| kills.seen.contains(&id)) {
+    /// Takes in an OOM kill. One that is known changes nothing. Returns whether it was new.
+    pub(crate) fn kill(&mut self, kill: &Kill, at: i64, half_life: i64) -> bool {
+        if self.kills.as_ref().is_some_and(|kills| kills.seen.contains(&kill.id)) {
             return false;
         }
         let slot = at.div_euclid(SLOT);
         if slot > self.slot || (self.peak <= 0.0 && self.kills.is_none()) {
             self.turn(slot, half_life);
         }
+        let lesson = self.lesson_of(kill);
+        let own = self.is_own(kill.limit);
+        self.ride = Ride::default();
         let kills = self.kills.get_or_insert_default();
         kills.count = kills.count.saturating_add(1);
         kills.seen.rotate_right(1);
-        kills.seen[0] = id;
-        kills.lesson = kills.lesson.max(limit * bump);
-        keep(&mut kills.days, at.div_euclid(86_400), limit * bump);
+        kills.seen[0] = kill.id;
+        kills.doubtful = if own { 0 } else { kills.doubtful.saturating_add(1).min(MOST_DOUBTFUL) };
+        kills.lesson = kills.lesson.max(lesson);
+        keep(&mut kills.days, at.div_euclid(86_400), lesson);
         true
+    }
+
+    /// Whether usage was seen so near to a limit that a kill there is the container's own. So it is where none was seen.
+    fn is_own(&self, limit: f32) -> bool {
+        self.peak <= 0.0 || limit <= self.peak * OWN
+    }
+
+    /// The level that a kill teaches to run; 0 where it teaches nothing. Raises that usage never follows come to an end:
+    /// at [`REACH`] times the peak where that is known well, else after [`MOST_DOUBTFUL`] of them.
+    fn lesson_of(&self, kill: &Kill) -> f32 {
+        let lesson = kill.limit * kill.bump;
+        if self.is_own(kill.limit) {
+            return lesson;
+        }
+        if kill.settled {
+            let most = self.peak * REACH;
+            return if most > kill.limit { most.min(lesson) } else { 0.0 };
+        }
+        let before = self.kills.as_ref().map_or(0, |kills| kills.doubtful);
+        if before < MOST_DOUBTFUL { lesson } else { 0.0 }
+    }
+
+    /// Whether a kill at `limit` mebibytes teaches nothing.
+    #[must_use]
+    pub(crate) fn is_of_node(&self, limit: f32, settled: bool) -> bool {
+        self.lesson_of(&Kill { id: 0, limit, bump: 1.0, settled }) <= 0.0
+    }
+
+    /// Takes in a sample together with the limit that was in force, both in mebibytes, and the share of the time in which
+    /// memory was waited for.
+    pub(crate) fn ride(&mut self, value: f32, limit: f32, stalled: f32) {
+        self.ride.learn(value, limit, stalled);
+    }
+
+    /// Whether the peaks follow the limit: they lie right below whatever limit is in force, and no kill comes of it.
+    #[must_use]
+    pub fn follows_limit(&self) -> bool {
+        self.ride.evidence >= FOLLOWS
     }
 
     /// Closes the slot that is open and opens `slot`.
@@ -122,9 +188,14 @@ impl Tail {
         if let Some(kills) = &mut self.kills {
             kills.lesson *= number::exp2(-elapsed / LESSON_HALF_LIFE);
             forget(&mut kills.days, to, gone);
+            if kills.days.iter().all(|day| !day.is_some()) {
+                // A week without one: what comes is another matter.
+                kills.doubtful = 0;
+            }
         }
         self.open = 0.0;
         self.slot = slot;
+        self.ride.turn(moved);
     }
 
     /// Standard deviation of the logarithm of the six-hour peaks.
@@ -159,6 +230,10 @@ impl Tail {
     /// What the limit should be.
     #[must_use]
     pub fn need(&self, prices: &LimitPrices) -> f32 {
+        if self.follows_limit() {
+            // What fills any limit is no need beyond the one in force.
+            return self.ride.limit.get().max(self.lesson());
+        }
         let least = (self.peak * prices.least_margin).max(self.lesson());
         // On the first day how much the peaks vary is a guess. A kill puts knowledge in its place: where the container
         // then lives under what it taught, the guess would only raise the limit once more.
@@ -169,7 +244,8 @@ impl Tail {
     }
 
     /// What request and limit should be where they must be equal: the highest of the last eight days' peaks with a
-    /// margin. The more the peaks vary, the fewer of those days count, as an old peak then says little of the next.
+    /// margin. The more the peaks vary, the fewer of those days count, as an old peak then says little of the next. What an
+    /// OOM kill taught is remembered as long as for a limit of its own.
     #[must_use]
     pub fn equal(&self, prices: &LimitPrices) -> f32 {
         let unsteady = (self.deviation() / prices.equal_steady).powi(4);
@@ -177,8 +253,11 @@ impl Tail {
             let (short, long) = (self.highest_of(days, SHORT_DAYS), self.highest_of(days, DAYS));
             short + (long - short) / (1.0 + unsteady)
         };
-        let lesson = self.kills.as_ref().map_or(0.0, |kills| level(&kills.days));
-        (level(&self.days) * prices.equal_margin).max(lesson * prices.equal_lesson)
+        let recent = self.kills.as_ref().map_or(0.0, |kills| level(&kills.days));
+        let lesson = (recent * prices.equal_lesson).max(self.lesson());
+        let need = level(&self.days) * prices.equal_margin;
+        let need = if self.follows_limit() { need.min(self.ride.limit.get()) } else { need };
+        need.max(lesson)
     }
 
     /// The highest entry of a ring for the last `days` days, today included.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::reason::{Reason, Resource};
-use super::recommend::{Baseline, Recommendation, explain};
+use super::recommend::{Baseline, ContainerSize, Recommendation, explain};
 use super::rules::Rules;
 use crate::model::Estimate;
 use crate::units::{Bytes, Cores};
@@ -66,6 +66,10 @@ pub enum Bound {
     LimitRangeMax,
     /// A LimitRange's most for a pod.
     LimitRangePod,
+    /// A LimitRange's least for a pod.
+    LimitRangePodMin,
+    /// How far a LimitRange allows a limit above its request.
+    LimitRangeRatio,
     /// What the largest node can give to a pod.
     Node,
     /// What is left of a ResourceQuota.
@@ -77,7 +81,11 @@ impl Bound {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
-            Self::LimitRangeMin | Self::LimitRangeMax | Self::LimitRangePod => "LimitRange",
+            Self::LimitRangeMin
+            | Self::LimitRangeMax
+            | Self::LimitRangePod
+            | Self::LimitRangePodMin
+            | Self::LimitRangeRatio => "LimitRange",
             Self::Node => "LargestNode",
             Self::Quota => "ResourceQuota",
         }
@@ -90,7 +98,11 @@ impl fmt::Display for Bound {
             Self::LimitRangeMin => "the least that the namespace's LimitRange allows a container",
             Self::LimitRangeMax => "the most that the namespace's LimitRange allows a container",
             Self::LimitRangePod => "the pod's part of the most that the namespace's LimitRange allows a pod",
-            Self::Node => "the pod's part of what the largest node can give",
+            Self::LimitRangePodMin => {
+                "the pod's part of the least that the namespace's LimitRange allows a pod"
+            }
+            Self::LimitRangeRatio => "the ratio of limit to request that the namespace's LimitRange allows",
+            Self::Node => "the pod's part of what the largest node that it may use can give",
             Self::Quota => "what the namespace's ResourceQuota leaves",
         })
     }
@@ -134,6 +146,28 @@ pub(super) fn set(found: &mut Explained, resource: Resource, value: f64, bound: 
         }
     };
     found.reasons.push(Reason::Bound { resource, from, value, bound });
+}
+
+/// Writes back what the namespace allows, with a reason for each figure that it has moved; the bounds of a request
+/// follow it. What is set later is bounded by the namespace's `most` as well.
+pub fn apply_moved(
+    found: &mut Explained,
+    allowed: &ContainerSize,
+    most: &Amounts,
+    moved: impl Iterator<Item = (Resource, Bound)>,
+) {
+    found.size.most = found.size.most.least(&most.whole());
+    for (resource, bound) in moved {
+        let value = match resource {
+            Resource::Cpu => allowed.cpu_request.map(|cpu| cpu.0),
+            Resource::CpuLimit => allowed.cpu_limit.map(|cpu| cpu.0),
+            Resource::Memory => allowed.memory_request.map(Bytes::as_f64),
+            Resource::MemoryLimit => allowed.memory_limit.map(Bytes::as_f64),
+        };
+        if let Some(value) = value {
+            set(found, resource, value, bound);
+        }
+    }
 }
 
 /// Lowers a request, and a limit that equals it with it: what is tied stays tied.

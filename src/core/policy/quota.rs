@@ -1,42 +1,47 @@
 //! ResourceQuota: what a namespace has left for growth.
 
-use super::bound::{Amounts, Bound, Explained, lower_request};
-use super::pod_total::request;
-use super::reason::Resource;
-use super::recommend::ContainerSize;
-use crate::units::Bytes;
+use super::bound::Bound;
+use super::limit_range;
+use super::namespace::{Limits, Line, share};
 
-/// Lowers the growth of a pod's containers, in the same proportion, to what the quota leaves when all replicas grow
-/// alike. What shrinks makes room for what grows.
-pub fn quota(pod: &mut [(&ContainerSize, &mut Explained)], replicas: u32, left: &Amounts) {
-    let replicas = f64::from(replicas.max(1));
-    if let Some(left) = left.cpu {
-        fit(pod, Resource::Cpu, left.0 / replicas);
+/// Lowers the growth of a pod's containers, in the same proportion, to what the quotas leave each replica. What shrinks
+/// makes room for what grows.
+pub(super) fn fit(lines: &mut [Line], limits: &Limits) {
+    let [requests, of_limits] = limits.left;
+    if let Some(left) = requests {
+        hold(lines, left, 0, |line| line.request, Line::set_request);
     }
-    if let Some(left) = left.memory {
-        fit(pod, Resource::Memory, left.as_f64() / replicas);
+    if let Some(left) = of_limits {
+        hold(lines, left, 1, |line| line.limit, Line::set_limit);
+    }
+    // A request that was lowered may have left its limit too far above.
+    for line in lines {
+        line.most = line.request;
+        limit_range::ratio(line, &limits.container);
     }
 }
 
-fn fit(pod: &mut [(&ContainerSize, &mut Explained)], resource: Resource, left: f64) {
-    let now = |current: &ContainerSize| match resource {
-        Resource::Cpu => current.cpu_request.map_or(0.0, |cpu| cpu.0),
-        _ => current.memory_request.map_or(0.0, Bytes::as_f64),
-    };
-    let (mut growth, mut shrink) = (0.0, 0.0);
-    for (current, found) in pod.iter() {
-        let change = request(found, resource).map_or(0.0, |wanted| wanted - now(current));
-        growth += change.max(0.0);
-        shrink += (-change).max(0.0);
+fn hold(
+    lines: &mut [Line],
+    left: u64,
+    figure: usize,
+    of: fn(&Line) -> Option<u64>,
+    set: fn(&mut Line, u64, Bound),
+) {
+    let (mut growth, mut shrink) = (0_u64, 0_u64);
+    for line in lines.iter() {
+        let (wanted, now) = (of(line).unwrap_or(0), line.now(figure));
+        growth = growth.saturating_add(wanted.saturating_sub(now));
+        shrink = shrink.saturating_add(now.saturating_sub(wanted));
     }
-    if growth <= left + shrink || growth <= 0.0 {
+    let room = left.saturating_add(shrink);
+    if growth <= room {
         return;
     }
-    let share = (left + shrink) / growth;
-    for (current, found) in pod {
-        let now = now(current);
-        if let Some(wanted) = request(found, resource).filter(|wanted| *wanted > now) {
-            lower_request(found, resource, now + (wanted - now) * share, Bound::Quota);
+    for line in lines {
+        let now = line.now(figure);
+        if let Some(wanted) = of(line).filter(|wanted| *wanted > now) {
+            set(line, now + share(wanted - now, room, growth, false), Bound::Quota);
         }
     }
 }

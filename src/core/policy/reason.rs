@@ -226,7 +226,7 @@ impl fmt::Display for Reason {
                 let (from, value) = (amount(resource, from), amount(resource, value));
                 write!(
                     f,
-                    "{resource} {value} instead of {from}: the series is young, and lacks {lacks:.0} hours of history"
+                    "{resource} {value} instead of {from}: the series is young, and lacks {lacks:.0} hours of the policy's history.learn"
                 )
             }
             Self::RaisedForLimit { resource, from, value, limit } => {

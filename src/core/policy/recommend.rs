@@ -9,7 +9,7 @@ mod tests;
 use super::bound::Amounts;
 use super::limits::{LimitRules, whole_mib};
 use super::reason::{Reason, Resource};
-use super::round::{round_up_bytes, round_up_cores};
+use super::round::{middle_bytes, middle_cores, round_up_bytes, round_up_cores};
 use super::rules::{CpuLimitRule, MemoryLimitRule, Rules};
 use crate::model::{Confidence, Estimate, HoldRule, LimitNeed, Need};
 use crate::units::{Bytes, Cores};
@@ -118,7 +118,7 @@ fn steps(
         young,
         confidence: need.confidence,
     };
-    let lacks = young.then(|| rules.learn_hours - need.hours);
+    let lacks = young.then_some(rules.learn_hours - need.hours);
     if let Some(cpu) = &need.cpu {
         size_cpu(cpu, rules, baseline, lacks, &mut found, because);
     }
@@ -170,8 +170,9 @@ fn size_cpu(
     found.target.cpu_request = Some(request);
     let hold = need.hold.rounded();
     let (low, high) = shares(need, &hold);
-    found.lower.cpu_request = Some(whole_milli(request.0 * low).max(range.0).min(request.0)).map(Cores);
-    found.upper.cpu_request = Some(Cores(whole_milli(request.0 * high).max(request.0)));
+    let middle = middle_cores(request);
+    found.lower.cpu_request = Some(Cores(whole_milli(middle * low).max(range.0).min(request.0)));
+    found.upper.cpu_request = Some(Cores(whole_milli(middle * high).max(request.0)));
     found.cpu_hold = Some(hold);
     found.target.cpu_limit = limit_cpu(request, found, baseline, lacks, because);
 }
@@ -241,9 +242,9 @@ fn size_memory(
         because,
     ));
     found.target.memory_request = Some(request);
-    let lower = Bytes((request.as_f64() * low).floor() as u64);
+    let lower = Bytes::from_f64((middle_bytes(request) * low).floor());
     found.lower.memory_request = Some(lower.max(rules.range.min_memory).min(request));
-    found.upper.memory_request = Some(Bytes::from_f64(request.as_f64() * high).max(request));
+    found.upper.memory_request = Some(Bytes::from_f64(middle_bytes(request) * high).max(request));
     found.target.memory_limit = limit_memory(request, tail, found, baseline, lacks, because);
 }
 

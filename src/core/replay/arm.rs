@@ -1,6 +1,6 @@
 //! What a backtest asks of a sizer: the one interface of plumb's own model and of the peers it is compared with.
 
-use super::trace::Allocation;
+use crate::policy::ContainerSize;
 use crate::units::{Bytes, Cores, Timestamp};
 
 /// What a sizer sees of one sample. Never more than it could have seen live.
@@ -26,7 +26,7 @@ pub struct Size {
     pub cpu_request: Option<Cores>,
     /// Memory request; `None` while no memory sample has been seen.
     pub memory_request: Option<Bytes>,
-    /// Memory limit; an arm that ties both gives the request. `None` while no memory sample has been seen.
+    /// Memory limit; `None`: no limit, nothing is killed. An arm that ties both gives the request.
     pub memory_limit: Option<Bytes>,
 }
 
@@ -35,8 +35,8 @@ pub trait Arm {
     /// Forgets everything: the next sample is the first of another container.
     fn reset(&mut self);
 
-    /// What the container's owner had asked for, where the trace says so; told after each reset. Sizers that learn ignore it.
-    fn allocated(&mut self, _given: &Allocation) {}
+    /// Tells what people set before the sizer came (see [`template`](super::template::template)), after each reset.
+    fn template(&mut self, _stated: &ContainerSize) {}
 
     /// Learns from one sample and, where it may, answers with the size that holds from the next sample on. `None`
     /// leaves what is in force. An answer while `may_decide` is false is ignored.

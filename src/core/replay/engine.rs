@@ -31,12 +31,6 @@ pub struct Decision {
     pub size: Size,
 }
 
-/// The memory limit that `size` puts in force: its limit, or its request where it has none.
-#[must_use]
-pub fn limit_of(size: &Size) -> Option<Bytes> {
-    size.memory_limit.or(size.memory_request)
-}
-
 /// Lets `arm` size the container of `series` and returns its decisions in time order.
 #[must_use]
 pub fn replay(series: &Series, arm: &mut dyn Arm, rules: &Rules) -> Vec<Decision> {
@@ -66,7 +60,7 @@ pub fn replay(series: &Series, arm: &mut dyn Arm, rules: &Rules) -> Vec<Decision
         last_chance = Some(at);
         if let Some(size) = answer.filter(|size| in_force != Some(*size)) {
             in_force = Some(size);
-            limit = limit_of(&size).map_or(f64::INFINITY, Bytes::as_f64);
+            limit = size.memory_limit.map_or(f64::INFINITY, Bytes::as_f64);
             decisions.push(Decision { at: Timestamp(at), size });
         }
     }

@@ -7,6 +7,7 @@ use super::arms::NamedArm;
 use super::engine::{Decision, Rules, replay};
 use super::node::{Load, pressure};
 use super::score::{Figures, Sums, score};
+use super::template::template;
 use super::trace::{Allocations, Series, TraceError};
 
 /// A trace replayed: everything that a table, a file or a page says of it can be had from here.
@@ -91,7 +92,7 @@ pub fn run(
 
 fn one(series: &Series, arm: &mut dyn Arm, given: &Allocations, rules: &Rules) -> ContainerOutcome {
     arm.reset();
-    arm.allocated(&given.get(&series.id).copied().unwrap_or_default());
+    arm.template(&template(series, &given.get(&series.id).copied().unwrap_or_default()));
     let decisions = replay(series, arm, rules);
     let sums = score(series, &decisions, rules);
     ContainerOutcome { decisions, sums }

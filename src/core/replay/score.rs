@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::arm::Size;
-use super::engine::{Decision, InForce, Rules, limit_of};
+use super::engine::{Decision, InForce, Rules};
 use super::trace::Series;
 use crate::actuate::step::Pace;
 use crate::units::{Bytes, Timestamp};
@@ -34,8 +34,10 @@ pub struct Sums {
     pub memory_used: f64,
     /// Memory used above the request.
     pub memory_exposure: f64,
-    /// Memory allowed by the limit.
+    /// Memory allowed by the limit, while there is one.
     pub memory_limited: f64,
+    /// Memory used, while there is a limit.
+    pub memory_used_limited: f64,
     /// Samples above the memory limit.
     pub oom_kills: u64,
     /// Days, counted from each container's first sample, in which anything was scored.
@@ -63,6 +65,7 @@ impl std::ops::AddAssign for Sums {
         self.memory_used += other.memory_used;
         self.memory_exposure += other.memory_exposure;
         self.memory_limited += other.memory_limited;
+        self.memory_used_limited += other.memory_used_limited;
         self.oom_kills += other.oom_kills;
         self.days += other.days;
         self.oom_days += other.oom_days;
@@ -73,7 +76,7 @@ impl std::ops::AddAssign for Sums {
     }
 }
 
-/// Request and limit at a sample, as floats; `NAN` where nothing is in force.
+/// Request and limit at a sample, as floats; `NAN` where nothing is in force, infinite where there is no limit.
 #[derive(Clone, Copy)]
 struct Now {
     cpu: f64,
@@ -88,7 +91,7 @@ impl Now {
         size.map_or(Self::NOTHING, |size| Self {
             cpu: size.cpu_request.map_or(f64::NAN, |cpu| cpu.0),
             memory: size.memory_request.map_or(f64::NAN, Bytes::as_f64),
-            limit: limit_of(size).map_or(f64::NAN, Bytes::as_f64),
+            limit: size.memory_limit.map_or(f64::INFINITY, Bytes::as_f64),
         })
     }
 }
@@ -121,7 +124,7 @@ pub fn score(series: &Series, decisions: &[Decision], rules: &Rules) -> Sums {
     for of in [
         |size: &Size| size.cpu_request.map(|cpu| cpu.0),
         |size: &Size| size.memory_request.map(Bytes::as_f64),
-        |size: &Size| limit_of(size).map(Bytes::as_f64),
+        |size: &Size| size.memory_limit.map(Bytes::as_f64),
     ] {
         sums.add_steps(decisions, of, scored);
     }
@@ -172,7 +175,10 @@ impl Sums {
         self.memory_slack += (now.memory - used).max(0.0) * seconds;
         self.memory_used += used * seconds;
         self.memory_exposure += (used - now.memory).max(0.0) * seconds;
-        self.memory_limited += now.limit * seconds;
+        if now.limit.is_finite() {
+            self.memory_limited += now.limit * seconds;
+            self.memory_used_limited += used * seconds;
+        }
         self.memory_changes += u64::from(now.memory != before.memory || now.limit != before.limit);
         let killed = used > now.limit;
         self.oom_kills += u64::from(killed);
@@ -196,7 +202,7 @@ pub struct Figures {
     pub memory_slack: Option<f64>,
     /// Share of the used memory that was above the request.
     pub memory_exposure: Option<f64>,
-    /// Memory limits over usage, 1 or more where they hold.
+    /// Memory limits over usage while there is a limit, 1 or more where they hold.
     pub limit_over_usage: Option<f64>,
     /// OOM kills.
     pub oom_kills: u64,
@@ -234,7 +240,7 @@ impl Figures {
             cpu_shortfall: ratio(all.cpu_shortfall, all.cpu_used),
             memory_slack: ratio(all.memory_slack, all.memory_requested),
             memory_exposure: ratio(all.memory_exposure, all.memory_used),
-            limit_over_usage: ratio(all.memory_limited, all.memory_used),
+            limit_over_usage: ratio(all.memory_limited, all.memory_used_limited),
             oom_kills: all.oom_kills,
             oom_free_days: per_day(all.oom_days).map(|share| 1.0 - share),
             cpu_changes_per_day: per_day(all.cpu_changes),

@@ -1,6 +1,6 @@
 //! Builders of what the pure rooms compute with: no Kubernetes object, so that both crates compile this file.
 
-use crate::actuate::facts::{Container, Pod, PodId, Resize};
+use crate::actuate::facts::{Container, Place, Pod, PodId, Resize};
 use crate::model::{Model, Series};
 use crate::policy::{Class, ContainerSize};
 use crate::units::{Bytes, Cores, Timestamp};
@@ -55,6 +55,7 @@ pub fn pod(id: PodId, size: ContainerSize) -> Pod {
         class: Class::Burstable,
         sized_as_whole: false,
         stalled: None,
+        place: Place::default(),
         containers: vec![Container {
             name: "app".into(),
             sidecar: false,

@@ -1,6 +1,6 @@
 //! Fewer points than samples, with the least and the largest of each stretch kept.
 
-use crate::replay::engine::{Decision, InForce, limit_of};
+use crate::replay::engine::{Decision, InForce};
 use crate::replay::trace::Series;
 use crate::units::Bytes;
 
@@ -70,7 +70,7 @@ impl Course {
         Self {
             cpu: over(|size| size.cpu_request.map(|cpu| cpu.0)),
             memory: over(|size| size.memory_request.map(Bytes::as_f64)),
-            limit: over(|size| limit_of(size).map(Bytes::as_f64)),
+            limit: over(|size| size.memory_limit.map(Bytes::as_f64)),
         }
     }
 }
@@ -85,7 +85,7 @@ pub(super) fn kills(series: &Series, decisions: &[Decision], warmup: i64) -> Vec
     let length = (span / KILL_PLACES).saturating_add(1);
     let mut found: Vec<(i64, f64)> = Vec::new();
     for (at, _, memory) in series.samples() {
-        let limit = in_force.at(at).and_then(limit_of);
+        let limit = in_force.at(at).and_then(|size| size.memory_limit);
         if at < scored_from || limit.is_none_or(|limit| memory.is_nan() || memory <= limit.as_f64()) {
             continue;
         }

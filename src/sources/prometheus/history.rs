@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::{Prometheus, PrometheusError, Queries, Range};
 use crate::sources::ContainerName;
-use crate::units::{Bytes, Timestamp};
+use crate::units::{Bytes, Cores, Timestamp};
 
 /// Ages below this many seconds and a step are asked for: what start-up can be.
 const STARTUP_SECONDS: i64 = 300;
@@ -49,6 +49,8 @@ pub struct Piece {
     pub young: HashMap<ContainerName, Vec<Point>>,
     /// OOM kills, in time order for each container.
     pub kills: Vec<Kills>,
+    /// CPU of the largest node; `None` where Prometheus does not know. Nothing has used more.
+    pub largest_node: Option<Cores>,
 }
 
 impl Piece {
@@ -70,6 +72,8 @@ pub struct History<'a> {
     left: Range,
     /// How many points a piece may have by what was learned so far.
     series: u64,
+    /// CPU of the largest node, where it is known.
+    largest_node: Option<Cores>,
 }
 
 impl<'a> History<'a> {
@@ -86,8 +90,12 @@ impl<'a> History<'a> {
         if most > prometheus.max_samples {
             return Err(PrometheusError::TooMany { series: most, max_samples: prometheus.max_samples });
         }
+        // Without an answer the past is read all the same.
+        let nodes = prometheus.instant(&queries.largest_node(), span.end).await.unwrap_or_default();
+        let cores = nodes.first().and_then(|series| series.points().next()).map(|(_, cores)| cores);
+        let largest_node = cores.filter(|cores| *cores > 0.0).map(Cores);
         // Pods that came and went between the looks: a quarter more is allowed for.
-        Ok(Self { prometheus, queries, left: span, series: most + most / 4 + 1 })
+        Ok(Self { prometheus, queries, left: span, series: most + most / 4 + 1, largest_node })
     }
 
     /// What is left to read; its start is where to go on after a failure.
@@ -145,7 +153,7 @@ impl<'a> History<'a> {
 
     async fn read(&self, span: Range) -> Result<Piece, PrometheusError> {
         let (queries, step) = (&self.queries, span.step);
-        let mut piece = Piece { step, end: span.end, ..Piece::default() };
+        let mut piece = Piece { step, end: span.end, largest_node: self.largest_node, ..Piece::default() };
         piece.cpu = self.points(&queries.cpu(step), span).await?;
         piece.memory = self.points(&queries.memory(step), span).await?;
         piece.throttled = self.points(&queries.throttled(step), span).await?.into_iter().collect();

@@ -23,7 +23,7 @@ pub struct Usage {
 /// When one of the questions is not answered, or by nothing that makes sense.
 pub async fn read(prometheus: &Prometheus, queries: &Queries) -> Result<Usage, PrometheusError> {
     let mut usage = Usage::default();
-    let bare = |at| Sample { at, cpu: None, memory: None, stalled: 0.0 };
+    let bare = |at| Sample { at, window: None, cpu: None, memory: None, stalled: None, memory_stalled: 0.0 };
     for (name, at) in values(prometheus, queries, &queries.scraped_at()).await? {
         #[expect(clippy::cast_possible_truncation, reason = "a time in seconds; the cast saturates")]
         usage.containers.insert(name, bare(Timestamp(at as i64)));
@@ -41,9 +41,12 @@ pub async fn read(prometheus: &Prometheus, queries: &Queries) -> Result<Usage, P
     });
     for query in [queries.throttled_at(0), queries.starved_at(0)] {
         put(values(prometheus, queries, &query).await?, |sample, v| {
-            sample.stalled = sample.stalled.max(v.clamp(0.0, 1.0) as f32);
+            sample.stalled = Some(sample.stalled.unwrap_or(0.0).max(v.clamp(0.0, 1.0) as f32));
         });
     }
+    put(values(prometheus, queries, &queries.memory_starved_at(0)).await?, |sample, v| {
+        sample.memory_stalled = v.clamp(0.0, 1.0) as f32;
+    });
     for (name, count) in values(prometheus, queries, &queries.oom_total()).await? {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
         usage.oom_kills.insert(name, count as u32);

@@ -24,6 +24,8 @@ pub struct Queries {
     only_usage: String,
     only_state: String,
     only_pods: String,
+    /// All series must have this too.
+    matcher: Option<String>,
 }
 
 impl Queries {
@@ -64,6 +66,7 @@ impl Queries {
             only_usage: joined(real(usage), usage),
             only_state: joined(real(&state), &state),
             only_pods: joined(Vec::new(), &state),
+            matcher: matcher.map(str::to_owned),
             usage: usage.clone(),
             state,
         }
@@ -133,7 +136,7 @@ impl Queries {
         format!("({} / {}) > 0", rate("throttled_"), rate(""))
     }
 
-    /// The same between the last two scrapes, so many seconds ago.
+    /// The same between the last two scrapes, so many seconds ago, of all containers that have a CPU limit.
     #[must_use]
     pub fn throttled_at(&self, ago: i64) -> String {
         let (by, only, before) = (self.by_usage(), &self.only_usage, offset(ago));
@@ -141,7 +144,7 @@ impl Queries {
             let counter = format!("container_cpu_cfs_{what}periods_total{{{only}}}");
             format!("max {by} (irate({counter}[{TWO_SCRAPES}s]{before}))")
         };
-        format!("({} / {}) > 0", rate("throttled_"), rate(""))
+        format!("{} / {}", rate("throttled_"), rate(""))
     }
 
     /// The share of time between the last two scrapes in which all tasks of a container waited for CPU, where that is
@@ -152,6 +155,21 @@ impl Queries {
         let (by, only, before) = (self.by_usage(), &self.only_usage, offset(ago));
         let counter = format!("container_pressure_cpu_stalled_seconds_total{{{only}}}");
         format!("max {by} (irate({counter}[{TWO_SCRAPES}s]{before})) > 0.05")
+    }
+
+    /// The share of time between the last two scrapes in which all tasks of a container waited for memory, likewise.
+    #[must_use]
+    pub fn memory_starved_at(&self, ago: i64) -> String {
+        let (by, only, before) = (self.by_usage(), &self.only_usage, offset(ago));
+        let counter = format!("container_pressure_memory_stalled_seconds_total{{{only}}}");
+        format!("max {by} (irate({counter}[{TWO_SCRAPES}s]{before})) > 0.05")
+    }
+
+    /// Cores of the largest node that a kubelet tells of.
+    #[must_use]
+    pub fn largest_node(&self) -> String {
+        let matcher = self.matcher.as_deref().unwrap_or_default();
+        format!("max(machine_cpu_cores{{{matcher}}})")
     }
 
     /// Containers of which something was known so many seconds ago.

@@ -246,7 +246,7 @@ async fn too_much_for_the_server_is_asked_for_in_halves_and_a_failure_can_be_tak
     let empty = http(200, r#"{"status":"success","data":{"result":[]}}"#);
     let large = http(422, r#"{"status":"error","error":"query processing would load too many samples"}"#);
     let broken = http(400, "");
-    let mut answers = vec![count.as_str(); 9];
+    let mut answers = vec![count.as_str(); 10];
     answers.extend([&large, &broken, &empty].map(String::as_str));
     let server = Server::start(&answers).await;
     let prometheus = server.prometheus();

@@ -31,7 +31,7 @@ impl Load {
     }
 
     /// What it uses: `uses("cpu", "200m")`, `uses("memory", "100Mi")`, `uses("grow", "8Mi/s")`,
-    /// `uses("startup-cpu", "1:20s")`.
+    /// `uses("startup-cpu", "1:20s")`, `uses("bursts", "1:10s:60s")`.
     pub fn uses(mut self, what: &str, amount: &str) -> Self {
         self.arguments.push(format!("--{what}={amount}"));
         self

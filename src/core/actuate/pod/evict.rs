@@ -4,7 +4,8 @@ use super::{EMERGENCY, PodState, Wish};
 use crate::actuate::facts::{Container, Method, Pod, Workload};
 use crate::actuate::reason::Hold;
 use crate::actuate::updater::Settings;
-use crate::units::Timestamp;
+use crate::policy::Amounts;
+use crate::units::{Bytes, Timestamp};
 
 impl PodState {
     /// The OOM loop (kubernetes#138760): a container that is down stays under its pod's old limit whatever is asked of
@@ -113,7 +114,30 @@ fn replaceable(workload: &Workload, pod: &Pod, settings: &Settings) -> Result<()
     if !admission_works(workload, settings) {
         return Err(Hold::AdmissionSilent);
     }
+    if !has_room(workload, pod) {
+        return Err(Hold::NoRoom);
+    }
     Ok(())
+}
+
+/// Some node that the pod may use has room for its successor, what the pod itself takes of its own node counted as
+/// free. Where nothing is known of nodes, they are believed to have.
+fn has_room(workload: &Workload, pod: &Pod) -> bool {
+    let Some(free) = &workload.around.free else { return true };
+    let (mut cpu, mut memory) = (0.0, 0.0);
+    for container in &pod.containers {
+        let target = workload.advice(&container.name).map(|advice| advice.target).unwrap_or_default();
+        cpu += target.cpu_request.or(container.asked.cpu_request).map_or(0.0, |cpu| cpu.0);
+        memory += target.memory_request.or(container.asked.memory_request).map_or(0.0, Bytes::as_f64);
+    }
+    let cores = |of: &Amounts| of.cpu.map_or(0.0, |cpu| cpu.0);
+    let bytes = |of: &Amounts| of.memory.map_or(0.0, Bytes::as_f64);
+    let (first, overhead) = (&pod.place.first, &pod.place.overhead);
+    cpu = f64::max(cpu, cores(first)) + cores(overhead);
+    memory = f64::max(memory, bytes(first)) + bytes(overhead);
+    // A float's rounding is no lack of room.
+    let holds = |room: &Amounts| cores(room) + 1e-6 >= cpu && bytes(room) >= memory;
+    free.iter().chain(&pod.place.home).any(holds)
 }
 
 /// The last pod that came up since new ones are given what is recommended has it; of a workload that has none such, what

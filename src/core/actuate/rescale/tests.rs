@@ -1,7 +1,7 @@
 #![allow(clippy::cast_sign_loss, reason = "what is cast is positive")]
 
 use super::*;
-use crate::actuate::facts::{MaxUnavailable, Method, PodId, Rules};
+use crate::actuate::facts::{Around, MaxUnavailable, Method, PodId, Rules};
 use crate::actuate::step::Pace;
 use crate::actuate::{Deed, Settings, Updater};
 use crate::model::Confidence;
@@ -9,8 +9,13 @@ use crate::policy::{Amounts, ContainerSize, LimitRules, Recommendation};
 use crate::testing::pure;
 use crate::units::Timestamp;
 
-const CALM: Settings =
-    Settings { paused: false, resize_served: true, admission_answers: true, warming_up: false };
+const CALM: Settings = Settings {
+    paused: false,
+    resize_served: true,
+    admission_answers: true,
+    limits_only_grow: false,
+    warming_up: false,
+};
 
 fn size(cores: f64) -> ContainerSize {
     pure::size((cores * 1000.0).round() as u64, 100, 100)
@@ -62,6 +67,7 @@ impl World {
             rollback: None,
             scalers: vec![scaler],
             bound_to_nodes: false,
+            around: Around::default(),
             pods: (0..pods).map(|id| pod(id, cores)).collect(),
         };
         let updater = Updater::new(10.0, 1.0);

@@ -45,6 +45,23 @@ fn growth_is_taken_at_once_and_whole() {
 }
 
 #[test]
+fn what_memory_has_waited_for_is_not_lost_when_the_cpu_changes() {
+    let shrinks_at = |cpu_changes: bool| {
+        let mut stepper = running();
+        (0..100).find(|i| {
+            let mut seen = *stepper.in_force();
+            // As a resize rounds it, or a person sets it.
+            seen.cpu_request = Some(Cores(if cpu_changes && i % 2 == 0 { 1.001 } else { 1.0 }));
+            stepper.observe(seen);
+            let size = stepper.step(&advice(1.0, 900, 1600), at(i * 60), false, &Pace::default());
+            size.is_some_and(|size| size.memory_request < Some(Bytes::from_mib(1000)))
+        })
+    };
+    assert!(shrinks_at(false) > Some(1), "it waits");
+    assert_eq!(shrinks_at(true), shrinks_at(false));
+}
+
+#[test]
 fn a_shrink_waits_and_goes_in_steps() {
     let mut stepper = running();
     let mut seen = vec![1.0];

@@ -1,11 +1,13 @@
 mod boost;
 mod canary;
+mod class;
 mod kills;
 mod pace;
+mod placement;
 mod rollback;
 
 use super::*;
-use crate::actuate::facts::{MaxUnavailable, Method, Rules, Stalled};
+use crate::actuate::facts::{Around, MaxUnavailable, Method, Rules, Stalled};
 use crate::actuate::step::Pace;
 use crate::model::Confidence;
 use crate::policy::{Amounts, Class, ContainerSize, LimitRules, Recommendation};
@@ -13,8 +15,13 @@ use crate::testing::pure::{pod, size};
 use crate::units::{Bytes, Cores};
 
 const START: i64 = 1_800_000_000;
-const CALM: Settings =
-    Settings { paused: false, resize_served: true, admission_answers: true, warming_up: false };
+const CALM: Settings = Settings {
+    paused: false,
+    resize_served: true,
+    admission_answers: true,
+    limits_only_grow: false,
+    warming_up: false,
+};
 
 /// Bounds of a tenth to either side.
 fn advice(milli: u64, mib: u64, limit: u64) -> Recommendation {
@@ -59,6 +66,7 @@ fn workload(wants: Recommendation, pods: Vec<Pod>) -> Workload {
         rollback: None,
         scalers: Vec::new(),
         bound_to_nodes: false,
+        around: Around::default(),
         pods,
     }
 }
@@ -301,7 +309,7 @@ fn what_is_refused_waits_and_rates_hold() {
 }
 
 #[test]
-fn a_second_growth_waits_for_the_cooldown() {
+fn growth_waits_for_five_minutes_and_a_shrink_for_the_cooldown() {
     let exact = |milli, mib, limit| {
         let mut advice = advice(milli, mib, limit);
         (advice.lower, advice.upper) = (size(milli, mib, limit), size(milli, mib, limit));
@@ -315,7 +323,12 @@ fn a_second_growth_waits_for_the_cooldown() {
     web.advice[0].1 = exact(30, 56, 64);
     world.now += 3;
     assert_eq!(world.held(&web), [Hold::Cooldown]);
-    world.now += 600;
+    world.now += 296;
+    assert_eq!(world.turn(&mut web).actions.len(), 1);
+    web.advice[0].1 = exact(10, 56, 64);
+    world.now += 400;
+    assert!(world.plan(std::slice::from_ref(&web)).actions.is_empty());
+    world.now += 250;
     assert_eq!(world.turn(&mut web).actions.len(), 1);
 }
 
@@ -325,7 +338,7 @@ fn the_cooldown_is_known_to_the_next_process() {
     let mut world = World::new();
     web.pods[0].resized = Some(Timestamp(world.now - 100));
     assert_eq!(world.held(&web), [Hold::Cooldown]);
-    world.now += 500;
+    world.now += 200;
     assert_eq!(world.turn(&mut web).actions.len(), 1);
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::policy::Rules;
+use crate::policy::{Objective, Rules};
 use crate::testing;
 use crate::units::{Bytes, Cores, Timestamp};
 
@@ -37,4 +37,23 @@ fn the_request_follows_the_body_and_the_limit_the_tail() {
     assert!(memory.target >= 200.0 * mib && memory.target < 215.0 * mib, "{}", memory.target / mib);
     assert!(limit.tail >= 1.4 * 203.0 * mib);
     assert!(limit.equal >= 203.0 * mib && limit.equal < 1.2 * 203.0 * mib);
+}
+
+#[test]
+fn a_memory_request_never_undercuts_steady_usage() {
+    for objective in [Objective::Economy, Objective::Balanced, Objective::Critical] {
+        let prices = Rules { memory_objective: objective, ..Rules::default() }.prices();
+        for mib in [1, 7, 64, 300, 5000, 70_000] {
+            for samples in [1, 2, 13, 300, 3000] {
+                let usage = |_| (Cores(0.1), Bytes::from_mib(mib));
+                let mut series = testing::series(Timestamp(0), 300, samples, usage);
+                let target = series.estimate(&prices, &Model::default()).memory.unwrap().target;
+                // Half a step of sixteen bits.
+                assert!(
+                    target >= Bytes::from_mib(mib).as_f64() * 0.999,
+                    "{objective:?} {mib} {samples}: {target}"
+                );
+            }
+        }
+    }
 }

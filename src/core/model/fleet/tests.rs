@@ -21,7 +21,7 @@ fn only_what_changed_is_refreshed() {
     assert_eq!(refreshed(&mut fleet), 10);
     assert_eq!(refreshed(&mut fleet), 0);
     fleet.add_cpu(ids[3], Timestamp(5), Cores(1.0), 0.0, None).unwrap();
-    assert!(fleet.add_oom(ids[4], Timestamp(5), Bytes(1 << 26), 1));
+    assert!(fleet.add_oom(ids[4], Timestamp(5), Bytes(1 << 26), 1, None));
     assert_eq!(refreshed(&mut fleet), 2);
 }
 

@@ -2,14 +2,16 @@
 
 use super::SnapshotError;
 use super::bytes::{Lane, Reader, Writer, log};
-use crate::model::demand::{Costs, Demand};
+use crate::model::costs::Costs;
+use crate::model::demand::Demand;
 use crate::model::half::Half;
 use crate::model::histogram::{Histogram, MAX_BUCKETS};
 use crate::model::hold::Kept;
 use crate::model::recent::{FIVES, HALVES, Parts, Recent, slot_of};
+use crate::model::ride::{MOST, Ride};
 use crate::model::series::Series;
 use crate::model::startup::Startup;
-use crate::model::tail::{DAYS, Kills, SLOT, Tail};
+use crate::model::tail::{DAYS, Kills, MOST_DOUBTFUL, SLOT, Tail};
 use crate::model::tuning::{BASES, MARGINS};
 
 type Result<T> = std::result::Result<T, SnapshotError>;
@@ -24,6 +26,9 @@ const MEAN: f32 = 64.0;
 /// The reference time of the costs lies on a whole hour.
 const HOUR: i64 = 3600;
 
+/// The first version of a pack that says whether memory follows its limit.
+const RIDES: u8 = 2;
+
 /// `time` is the time of the series before, and then of this one.
 pub(super) fn put_series(out: &mut Writer, series: &Series, time: &mut i64) {
     for count in [series.samples, series.refused, series.throttled] {
@@ -36,17 +41,28 @@ pub(super) fn put_series(out: &mut Writer, series: &Series, time: &mut i64) {
     put_demand(out, &series.cpu, time);
     put_demand(out, &series.memory, time);
     put_tail(out, &series.tail, *time);
+    put_ride(out, &series.tail.ride);
+    if let Some(kills) = &series.tail.kills {
+        out.unsigned(Lane::Count, u64::from(kills.doubtful));
+    }
 }
 
-pub(super) fn get_series(from: &mut Reader<'_>, time: &mut i64) -> Result<Series> {
+/// `version` is that of the pack.
+pub(super) fn get_series(from: &mut Reader<'_>, time: &mut i64, version: u8) -> Result<Series> {
     let (samples, refused, throttled) = (from.u32()?, from.u32()?, from.u32()?);
     let startup_samples = from.u32()?;
     let cpu = get_amount(from, Lane::Amount, &mut 0, MAXIMUM)?;
     let memory = get_amount(from, Lane::Amount, &mut 0, MAXIMUM)?;
     let startup = Startup { cpu, memory, samples: startup_samples };
     let (cpu, memory) = (get_demand(from, time)?, get_demand(from, time)?);
-    let tail = get_tail(from, *time)?;
-    Ok(Series { cpu, memory, tail, startup, samples, refused, throttled })
+    let mut tail = get_tail(from, *time)?;
+    if version >= RIDES {
+        tail.ride = get_ride(from)?;
+        if let Some(kills) = &mut tail.kills {
+            kills.doubtful = from.up_to(Lane::Count, u64::from(MOST_DOUBTFUL))? as u8;
+        }
+    }
+    Ok(Series { cpu, memory, tail, startup, samples, refused, throttled, seen: 0 })
 }
 
 /// A logarithm as its distance from the one before that was not 0, which it replaces; 0 for 0.
@@ -109,9 +125,25 @@ fn get_tail(from: &mut Reader<'_>, time: i64) -> Result<Tail> {
         let lesson = get_near(from, Lane::Amount, &mut 0)?;
         let days = get_days(from, lesson)?;
         let lesson = from.amount(Lane::Amount, lesson, SIZE)?;
-        tail.kills = Some(Box::new(Kills { count, seen, lesson, days }));
+        tail.kills = Some(Box::new(Kills { count, seen, lesson, days, doubtful: 0 }));
     }
     Ok(tail)
+}
+
+fn put_ride(out: &mut Writer, ride: &Ride) {
+    out.unsigned(Lane::Count, (u64::from(ride.evidence) << 1) | u64::from(ride.now));
+    if ride.evidence > 0 || ride.now {
+        put_near(out, Lane::Amount, &mut 0, log(ride.limit.get(), SIZE));
+    }
+}
+
+fn get_ride(from: &mut Reader<'_>) -> Result<Ride> {
+    let code = from.up_to(Lane::Count, (u64::from(MOST) << 1) | 1)?;
+    let mut ride = Ride { evidence: (code >> 1) as u8, now: code & 1 == 1, ..Ride::default() };
+    if code > 0 {
+        ride.limit = Half::new(get_amount(from, Lane::Amount, &mut 0, SIZE)?);
+    }
+    Ok(ride)
 }
 
 /// The natural logarithm of a peak that was written so.

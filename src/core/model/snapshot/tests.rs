@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::Model;
+use crate::model::{Model, Most, Replica, Usage};
 use crate::units::{Bytes, Cores, Timestamp};
 
 /// Days of usage in five-minute steps with a daily cycle and noise.
@@ -92,7 +92,7 @@ fn damage_below_the_checksum_is_an_error_and_no_panic() {
         let mut from = Reader::new(&damaged, ends);
         let count = from.up_to(Lane::Count, 9);
         let read = count.and_then(|n| {
-            (0..n).map(|_| fields::get_series(&mut from, &mut 0)).collect::<Result<Vec<_>, _>>()
+            (0..n).map(|_| fields::get_series(&mut from, &mut 0, VERSION)).collect::<Result<Vec<_>, _>>()
         });
         if let Ok(mut series) = read {
             for one in &mut series {
@@ -100,4 +100,34 @@ fn damage_below_the_checksum_is_an_error_and_no_panic() {
             }
         }
     }
+}
+
+#[test]
+fn a_pack_of_the_first_version_is_read() {
+    let (series, mut out) = (lived(2, 5), Writer::default());
+    out.count(1);
+    fields::put_series(&mut out, &series, &mut 0);
+    // The first version had all but the last two numbers: what says that memory follows its limit, and doubtful kills.
+    let counts = &mut out.lanes[Lane::Count as usize];
+    assert_eq!((counts.pop(), counts.pop()), (Some(0), Some(0)));
+    let old = read(&pack(&out, 1)).unwrap();
+    assert_eq!(write(&old.iter().collect::<Vec<_>>()), write(&[&series]));
+    assert!(read(&pack(&out, VERSION)).is_err());
+}
+
+#[test]
+fn evidence_that_memory_follows_its_limit_is_kept() {
+    let (mut series, mut replica, model) = (Series::default(), Replica::default(), Model::default());
+    for (minute, mib) in [(1, 255), (9, 510), (700, 100), (1500, 100)] {
+        let limit = Some(Bytes::from_mib(if mib == 510 { 512 } else { 256 }));
+        let most = Most { memory_limit: limit, ..Most::default() };
+        let memory = Some(Bytes::from_mib(mib));
+        let usage = Usage { at: Timestamp(minute * 60), memory, most, ..Usage::default() };
+        series.observe(&mut replica, &usage, &model);
+    }
+    assert!(!series.tail().follows_limit(), "an evening without it is the end of it");
+    series.tail.ride.evidence = 7;
+    let bytes = write(&[&series]);
+    let back = read(&bytes).unwrap();
+    assert!(back[0].tail().follows_limit() && write(&[&back[0]]) == bytes);
 }

@@ -178,6 +178,18 @@ fn a_kill_teaches_also_where_the_limit_follows_the_request() {
     assert!(reasons.iter().any(|reason| matches!(reason, Reason::KeptBelowNeed { .. })), "{reasons:?}");
 }
 
+#[test]
+fn a_limit_that_is_kept_is_kept_to_the_byte() {
+    let own = Bytes(3_000_000_001);
+    let runs = of(ContainerSize { memory_limit: Some(own), ..limited().current });
+    for rules in [
+        Rules { shrink_memory: false, learn_hours: 0.0, ..Rules::default() },
+        Rules { learn_hours: 1e6, ..Rules::default() },
+    ] {
+        assert_eq!(recommend(&need(), &rules, &runs).target.memory_limit, Some(own), "{rules:?}");
+    }
+}
+
 proptest! {
     /// Nothing passes what the policy allows, by any rule, however the figures are rounded; nothing moves when it is
     /// recommended again from what was recommended.
@@ -217,9 +229,9 @@ proptest! {
         let need = series.estimate(&rules.prices(), &model);
         let size = ContainerSize {
             cpu_request: Some(Cores::from_milli(size.0)),
-            cpu_limit: Some(Cores::from_milli((size.0 as f64 * size.2) as u64)),
+            cpu_limit: Some(Cores::from_milli(Cores(size.0 as f64 * size.2 / 1000.0).to_milli())),
             memory_request: Some(Bytes::from_mib(size.1)),
-            memory_limit: Some(Bytes::from_mib((size.1 as f64 * size.2) as u64)),
+            memory_limit: Some(Bytes::from_mib(Bytes::from_f64(size.1 as f64 * size.2).0)),
         };
         let most = rules.range.most();
         let found = recommend(&need, &rules, &of(size));

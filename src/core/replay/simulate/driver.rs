@@ -107,7 +107,9 @@ impl<'a> Driver<'a> {
     /// Creates a pod: admission, then LimitRange and quota.
     fn create(&mut self, load: usize, ordinal: u32, going: &Now) {
         let scene = self.world.scene;
-        let Some(workload) = scene.workloads.get(load) else { return };
+        if scene.workloads.get(load).is_none() {
+            return;
+        }
         let Some(template) = self.world.loads.get(load).map(|load| load.template.clone()) else { return };
         let sized = self.admit(load, &template, going);
         let stamped = sized.is_some();
@@ -195,7 +197,7 @@ impl<'a> Driver<'a> {
         if due {
             self.scraped = now - now.rem_euclid(each);
             if !going.no_metrics {
-                self.recommender.scrape(&self.world, begins.false_sample);
+                self.recommender.scrape(&self.world, each, begins.false_sample);
             }
         }
         for (place, hit) in hit.into_iter().enumerate() {
@@ -268,6 +270,7 @@ impl<'a> Driver<'a> {
         let settings = Settings {
             paused: false,
             resize_served: true,
+            limits_only_grow: false,
             admission_answers: answers || blind,
             warming_up: false,
         };
@@ -458,6 +461,7 @@ impl<'a> Driver<'a> {
                 Given::Target => around.given_since.or(Some(now)),
                 Given::Previous | Given::Nothing => None,
             };
+            around.gives_previous = said.given != Given::Target;
             if let Some(given) = self.given.get_mut(place) {
                 *given = (said.given, around.before.as_ref().map(|before| before.had.clone()));
             }

@@ -10,11 +10,12 @@ pub(super) use admission::admitted;
 pub(super) use facts::{Around, answers, workload};
 pub(super) use recommender::{Advice, Recommender};
 
-use super::scene::Policy;
+use super::scene::{Policy, Workload};
 use super::size::{Size, mib};
+use super::world::World;
 use crate::actuate::NewSize;
 use crate::actuate::step::Pace;
-use crate::policy::{ContainerSize, Range, Rules};
+use crate::policy::{Amounts, ContainerSize, NamespaceBounds, Range, RangeBounds, Rules};
 use crate::replay::generate::START;
 use crate::units::{Bytes, Cores, Timestamp};
 
@@ -82,5 +83,28 @@ pub(super) fn pace(policy: &Policy) -> Pace {
         max_shrink: policy.max_shrink as f32 / 100.0,
         cooldown: i64::from(policy.cooldown),
         ..Pace::default()
+    }
+}
+
+/// What a workload's namespace allows its pods.
+pub(super) fn namespace(world: &World<'_>, workload: &Workload) -> NamespaceBounds {
+    let Some(stated) = world.scene.namespaces.get(workload.namespace) else {
+        return NamespaceBounds::default();
+    };
+    let (used, hard) = (world.used(workload.namespace), world.hard(workload.namespace));
+    let left = |which: usize| Some(hard.get(which).copied().flatten()?.saturating_sub(*used.get(which)?));
+    NamespaceBounds {
+        container: RangeBounds {
+            least: Amounts { cpu: None, memory: stated.least_mib.map(|least| Bytes(mib(least))) },
+            most: Amounts {
+                cpu: stated.most_milli.map(Cores::from_milli),
+                memory: stated.most_mib.map(|most| Bytes(mib(most))),
+            },
+            cpu_ratio: None,
+            memory_ratio: stated.ratio.map(|ratio| ratio * 1000),
+        },
+        pod: RangeBounds::default(),
+        requests_left: Amounts { cpu: left(0).map(Cores::from_milli), memory: left(1).map(Bytes) },
+        limits_left: Amounts { cpu: None, memory: left(2).map(Bytes) },
     }
 }

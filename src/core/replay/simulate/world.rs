@@ -285,7 +285,7 @@ impl<'a> World<'a> {
             };
             load.tally.unready_seconds += wanted.saturating_sub(ready) * elapsed;
             self.pod_seconds += load.pods.len() as u64 * elapsed;
-            for container in load.pods.iter().flat_map(|pod| &pod.containers).filter(|one| one.lasts) {
+            for container in load.pods.iter().flat_map(|pod| &pod.containers).filter(|one| one.lasts()) {
                 self.milli_seconds += container.asked.cpu.unwrap_or(0) * elapsed;
                 self.mib_seconds += (container.asked.memory.unwrap_or(0) >> 20) * elapsed;
             }

@@ -1,6 +1,6 @@
 // plumb-load is the workload that plumb's cluster tests run: it uses the CPU and memory that it is told to.
 //
-//	plumb-load --cpu 0.2 --memory 100Mi --grow 8Mi/s --startup-cpu 1:20s --http :8080
+//	plumb-load --cpu 0.2 --memory 100Mi --grow 8Mi/s --startup-cpu 1:20s --bursts 1:10s:60s --http :8080
 //	plumb-load pause
 //
 // Over HTTP it can be told otherwise: POST /set?cpu=0.5&memory=200Mi&grow=0&ready=false&healthy=true. GET /state says
@@ -27,8 +27,11 @@ type settings struct {
 	cpu         float64 // cores
 	startupCPU  float64 // cores, instead of cpu until startupEnds
 	startupEnds time.Time
-	memory      int64 // bytes to hold, besides the program's own few MiB
-	grow        int64 // bytes more each second
+	burstCPU    float64       // cores, instead of cpu in bursts
+	burstLasts  time.Duration // how long one is
+	burstEvery  time.Duration // one begins whenever the clock is at a multiple of this; 0 for never
+	memory      int64         // bytes to hold, besides the program's own few MiB
+	grow        int64         // bytes more each second
 	ready       bool
 	healthy     bool
 }
@@ -39,6 +42,9 @@ func (s *settings) cores(now time.Time) float64 {
 	defer s.mu.Unlock()
 	if now.Before(s.startupEnds) {
 		return s.startupCPU
+	}
+	if s.burstEvery > 0 && time.Duration(now.UnixNano())%s.burstEvery < s.burstLasts {
+		return s.burstCPU
 	}
 	return s.cpu
 }
@@ -68,6 +74,16 @@ func (s *settings) change(name, value string) error {
 		if s.startupCPU, err = parseCores(cores); err == nil {
 			if length, err = time.ParseDuration(duration); err == nil {
 				s.startupEnds = time.Now().Add(length)
+			}
+		}
+	case "bursts":
+		parts := strings.Split(value, ":")
+		if len(parts) != 3 {
+			return fmt.Errorf("bursts %q is not CORES:DURATION:PERIOD", value)
+		}
+		if s.burstCPU, err = parseCores(parts[0]); err == nil {
+			if s.burstLasts, err = time.ParseDuration(parts[1]); err == nil {
+				s.burstEvery, err = time.ParseDuration(parts[2])
 			}
 		}
 	case "ready":
@@ -131,6 +147,7 @@ func main() {
 		"memory":      "memory to hold, such as 100Mi",
 		"grow":        "memory to add each second, such as 8Mi/s",
 		"startup-cpu": "cores to use at first and how long, such as 1:20s",
+		"bursts":      "cores to use in bursts, how long each is and how often, such as 1:10s:60s",
 		"ready":       "whether /readyz says yes",
 		"healthy":     "whether /healthz says yes",
 	} {

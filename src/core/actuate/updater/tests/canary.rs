@@ -212,3 +212,20 @@ fn a_growth_is_not_blamed_for_what_waits_for_cpu() {
     world.now += 200;
     assert_eq!(world.turn(&mut web).actions.len(), 1, "the other follows");
 }
+
+#[test]
+fn a_limit_that_falls_far_is_tried_on_one_pod_first() {
+    let mut web = workload(advice(500, 256, 8000), fleet(8, size(500, 256, 8000)));
+    let mut world = World::new();
+    web.advice[0].1 = advice(900, 256, 8000);
+    first(&mut world, &mut web);
+    for _ in 0..20 {
+        world.now += 300;
+        world.turn(&mut web);
+    }
+    assert!(world.turn(&mut web).actions.is_empty());
+    // The requests stay; the limit alone falls.
+    web.advice[0].1 = advice(900, 256, 300);
+    world.now += 2 * 86_400;
+    first(&mut world, &mut web);
+}

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use super::super::scene::{Kind, Part, Workload as Stated};
 use super::super::world::{Load, Pod as Simulated, State, World};
 use super::recommender::Advice;
-use super::{container_size, pace, time};
+use super::{container_size, namespace, pace, time};
 use crate::actuate::Remembered;
-use crate::actuate::facts::{Before, Container, MaxUnavailable, Pod, PodId, Resize, Rules, Workload};
+use crate::actuate::facts::{
+    self, Before, Container, MaxUnavailable, Place, Pod, PodId, Resize, Rules, Workload,
+};
 use crate::actuate::rescale::{Kept, Measure, Scaler, Target};
-use crate::policy::Class;
+use crate::policy::{Amounts, Class};
+use crate::units::{Bytes, Cores};
 
 /// Facts about a workload that are no pods.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +23,8 @@ pub(in crate::replay::simulate) struct Around {
     pub(in crate::replay::simulate) given_since: Option<i64>,
     /// Sizes that pods had, as written.
     pub(in crate::replay::simulate) before: Option<Before>,
+    /// New pods are given what was before.
+    pub(in crate::replay::simulate) gives_previous: bool,
     /// Canary, as written.
     pub(in crate::replay::simulate) remembered: Remembered,
 }
@@ -52,8 +57,23 @@ pub(in crate::replay::simulate) fn workload(
         before: around.before.clone(),
         remembered: around.remembered.clone(),
         rollback: None,
+        around: facts::Around {
+            bounds: namespace(world, stated),
+            free: Some(free(world, stated)),
+            gives_previous: around.gives_previous,
+        },
         pods: load.pods.iter().map(|pod| self::pod(world, stated, pod, advice)).collect(),
     }
+}
+
+/// CPU and memory that are free on each node that the workload's pods may come to.
+fn free(world: &World<'_>, stated: &Stated) -> Arc<[Amounts]> {
+    let own = world.nodes.iter().enumerate().filter(|(_, node)| node.pool == stated.pool && !node.cordoned);
+    own.map(|(place, _)| amounts(world.free(place))).collect()
+}
+
+fn amounts((milli, bytes): (u64, u64)) -> Amounts {
+    Amounts { cpu: Some(Cores::from_milli(milli)), memory: Some(Bytes(bytes)) }
 }
 
 fn rules(stated: &Stated, now: i64) -> Rules {
@@ -128,6 +148,16 @@ fn pod(world: &World<'_>, stated: &Stated, pod: &Simulated, advice: &Advice) -> 
             (false, false) => Class::Burstable,
         },
         sized_as_whole: false,
+        place: Place {
+            home: pod.node.filter(|node| world.nodes.get(*node).is_some_and(|node| !node.cordoned)).map(
+                |node| {
+                    let (free, own) = (world.free(node), pod.holds());
+                    amounts((free.0.saturating_add(own.0), free.1.saturating_add(own.1)))
+                },
+            ),
+            unschedulable: pod.node.is_none() && pod.stays() && pod.created < world.now,
+            ..Place::default()
+        },
         stalled: None,
         containers: containers.collect(),
     }

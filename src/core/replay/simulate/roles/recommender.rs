@@ -1,15 +1,15 @@
 //! Recommender: samples and kills in, advice for each workload out, by the steps that control/compose.rs takes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::scene::{Part, Scene, Workload};
-use super::super::size::mib;
+use super::super::scene::{Part, Policy, Scene, Workload};
 use super::super::world::{Kill, Load, World};
-use super::{container_size, rules, time};
-use crate::model::{Estimate, Model, Series};
+use super::{container_size, namespace, rules, time};
+use crate::model::{Estimate, Model, Most, Replica, Series, Usage};
 use crate::policy::{
-    Amounts, Baseline, Bound, Class, ContainerSize, Explained, Recommendation, keep_class, limit_range,
-    pod_total, quota,
+    Amounts, Baseline, Bound, Bounded, Class, ContainerSize, Explained, NamespaceBounds, Recommendation,
+    apply_moved, keep_class, keep_to_namespace, node_limit, one_node, pod_total,
 };
 use crate::units::{Bytes, Cores};
 
@@ -25,6 +25,8 @@ pub(in crate::replay::simulate) struct Recommender {
     /// The newest advice, by workload.
     pub(in crate::replay::simulate) advice: Vec<Advice>,
     names: Vec<Arc<str>>,
+    /// The five minutes under way of each container, by workload, pod and place in the pod.
+    replicas: BTreeMap<(usize, u64, usize), Replica>,
 }
 
 impl Recommender {
@@ -41,28 +43,57 @@ impl Recommender {
             saved: series.clone(),
             series,
             advice: vec![Vec::new(); scene.workloads.len()],
+            replicas: BTreeMap::new(),
             names: (0..most).map(|number| format!("c{number}").into()).collect(),
         }
     }
 
-    /// Takes in the usage of all pods. `factor` makes the samples of a workload false.
-    pub(in crate::replay::simulate) fn scrape(&mut self, world: &World<'_>, factor: Option<(usize, u32)>) {
+    /// Takes in the usage of all pods over a window of so many seconds. `factor` makes the samples of a workload false.
+    pub(in crate::replay::simulate) fn scrape(
+        &mut self,
+        world: &World<'_>,
+        window: i64,
+        factor: Option<(usize, u32)>,
+    ) {
         let at = time(world.now);
+        let mut gone = std::mem::take(&mut self.replicas);
         for (place, load) in world.loads.iter().enumerate() {
             let factor = factor.filter(|(workload, _)| *workload == place).map_or(1, |(_, times)| times);
             let Some(series) = self.series.get_mut(place) else { continue };
             for pod in load.pods.iter().filter(|pod| pod.node.is_some() && pod.stays()) {
-                for (series, container) in series.iter_mut().zip(&pod.containers) {
+                let node = pod.node.and_then(|node| world.nodes.get(node));
+                for (number, (series, container)) in series.iter_mut().zip(&pod.containers).enumerate() {
                     if !container.runs() {
                         continue;
                     }
+                    let mut replica = gone.remove(&(place, pod.id, number)).unwrap_or_default();
                     let age = Some(world.now - container.started);
                     let cpu = Cores(container.cpu / 1000.0 * f64::from(factor));
                     let memory = Bytes(container.memory.saturating_mul(u64::from(factor)));
-                    // A refused sample is counted in the series.
-                    series.add_cpu(at, cpu, container.throttled, age, &self.model).ok();
-                    series.add_memory(at, memory, age, &self.model).ok();
+                    let given = container_size(&container.given);
+                    let usage = Usage {
+                        at,
+                        window: Some(window),
+                        cpu: Some(cpu),
+                        memory: Some(memory),
+                        stalled: Some(container.throttled),
+                        age,
+                        most: Most {
+                            cpu_limit: given.cpu_limit,
+                            memory_limit: given.memory_limit,
+                            node_cpu: node.map(|node| Cores::from_milli(node.milli)),
+                            node_memory: node.map(|node| Bytes(node.memory)),
+                        },
+                        ..Usage::default()
+                    };
+                    series.observe(&mut replica, &usage, &self.model);
+                    self.replicas.insert((place, pod.id, number), replica);
                 }
+            }
+        }
+        for ((place, _, number), mut replica) in gone {
+            if let Some(series) = self.series.get_mut(place).and_then(|series| series.get_mut(number)) {
+                series.finish(&mut replica, false, &self.model);
             }
         }
     }
@@ -91,6 +122,7 @@ impl Recommender {
     /// Starts anew from the last checkpoint.
     pub(in crate::replay::simulate) fn restart(&mut self) {
         self.series.clone_from(&self.saved);
+        self.replicas.clear();
     }
 
     /// Makes the advice for a workload anew.
@@ -142,35 +174,52 @@ fn shape(load: &Load) -> Option<(Vec<ContainerSize>, bool)> {
 
 /// What namespace and nodes allow.
 fn fit(world: &World<'_>, workload: &Workload, load: &Load, parts: &mut [(ContainerSize, Explained)]) {
-    if let Some(namespace) = world.scene.namespaces.get(workload.namespace) {
-        let least = Amounts { cpu: None, memory: namespace.least_mib.map(|least| Bytes(mib(least))) };
-        let most = Amounts {
-            cpu: namespace.most_milli.map(Cores::from_milli),
-            memory: namespace.most_mib.map(|most| Bytes(mib(most))),
-        };
-        for (_, found) in parts.iter_mut() {
-            limit_range(found, &least, &most);
+    let parts = parts.iter_mut().zip(&workload.containers);
+    let (mut init, mut lasting): (Vec<_>, Vec<_>) = parts.partition(|(_, spec)| spec.part == Part::Init);
+    let mut found: Vec<_> = lasting.iter_mut().map(|((_, found), _)| found).collect();
+    if let Some(node) = one_node(&mut found, &nodes(world, workload)) {
+        init.iter_mut().for_each(|((_, found), _)| pod_total(&mut [found], &node, Bound::Node));
+        for ((current, found), _) in init.iter_mut().chain(&mut lasting) {
+            node_limit(found, current, &node);
         }
     }
-    let mut lasting: Vec<_> = parts
-        .iter_mut()
-        .zip(&workload.containers)
-        .filter(|(_, spec)| spec.part != Part::Init)
-        .map(|(part, _)| part)
-        .collect();
-    let node = world
-        .nodes
-        .iter()
-        .fold((0, 0), |(milli, memory), node| (milli.max(node.milli), memory.max(node.memory)));
-    let most = Amounts { cpu: Some(Cores::from_milli(node.0)), memory: Some(Bytes(node.1)) };
-    let mut found: Vec<_> = lasting.iter_mut().map(|(_, found)| found).collect();
-    pod_total(&mut found, &most, Bound::Node);
-    let (used, hard) = (world.used(workload.namespace), world.hard(workload.namespace));
-    let left = |which: usize| Some(hard.get(which).copied().flatten()?.saturating_sub(*used.get(which)?));
-    let left = Amounts { cpu: left(0).map(Cores::from_milli), memory: left(1).map(Bytes) };
+    let bounds = namespace(world, workload);
     let replicas = u32::try_from(load.pods.len()).unwrap_or(u32::MAX);
-    let mut pairs: Vec<_> = lasting.into_iter().map(|(current, found)| (&*current, found)).collect();
-    quota(&mut pairs, replicas, &left);
+    let mut lasting: Vec<_> = lasting.into_iter().map(|(part, _)| part).collect();
+    keep(&mut lasting, &workload.policy, &bounds, replicas);
+    // Init containers run before the others, and the rules for a container hold for them as well.
+    let alone = NamespaceBounds { container: bounds.container, ..NamespaceBounds::default() };
+    init.into_iter().for_each(|(part, _)| keep(&mut [part], &workload.policy, &alone, 1));
+}
+
+fn keep(
+    parts: &mut [&mut (ContainerSize, Explained)],
+    policy: &Policy,
+    bounds: &NamespaceBounds,
+    replicas: u32,
+) {
+    let most = rules(policy).range.most();
+    let bounded = |part: &&mut (ContainerSize, Explained)| Bounded {
+        now: part.0,
+        wanted: part.1.size.target,
+        cpu: part.1.size.lower.cpu_request.is_some(),
+        memory: part.1.size.lower.memory_request.is_some(),
+        most,
+    };
+    let mut pod: Vec<_> = parts.iter().map(bounded).collect();
+    let moved = keep_to_namespace(&mut pod, bounds, replicas);
+    for (place, (part, allowed)) in parts.iter_mut().zip(&pod).enumerate() {
+        let own = moved.iter().filter(|moved| moved.container == place);
+        let own = own.map(|moved| (moved.resource, moved.bound));
+        apply_moved(&mut part.1, &allowed.wanted, &bounds.container.most, own);
+    }
+}
+
+/// The nodes that a workload's pods may run on, as they are when empty.
+fn nodes(world: &World<'_>, workload: &Workload) -> Vec<Amounts> {
+    let own = world.nodes.iter().filter(|node| node.pool == workload.pool);
+    own.map(|node| Amounts { cpu: Some(Cores::from_milli(node.milli)), memory: Some(Bytes(node.memory)) })
+        .collect()
 }
 
 /// As it is read back from a Recommendation: a resource without bounds is one that is not sized.

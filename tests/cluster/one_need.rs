@@ -1,0 +1,98 @@
+//! One usage is one need, whoever measured it: the metrics API, Prometheus as it goes, and Prometheus's past.
+//!
+//! On a real node. The container uses a core for 10 s of each minute, on the clock, so that every five minutes are alike:
+//! bursts of 30 s in ten minutes would take half an hour to tell apart. It takes up to nine minutes, as five minutes on the
+//! clock must be whole.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use chrono::Utc;
+use kube::api::DeleteParams;
+use plumb::api::Recommendation;
+use plumb::testing;
+
+use crate::support::plumb::{Plumb, account};
+use crate::support::{Context, Load, soak, wait_for};
+
+/// Seconds on the clock that a sample of the model stands for.
+const SLOT: i64 = 300;
+/// Seconds of them that must be measured.
+const COVERED: i64 = 180;
+
+cluster_test!(bursts_are_one_need_whoever_measured_them, [Node, MetricsServer, Prometheus, Crds], only soak);
+async fn bursts_are_one_need_whoever_measured_them(context: Context) -> Result<()> {
+    let url = context.cluster.prometheus().await?.url.clone();
+    context.apply(&testing::policy("all").json()).await?;
+    let load = Load::named("bursts").uses("cpu", "20m").uses("bursts", "1:10s:60s").requests("500m", "64Mi");
+    context.run_pod(&load).await?;
+    let plane = &context.cluster.plane;
+    let everything = account(&context, "metrics", None).await?;
+    // Not even the right to ask the metrics API.
+    let alone = account(&context, "prometheus", Some("pods.metrics.k8s.io")).await?;
+    let flags = ["--interval", "5s", "--checkpoint", "none"];
+    let with_prometheus = [&flags[..], &["--prometheus", &url]].concat();
+
+    let metrics = Plumb::start(plane, &everything.kubeconfig, &context.namespace, &flags)?;
+    metrics.wait_ready().await?;
+    wait_for("the first to lead", Duration::from_secs(30), || async {
+        ensure!(metrics.leads().await?, "not yet");
+        Ok(())
+    })
+    .await?;
+    // It learns as well, and waits for its turn to say so.
+    let live = Plumb::start(plane, &alone.kubeconfig, &context.namespace, &with_prometheus)?;
+    live.wait_ready().await?;
+    whole_slot().await;
+    let by_metrics = target(&context).await.with_context(|| metrics.log_tail())?;
+    metrics.stop()?;
+    anew(&context).await?;
+    let by_live = target(&context).await.with_context(|| live.log_tail())?;
+    live.stop()?;
+    anew(&context).await?;
+    let past = Plumb::start(plane, &alone.kubeconfig, &context.namespace, &with_prometheus)?;
+    past.wait_ready().await?;
+    wait_for("the past to be read", Duration::from_secs(60), || async {
+        ensure!(past.log().contains("read the past from Prometheus"), "not yet");
+        Ok(())
+    })
+    .await?;
+    past.rounds(2, Duration::from_secs(5)).await?;
+    let by_past = target(&context).await.with_context(|| past.log_tail())?;
+    past.stop()?;
+
+    println!("CPU request by the metrics API {by_metrics}, Prometheus {by_live}, its past {by_past} cores");
+    for (name, found) in [("Prometheus", by_live), ("its past", by_past)] {
+        let off = (found / by_metrics - 1.0).abs();
+        ensure!(off <= 0.1, "{name}: {found} cores, and {by_metrics} by the metrics API");
+    }
+    ensure!((0.15..0.35).contains(&by_metrics), "a sixth of a core and some is used, {by_metrics} wanted");
+    Ok(())
+}
+
+/// Waits until five minutes on the clock have ended of which most were measured.
+async fn whole_slot() {
+    let now = Utc::now().timestamp();
+    let end = (now + COVERED).div_euclid(SLOT) * SLOT + SLOT;
+    // Sources are some seconds late.
+    let wait = u64::try_from(end + 40 - now).unwrap_or_default();
+    tokio::time::sleep(Duration::from_secs(wait)).await;
+}
+
+/// Removes what was said before.
+async fn anew(context: &Context) -> Result<()> {
+    context.api::<Recommendation>().delete("pod-bursts", &DeleteParams::default()).await?;
+    Ok(())
+}
+
+/// The CPU request that is recommended, in cores.
+async fn target(context: &Context) -> Result<f64> {
+    wait_for("the CPU request", Duration::from_secs(60), || async {
+        let found = context.api::<Recommendation>().get("pod-bursts").await?;
+        let status = found.status.context("no status yet")?;
+        let container = status.containers.first().context("no container")?;
+        let cpu = container.target.requests.cpu.as_ref().context("no CPU target yet")?;
+        Ok(cpu.value().as_cores().0)
+    })
+    .await
+}
