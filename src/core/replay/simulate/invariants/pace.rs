@@ -12,6 +12,8 @@ const RESIZES: usize = 12;
 const REFUSALS: usize = 70;
 /// Moves by less than this share are no swing.
 const SWINGS: f64 = 0.1;
+/// Seconds that growth waits for after a change; less where the cooldown is shorter.
+const GROWTH_PAUSE: i64 = 300;
 /// Seconds by which clocks may differ.
 const SLACK: i64 = 10;
 
@@ -51,7 +53,8 @@ impl Watch {
         }
         let changed = self.pods.get(&id).and_then(|past| past.changed);
         if let Some(at) = changed.filter(|_| !action.urgent && !going.two_leaders) {
-            let (since, cooldown) = (world.now - at, i64::from(policy.cooldown));
+            // Growth waits for a part of the cooldown only, and a shrink of another resource may come with it.
+            let (since, cooldown) = (world.now - at, i64::from(policy.cooldown).min(GROWTH_PAUSE));
             if since + SLACK < cooldown {
                 let message = format!("changed again after {since} s, with a cooldown of {cooldown} s");
                 self.broke(world, Invariant::Cooldown, (load, id), message);
@@ -91,7 +94,8 @@ impl Watch {
                     continue;
                 }
                 let grew = share > 0.0;
-                let undone = last.filter(|last| last.grew != grew && now - last.at < 3600);
+                // Growth after a shrink answers a need; what had grown and is taken back at once was none.
+                let undone = last.filter(|last| last.grew && !grew && now - last.at < 3600);
                 let by_others = others.is_some_and(|at| undone.is_some_and(|last| at >= last.at));
                 let by_kill = killed.is_some_and(|at| undone.is_some_and(|last| at >= last.at)) && grew;
                 if let Some(last) = undone.filter(|_| !by_others && !by_kill)
