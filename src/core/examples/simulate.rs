@@ -34,7 +34,7 @@ fn main() {
             for violation in check(&scene) {
                 if wanted == Some(violation.invariant) {
                     println!("{violation}");
-                    println!("{}", shrink::shrink(&scene, violation.invariant, 600));
+                    println!("{}", shrink::shrink(&scene, violation.invariant, &Options::default(), 600));
                     return;
                 }
                 let seeds = broken.entry(violation.invariant).or_default();

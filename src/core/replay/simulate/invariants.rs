@@ -153,12 +153,15 @@ struct Past {
     late: u32,
 }
 
+/// What the kubelet had given to a container, and the memory limit of its cgroup.
+type Had = (Size, Option<u64>);
+
 /// History of a workload.
 #[derive(Clone, Debug, Default)]
 struct LoadPast {
     evictions: VecDeque<i64>,
     /// Sizes and limits in force of evicted pods whose successors have not come.
-    evicted: VecDeque<(u64, Vec<(Size, Option<u64>)>)>,
+    evicted: VecDeque<(u64, Vec<Had>)>,
     /// When the last successor of an evicted pod came up without sizes.
     unstamped: Option<i64>,
     /// By container: first and last kill of a loop, and their number.

@@ -198,7 +198,7 @@ fn step(pod: &mut Pod, load: &Load, workload: &Workload, (place, at): (usize, &M
             continue;
         }
         container.memory = wanted;
-        let hour = usize::try_from(at.slot.rem_euclid(PEAKS as i64)).unwrap_or(0);
+        let hour = usize::try_from(at.slot).unwrap_or(0) % PEAKS;
         if at.new_slot {
             container.peaks[hour] = 0;
         }
@@ -222,7 +222,7 @@ fn start_next(pod: &mut Pod, workload: &Workload, at: &Moment, news: &mut News) 
     let mut blocked = false;
     for (number, (container, spec)) in pod.containers.iter_mut().zip(&workload.containers).enumerate() {
         match container.state {
-            State::Waiting if !blocked || spec.part == Part::Main && !blocked => start(container, spec, at),
+            State::Waiting if !blocked => start(container, spec, at),
             State::Backoff(until) if at.now >= until => {
                 if at.mended {
                     container.in_force = container.given.memory_limit;
