@@ -18,7 +18,7 @@ mod tests;
 mod usage;
 mod world;
 
-pub use compare::{check, is_worse};
+pub use compare::{Checked, check, is_worse};
 pub use driver::run;
 pub use invariants::{Invariant, Violation};
 pub use log::Line;
@@ -86,6 +86,8 @@ impl Mutation {
 pub struct Tally {
     /// Resizes that plumb made.
     pub changes: u64,
+    /// Resizes among them that restarted containers, as the pod's resize policy asks for.
+    pub restarts: u64,
     /// Pods that plumb evicted.
     pub evictions: u64,
     /// Requests of plumb that the API server refused.
@@ -102,6 +104,7 @@ impl Tally {
     /// Adds the counts of another.
     pub fn add(&mut self, other: &Self) {
         self.changes += other.changes;
+        self.restarts += other.restarts;
         self.evictions += other.evictions;
         self.refusals += other.refusals;
         self.kills += other.kills;

@@ -6,22 +6,33 @@ use super::{Options, Outcome, Tally, run};
 
 /// Kills of one scene that may be more than without plumb, as chance places them.
 const KILLS: u64 = 3;
-/// Unready seconds that an eviction may cost: its successor has to be scheduled and to start.
+/// Unready seconds that an eviction, or a restart that the pod's resize policy asks for, may cost: it has to start again.
 const EVICTION: u64 = 100;
 /// Unready seconds that may be more in any case.
 const UNREADY: u64 = 600;
 
+/// Outcomes of a scene with plumb and without, and all that broke.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// With plumb.
+    pub on: Outcome,
+    /// Without plumb.
+    pub off: Outcome,
+    /// Broken invariants, those of comparisons among them.
+    pub violations: Vec<Violation>,
+}
+
 /// Plays a scene with plumb, without it, and each namespace alone, and returns all that broke.
 #[must_use]
-pub fn check(scene: &Scene) -> Vec<Violation> {
+pub fn check(scene: &Scene) -> Checked {
     let on = run(scene, &Options::default());
     let off = run(scene, &Options { plumb: false, ..Options::default() });
-    let mut found = on.violations.clone();
+    let mut violations = on.violations.clone();
     if let Some((invariant, message)) = is_worse(&on.total, &off.total) {
-        found.push(violation(scene, invariant, 0, message));
+        violations.push(violation(scene, invariant, 0, message));
     }
-    found.extend(tenancy(scene));
-    found
+    violations.extend(tenancy(scene));
+    Checked { on, off, violations }
 }
 
 /// Says whether a run with plumb had more kills, or more unready time, than the same without.
@@ -32,12 +43,16 @@ pub fn is_worse(on: &Tally, off: &Tally) -> Option<(Invariant, String)> {
     if kills > most {
         return Some((Invariant::Kills, format!("{kills} OOM kills with plumb, {} without", most - KILLS)));
     }
-    let most = off.unready_seconds + off.unready_seconds / 10 + on.evictions * EVICTION + UNREADY;
+    let most =
+        off.unready_seconds + off.unready_seconds / 10 + (on.evictions + on.restarts) * EVICTION + UNREADY;
     (on.unready_seconds > most).then(|| {
         let (with, without) = (on.unready_seconds, off.unready_seconds);
         (
             Invariant::Unready,
-            format!("{with} s unready with plumb and {} evictions, {without} s without", on.evictions),
+            format!(
+                "{with} s unready with plumb, {} evictions and {} restarts, {without} s without",
+                on.evictions, on.restarts
+            ),
         )
     })
 }

@@ -300,7 +300,10 @@ impl Watch {
         let late: Vec<_> = late.map(|(id, past)| (past.load, *id, past.late)).collect();
         for (load, id, count) in late {
             let workload = world.scene.workloads.get(load);
-            if workload.is_none_or(|workload| workload.operator_minutes.is_some()) {
+            // Where somebody else writes, or the policy's pace is slow, more changes are due.
+            let slow =
+                |workload: &Workload| workload.policy.max_shrink < 50 || workload.policy.cooldown > 600;
+            if workload.is_none_or(|workload| workload.operator_minutes.is_some() || slow(workload)) {
                 continue;
             }
             let message = format!(

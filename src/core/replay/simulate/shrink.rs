@@ -26,7 +26,7 @@ impl fmt::Display for Shrunk {
         let name = violation.invariant.name().replace('-', "_");
         writeln!(f, "#[test]\nfn {name}_of_seed_{}() {{", self.scene.seed)?;
         writeln!(f, "    let scene = {};", self.scene.text())?;
-        writeln!(f, "    let broken = check(&scene);")?;
+        writeln!(f, "    let broken = check(&scene).violations;")?;
         let variant = violation.invariant;
         writeln!(
             f,
@@ -64,7 +64,7 @@ pub fn shrink(scene: &Scene, invariant: Invariant, options: &Options, most: u32)
 
 fn breaks(scene: &Scene, invariant: Invariant, options: &Options) -> Option<Violation> {
     let found = match invariant {
-        Invariant::Kills | Invariant::Unready | Invariant::Tenancy => check(scene),
+        Invariant::Kills | Invariant::Unready | Invariant::Tenancy => check(scene).violations,
         _ => run(scene, options).violations,
     };
     found.into_iter().find(|violation| violation.invariant == invariant)

@@ -5,6 +5,7 @@ use crate::actuate::facts::{MaxUnavailable, Workload};
 use crate::actuate::reason::Hold;
 use crate::actuate::{Action, Change, Deed, Given, Plan, Settings};
 use crate::replay::simulate::faults::Now;
+use crate::replay::simulate::log::HELD;
 use crate::replay::simulate::roles::{self, Advice};
 use crate::replay::simulate::size::Size;
 use crate::replay::simulate::world::api::Refusal;
@@ -99,7 +100,7 @@ impl Driver<'_> {
             if let Some(known) = self.holds.get_mut(place).filter(|known| leader == 0 && **known != held) {
                 let words: Vec<_> = held.iter().map(|hold| hold.word()).collect();
                 let text = if words.is_empty() { "no pod is held".to_owned() } else { words.join(", ") };
-                self.world.log.add(now, place, 0, format!("held: {text}"));
+                self.world.log.add(now, place, 0, format!("{HELD}{text}"));
                 *known = held;
             }
         }
@@ -194,7 +195,8 @@ impl Driver<'_> {
             _ => "plumb",
         };
         self.watch.resizes(&self.world, &self.recommender, (load, id), (action, &sizes), going);
-        self.world.resize(load, id, &sizes, by)?;
+        let restarted = self.world.resize(load, id, &sizes, by)?;
+        self.tally(load).restarts += u64::from(restarted > 0);
         self.tally(load).changes += 1;
         self.watch.resized(&self.world, (load, id), (action, &before, &sizes));
         Ok(())

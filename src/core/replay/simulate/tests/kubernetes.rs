@@ -40,7 +40,7 @@ fn a_resize_that_fits_is_done_within_seconds_and_restarts_nothing() {
     play(&mut world, 120);
     assert!(pod(&world).ready);
     let id = pod(&world).id;
-    assert_eq!(world.resize(0, id, &[size(300, 400, 600)], "a test"), Ok(()));
+    assert_eq!(world.resize(0, id, &[size(300, 400, 600)], "a test"), Ok(0));
     assert_eq!(pod(&world).resize, Resize::UnderWay);
     play(&mut world, 126);
     let container = &pod(&world).containers[0];
@@ -77,7 +77,7 @@ fn a_resize_waits_for_room_and_is_done_when_there_is_some() {
     play(&mut world, 120);
     let id = pod(&world).id;
     world.nodes[0].ballast = (1400, 0);
-    assert_eq!(world.resize(0, id, &[size(900, 400, 1024)], "a test"), Ok(()));
+    assert_eq!(world.resize(0, id, &[size(900, 400, 1024)], "a test"), Ok(0));
     play(&mut world, 200);
     assert_eq!(pod(&world).resize, Resize::Deferred);
     assert_eq!(pod(&world).containers[0].given.cpu, Some(500));
@@ -92,11 +92,11 @@ fn a_memory_limit_below_usage_is_not_set() {
     let mut world = World::new(&scene);
     play(&mut world, 300);
     let id = pod(&world).id;
-    assert_eq!(world.resize(0, id, &[size(500, 100, 120)], "a test"), Ok(()));
+    assert_eq!(world.resize(0, id, &[size(500, 100, 120)], "a test"), Ok(0));
     play(&mut world, 330);
     assert_eq!(pod(&world).resize, Resize::Failing);
     assert_eq!(pod(&world).containers[0].in_force, Some(mib(1024)));
-    assert_eq!(world.resize(0, id, &[size(500, 300, 600)], "a test"), Ok(()));
+    assert_eq!(world.resize(0, id, &[size(500, 300, 600)], "a test"), Ok(0));
     play(&mut world, 340);
     assert_eq!((pod(&world).resize, pod(&world).containers[0].in_force), (Resize::None, Some(mib(600))));
 }
@@ -122,7 +122,7 @@ fn kills_are_backed_off_and_a_resize_of_what_is_down_never_takes_before_the_mend
             play(&mut world, next);
         }
         let (id, before) = (pod(&world).id, pod(&world).containers[0].restarts);
-        assert_eq!(world.resize(0, id, &[size(500, 64, 512)], "a test"), Ok(()));
+        assert_eq!(world.resize(0, id, &[size(500, 64, 512)], "a test"), Ok(0));
         let end = world.now + 1500;
         play(&mut world, end);
         let container = &pod(&world).containers[0];
