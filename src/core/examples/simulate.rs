@@ -26,7 +26,7 @@ fn main() {
         let mut sums = [Tally::default(); 2];
         for seed in first..first + count {
             let scene = Scene::of(theme, seed);
-            let Checked { on, off, violations } = check(&scene);
+            let Checked { on, off, violations } = check(&scene, &Options::default());
             for (sum, outcome) in sums.iter_mut().zip([on, off]) {
                 days += outcome.pod_days;
                 sum.add(&outcome.total);

@@ -25,18 +25,22 @@ pub use log::Line;
 pub use scene::Scene;
 pub use size::Size;
 
+use super::trace::Series;
+
 /// Options of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options<'a> {
     /// plumb runs; else the cluster is left to itself.
     pub plumb: bool,
     /// Fault put into plumb's own decisions, to show that an invariant catches it.
     pub mutation: Option<Mutation>,
+    /// Recorded usage, which containers of the scene may follow.
+    pub traces: &'a [Series],
 }
 
-impl Default for Options {
+impl Default for Options<'_> {
     fn default() -> Self {
-        Self { plumb: true, mutation: None }
+        Self { plumb: true, mutation: None, traces: &[] }
     }
 }
 

@@ -24,14 +24,14 @@ pub struct Checked {
 
 /// Plays a scene with plumb, without it, and each namespace alone, and returns all that broke.
 #[must_use]
-pub fn check(scene: &Scene) -> Checked {
-    let on = run(scene, &Options::default());
-    let off = run(scene, &Options { plumb: false, ..Options::default() });
+pub fn check(scene: &Scene, options: &Options<'_>) -> Checked {
+    let on = run(scene, &Options { plumb: true, ..*options });
+    let off = run(scene, &Options { plumb: false, ..*options });
     let mut violations = on.violations.clone();
     if let Some((invariant, message)) = is_worse(&on.total, &off.total) {
         violations.push(violation(scene, invariant, 0, message));
     }
-    violations.extend(tenancy(scene));
+    violations.extend(tenancy(scene, options));
     Checked { on, off, violations }
 }
 
@@ -63,7 +63,7 @@ fn violation(scene: &Scene, invariant: Invariant, workload: usize, message: Stri
 }
 
 /// Plays the first namespace alone, on nodes of its own in both runs, and compares how it fares.
-fn tenancy(scene: &Scene) -> Option<Violation> {
+fn tenancy(scene: &Scene, options: &Options<'_>) -> Option<Violation> {
     if scene.workloads.iter().all(|workload| workload.namespace == 0) || !scene.faults.is_empty() {
         return None;
     }
@@ -77,7 +77,7 @@ fn tenancy(scene: &Scene) -> Option<Violation> {
     for workload in alone.workloads.iter_mut().filter(|workload| workload.namespace != 0) {
         (workload.kind, workload.replicas, workload.hpa_percent) = (Kind::Deployment, 0, None);
     }
-    let (beside, alone) = (run(&beside, &Options::default()), run(&alone, &Options::default()));
+    let (beside, alone) = (run(&beside, options), run(&alone, options));
     let first = |outcome: &Outcome| -> Vec<(usize, Tally)> {
         let all = outcome.workloads.iter().copied().enumerate();
         all.filter(|(place, _)| scene.workloads.get(*place).is_some_and(|one| one.namespace == 0)).collect()

@@ -26,7 +26,7 @@ const RATES: (f64, f64) = (10.0, 1.0);
 
 /// Plays a scene and says what came of it.
 #[must_use]
-pub fn run(scene: &Scene, options: &Options) -> Outcome {
+pub fn run(scene: &Scene, options: &Options<'_>) -> Outcome {
     let mut driver = Driver::new(scene, *options);
     let end = i64::from(scene.hours) * 3600;
     let calm = end - i64::from(scene.calm_hours) * 3600;
@@ -55,7 +55,7 @@ struct Driver<'a> {
     crash: Option<u32>,
     holds: Vec<Vec<Hold>>,
     watch: Watch,
-    options: Options,
+    options: Options<'a>,
 }
 
 fn updater() -> Updater {
@@ -63,11 +63,11 @@ fn updater() -> Updater {
 }
 
 impl<'a> Driver<'a> {
-    fn new(scene: &'a Scene, options: Options) -> Self {
+    fn new(scene: &'a Scene, options: Options<'a>) -> Self {
         let key = |place| Some(Arc::from(format!("{place}")));
         let around = (0..scene.workloads.len()).map(|place| Around { key: key(place), ..Around::default() });
         Self {
-            world: World::new(scene),
+            world: World::new(scene, options.traces),
             faults: Faults::new(scene.faults.len()),
             recommender: Recommender::new(scene),
             updaters: [updater(), updater()],

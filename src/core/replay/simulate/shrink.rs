@@ -26,7 +26,7 @@ impl fmt::Display for Shrunk {
         let name = violation.invariant.name().replace('-', "_");
         writeln!(f, "#[test]\nfn {name}_of_seed_{}() {{", self.scene.seed)?;
         writeln!(f, "    let scene = {};", self.scene.text())?;
-        writeln!(f, "    let broken = check(&scene).violations;")?;
+        writeln!(f, "    let broken = check(&scene, &Options::default()).violations;")?;
         let variant = violation.invariant;
         writeln!(
             f,
@@ -38,7 +38,7 @@ impl fmt::Display for Shrunk {
 
 /// Makes a scene smaller for as long as the invariant breaks in it, and no more than `most` scenes were played.
 #[must_use]
-pub fn shrink(scene: &Scene, invariant: Invariant, options: &Options, most: u32) -> Shrunk {
+pub fn shrink(scene: &Scene, invariant: Invariant, options: &Options<'_>, most: u32) -> Shrunk {
     let mut shrunk = Shrunk { scene: scene.clone(), violation: breaks(scene, invariant, options), played: 1 };
     if shrunk.violation.is_none() {
         return shrunk;
@@ -62,9 +62,9 @@ pub fn shrink(scene: &Scene, invariant: Invariant, options: &Options, most: u32)
     }
 }
 
-fn breaks(scene: &Scene, invariant: Invariant, options: &Options) -> Option<Violation> {
+fn breaks(scene: &Scene, invariant: Invariant, options: &Options<'_>) -> Option<Violation> {
     let found = match invariant {
-        Invariant::Kills | Invariant::Unready | Invariant::Tenancy => check(scene).violations,
+        Invariant::Kills | Invariant::Unready | Invariant::Tenancy => check(scene, options).violations,
         _ => run(scene, options).violations,
     };
     found.into_iter().find(|violation| violation.invariant == invariant)

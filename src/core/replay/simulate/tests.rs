@@ -5,6 +5,9 @@ mod kubernetes;
 
 use super::invariants::Invariant;
 use super::scene::{Container, Fault, MemoryLimitRule, Method, Policy, Scene, Theme, Usage, Workload};
+use crate::replay::trace::Series;
+use crate::units::{Bytes, Cores, Timestamp};
+
 use super::{Mutation, Options, Tally, is_worse, run, shrink};
 
 /// A Deployment of three pods that follow their users.
@@ -23,6 +26,25 @@ fn one_scene_gives_one_log() {
     }
     let hash = |seed| run(&simple(seed), &Options::default()).log_hash;
     assert_ne!(hash(1), hash(2));
+}
+
+#[test]
+fn a_recorded_container_is_followed() {
+    let mut trace = Series::new("recorded".to_owned());
+    for slot in 0..48 {
+        let (cpu, memory) = if slot == 30 { (0.4, 900) } else { (0.1, 200) };
+        trace.push(Timestamp(slot * 300), Some(Cores(cpu)), Some(Bytes::from_mib(memory)));
+    }
+    let mut scene = simple(1);
+    scene.hours = 4;
+    scene.workloads[0].containers[0] =
+        Container { limit_mib: Some(800), usage: Usage::Trace(0), ..Container::default() };
+    let traces = [trace];
+    let options = Options { plumb: false, traces: &traces, ..Options::default() };
+    let outcome = run(&scene, &options);
+    let kills: Vec<_> = outcome.log.iter().filter(|line| line.text.contains("OOM killed")).collect();
+    assert!(kills.len() >= 3 && kills.iter().all(|line| (9000..9300).contains(&line.at)), "{kills:?}");
+    assert_eq!(run(&scene, &Options { plumb: false, ..Options::default() }).total.kills, 0);
 }
 
 #[test]
