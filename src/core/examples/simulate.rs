@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use plumb_core::replay::simulate::scene::Theme;
-use plumb_core::replay::simulate::{Invariant, Options, Scene, Tally, check, run, shrink};
+use plumb_core::replay::simulate::{Checked, Invariant, Options, Scene, Tally, check, shrink};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,15 +26,15 @@ fn main() {
         let mut sums = [Tally::default(); 2];
         for seed in first..first + count {
             let scene = Scene::of(theme, seed);
-            for (sum, plumb) in sums.iter_mut().zip([true, false]) {
-                let outcome = run(&scene, &Options { plumb, ..Options::default() });
+            let Checked { on, off, violations } = check(&scene, &Options::default());
+            for (sum, outcome) in sums.iter_mut().zip([on, off]) {
                 days += outcome.pod_days;
                 sum.add(&outcome.total);
             }
-            for violation in check(&scene) {
+            for violation in violations {
                 if wanted == Some(violation.invariant) {
                     println!("{violation}");
-                    println!("{}", shrink::shrink(&scene, violation.invariant, 600));
+                    println!("{}", shrink::shrink(&scene, violation.invariant, &Options::default(), 600));
                     return;
                 }
                 let seeds = broken.entry(violation.invariant).or_default();

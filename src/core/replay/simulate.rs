@@ -19,25 +19,29 @@ mod tests;
 mod usage;
 mod world;
 
-pub use compare::{check, is_worse};
+pub use compare::{Checked, check, is_worse};
 pub use driver::run;
 pub use invariants::{Invariant, Violation};
 pub use log::Line;
 pub use scene::Scene;
 pub use size::Size;
 
+use super::trace::Series;
+
 /// Options of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options<'a> {
     /// plumb runs; else the cluster is left to itself.
     pub plumb: bool,
     /// Fault put into plumb's own decisions, to show that an invariant catches it.
     pub mutation: Option<Mutation>,
+    /// Recorded usage, which containers of the scene may follow.
+    pub traces: &'a [Series],
 }
 
-impl Default for Options {
+impl Default for Options<'_> {
     fn default() -> Self {
-        Self { plumb: true, mutation: None }
+        Self { plumb: true, mutation: None, traces: &[] }
     }
 }
 
@@ -87,6 +91,8 @@ impl Mutation {
 pub struct Tally {
     /// Resizes that plumb made.
     pub changes: u64,
+    /// Resizes among them that restarted containers, as the pod's resize policy asks for.
+    pub restarts: u64,
     /// Pods that plumb evicted.
     pub evictions: u64,
     /// Requests of plumb that the API server refused.
@@ -103,6 +109,7 @@ impl Tally {
     /// Adds the counts of another.
     pub fn add(&mut self, other: &Self) {
         self.changes += other.changes;
+        self.restarts += other.restarts;
         self.evictions += other.evictions;
         self.refusals += other.refusals;
         self.kills += other.kills;

@@ -153,12 +153,15 @@ struct Past {
     late: u32,
 }
 
+/// What the kubelet had given to a container, and the memory limit of its cgroup.
+type Had = (Size, Option<u64>);
+
 /// History of a workload.
 #[derive(Clone, Debug, Default)]
 struct LoadPast {
     evictions: VecDeque<i64>,
     /// Sizes and limits in force of evicted pods whose successors have not come.
-    evicted: VecDeque<(u64, Vec<(Size, Option<u64>)>)>,
+    evicted: VecDeque<(u64, Vec<Had>)>,
     /// When the last successor of an evicted pod came up without sizes.
     unstamped: Option<i64>,
     /// By container: first and last kill of a loop, and their number.
@@ -297,7 +300,10 @@ impl Watch {
         let late: Vec<_> = late.map(|(id, past)| (past.load, *id, past.late)).collect();
         for (load, id, count) in late {
             let workload = world.scene.workloads.get(load);
-            if workload.is_none_or(|workload| workload.operator_minutes.is_some()) {
+            // Where somebody else writes, or the policy's pace is slow, more changes are due.
+            let slow =
+                |workload: &Workload| workload.policy.max_shrink < 50 || workload.policy.cooldown > 600;
+            if workload.is_none_or(|workload| workload.operator_minutes.is_some() || slow(workload)) {
                 continue;
             }
             let message = format!(

@@ -23,6 +23,8 @@ pub(super) struct Log {
     count: u64,
 }
 
+/// Begin of the lines that say why pods are held.
+pub(super) const HELD: &str = "held: ";
 /// Lines that are kept, at most; the hash covers all.
 const MOST: usize = 20_000;
 
@@ -64,10 +66,13 @@ impl Log {
     pub(super) fn story(&self, workload: usize, pod: u64, most: usize) -> Vec<String> {
         let about =
             |line: &&Line| line.workload == workload && (line.pod == pod || line.pod == 0 || pod == 0);
-        let mut lines: Vec<_> =
-            self.lines.iter().rev().filter(about).take(most).map(ToString::to_string).collect();
-        lines.reverse();
-        lines
+        let mut lines: Vec<_> = self.lines.iter().rev().filter(about).take(most).collect();
+        // Why pods are held is said once, when it changes.
+        let held = |line: &&Line| line.workload == workload && line.text.starts_with(HELD);
+        if !lines.iter().any(held) {
+            lines.extend(self.lines.iter().rev().find(held));
+        }
+        lines.iter().rev().map(ToString::to_string).collect()
     }
 }
 

@@ -182,6 +182,8 @@ choice! {
         Leak(u32),
         /// Takes this share of its memory limit, in percent, as a JVM with MaxRAMPercentage does.
         FollowsLimit(u32),
+        /// Follows the recorded container of that index, from its beginning again at its end.
+        Trace(u32),
         /// Steady, and this many percent of its full memory for five minutes about once in three hours.
         Burst(u32),
     }

@@ -26,7 +26,7 @@ impl fmt::Display for Shrunk {
         let name = violation.invariant.name().replace('-', "_");
         writeln!(f, "#[test]\nfn {name}_of_seed_{}() {{", self.scene.seed)?;
         writeln!(f, "    let scene = {};", self.scene.text())?;
-        writeln!(f, "    let broken = check(&scene);")?;
+        writeln!(f, "    let broken = check(&scene, &Options::default()).violations;")?;
         let variant = violation.invariant;
         writeln!(
             f,
@@ -38,8 +38,8 @@ impl fmt::Display for Shrunk {
 
 /// Makes a scene smaller for as long as the invariant breaks in it, and no more than `most` scenes were played.
 #[must_use]
-pub fn shrink(scene: &Scene, invariant: Invariant, most: u32) -> Shrunk {
-    let mut shrunk = Shrunk { scene: scene.clone(), violation: breaks(scene, invariant), played: 1 };
+pub fn shrink(scene: &Scene, invariant: Invariant, options: &Options<'_>, most: u32) -> Shrunk {
+    let mut shrunk = Shrunk { scene: scene.clone(), violation: breaks(scene, invariant, options), played: 1 };
     if shrunk.violation.is_none() {
         return shrunk;
     }
@@ -51,7 +51,7 @@ pub fn shrink(scene: &Scene, invariant: Invariant, most: u32) -> Shrunk {
                 return shrunk;
             }
             shrunk.played += 1;
-            match breaks(&candidate, invariant) {
+            match breaks(&candidate, invariant, options) {
                 Some(violation) => (shrunk.scene, shrunk.violation) = (candidate, Some(violation)),
                 None => place += 1,
             }
@@ -62,10 +62,10 @@ pub fn shrink(scene: &Scene, invariant: Invariant, most: u32) -> Shrunk {
     }
 }
 
-fn breaks(scene: &Scene, invariant: Invariant) -> Option<Violation> {
+fn breaks(scene: &Scene, invariant: Invariant, options: &Options<'_>) -> Option<Violation> {
     let found = match invariant {
-        Invariant::Kills | Invariant::Unready | Invariant::Tenancy => check(scene),
-        _ => run(scene, &Options::default()).violations,
+        Invariant::Kills | Invariant::Unready | Invariant::Tenancy => check(scene, options).violations,
+        _ => run(scene, options).violations,
     };
     found.into_iter().find(|violation| violation.invariant == invariant)
 }

@@ -6,12 +6,15 @@ use super::scene::{Container, Usage};
 use super::size::mib;
 use crate::replay::generate::chance::Chance;
 use crate::replay::generate::shapes::{Course, Shape};
+use crate::replay::trace::Series;
 use crate::units::Bytes;
 
 /// Seconds of one step of a course.
 pub(super) const SLOT: i64 = 300;
 /// Seconds in which a container fills its memory after its start.
 const FILLS: f64 = 90.0;
+/// Slots of a recorded container that are played, at most: a year.
+const MOST_SLOTS: usize = 105_120;
 /// Share of its memory that it holds from its start on.
 const AT_START: f64 = 0.3;
 
@@ -24,11 +27,13 @@ pub(super) struct Flow {
     pub(super) shares: (f64, f64),
     /// The last slot of the burst that goes on.
     burst: i64,
+    /// Shares of a recorded container, by slot.
+    recorded: Vec<(f64, f64)>,
 }
 
 impl Flow {
     /// Starts the course of a container.
-    pub(super) fn new(container: &Container, seed: u64) -> Self {
+    pub(super) fn new(container: &Container, seed: u64, traces: &[Series]) -> Self {
         let mut chance = Chance::new(seed);
         let shape = match container.usage {
             Usage::Daily => Some(Shape::Daily),
@@ -39,10 +44,16 @@ impl Flow {
             Usage::Caching => Some(Shape::Caching),
             Usage::Shift => Some(Shape::Shift),
             Usage::Idle => Some(Shape::Idle),
-            Usage::Steady | Usage::Leak(_) | Usage::FollowsLimit(_) | Usage::Burst(_) => None,
+            Usage::Steady | Usage::Leak(_) | Usage::FollowsLimit(_) | Usage::Burst(_) | Usage::Trace(_) => {
+                None
+            }
+        };
+        let recorded = match container.usage {
+            Usage::Trace(index) => traces.get(index as usize).map(|trace| shares(container, trace)),
+            _ => None,
         };
         let course = shape.map(|shape| Course::new(shape, &mut chance));
-        Self { course, chance, shares: (1.0, 1.0), burst: -1 }
+        Self { course, chance, shares: (1.0, 1.0), burst: -1, recorded: recorded.unwrap_or_default() }
     }
 
     /// Moves on to the slot that begins `at` so many seconds after the start.
@@ -55,9 +66,35 @@ impl Flow {
                 }
                 if self.burst == at { (1.5, f64::from(percent) / 100.0) } else { (1.0, 1.0) }
             }
-            (None, _) => (1.0, 1.0),
+            (None, _) => {
+                let slot = usize::try_from(at / SLOT).unwrap_or(0);
+                let place = slot.checked_rem(self.recorded.len());
+                place.and_then(|place| self.recorded.get(place)).copied().unwrap_or((1.0, 1.0))
+            }
         };
     }
+}
+
+/// A recorded container by slot: its mean CPU and its highest memory; what is unknown is as it was before.
+fn shares(container: &Container, trace: &Series) -> Vec<(f64, f64)> {
+    let (busy, full) = (container.busy_milli.max(1) as f64 / 1000.0, mib(container.full_mib.max(1)) as f64);
+    let mut slots: Vec<(f64, f64)> = Vec::new();
+    let (mut last, mut in_slot) = ((1.0, 1.0), 0.0);
+    for (at, cpu, memory) in trace.samples() {
+        let slot = usize::try_from((at - trace.start().0) / SLOT).unwrap_or(0).min(MOST_SLOTS);
+        while slots.len() <= slot {
+            slots.push(last);
+            in_slot = 0.0;
+        }
+        let cpu = if cpu.is_nan() { last.0 } else { cpu / busy };
+        let memory = if memory.is_nan() { last.1 } else { memory / full };
+        if let Some(share) = slots.last_mut() {
+            let highest = if in_slot > 0.0 { share.1.max(memory) } else { memory };
+            *share = ((share.0 * in_slot + cpu) / (in_slot + 1.0), highest);
+            (last, in_slot) = (*share, in_slot + 1.0);
+        }
+    }
+    slots
 }
 
 /// Noise of one pod in one slot, from -1 to 1, the same whatever else happens.

@@ -14,6 +14,7 @@ use super::size::{Size, mib};
 use super::usage::{Flow, SLOT};
 use crate::actuate::facts::Resize;
 use crate::replay::generate::chance::Chance;
+use crate::replay::trace::Series;
 
 /// Slots of the memory peaks that a container remembers: one hour.
 pub(super) const PEAKS: usize = 12;
@@ -212,7 +213,7 @@ pub(super) struct World<'a> {
 
 impl<'a> World<'a> {
     /// Makes the cluster of a scene, without pods.
-    pub(super) fn new(scene: &'a Scene) -> Self {
+    pub(super) fn new(scene: &'a Scene, traces: &[Series]) -> Self {
         let nodes = (0..).zip(&scene.pools).flat_map(|(pool, shape)| {
             (0..shape.nodes).map(move |number| Node {
                 pool,
@@ -223,7 +224,8 @@ impl<'a> World<'a> {
                 name: format!("node-{pool}-{number}").into(),
             })
         });
-        let loads = (0..).zip(&scene.workloads).map(|(place, workload)| load(scene.seed, place, workload));
+        let loads =
+            (0..).zip(&scene.workloads).map(|(place, workload)| load(scene.seed, place, workload, traces));
         Self {
             scene,
             now: 0,
@@ -330,9 +332,10 @@ impl<'a> World<'a> {
     }
 }
 
-fn load(seed: u64, place: u64, workload: &Workload) -> Load {
+fn load(seed: u64, place: u64, workload: &Workload, traces: &[Series]) -> Load {
     let seeds = (1_u64..).map(|number| seed ^ (place * 16 + number).wrapping_mul(0x2545_f491_4f6c_dd1d));
-    let flows = workload.containers.iter().zip(seeds).map(|(container, seed)| Flow::new(container, seed));
+    let flows =
+        workload.containers.iter().zip(seeds).map(|(container, seed)| Flow::new(container, seed, traces));
     Load {
         pods: Vec::new(),
         replicas: workload.replicas,

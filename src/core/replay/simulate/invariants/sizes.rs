@@ -6,7 +6,7 @@ use crate::policy::{CpuLimitRule, MemoryLimitRule};
 use crate::replay::simulate::roles::Recommender;
 use crate::replay::simulate::scene::Policy;
 use crate::replay::simulate::size::{Size, mib};
-use crate::replay::simulate::world::World;
+use crate::replay::simulate::world::{Running, World};
 use crate::units::{Bytes, Cores};
 
 /// A memory limit stays above the last hour's peak by this share.
@@ -80,7 +80,7 @@ impl Watch {
                 template: *template,
                 before: *template,
                 after: container.asked,
-                peak: fellows.map(|fellow| fellow.peak()).max().unwrap_or(0),
+                peak: fellows.map(Running::peak).max().unwrap_or(0),
                 hours: recommender.hours(load, number),
                 guaranteed: pod.guaranteed,
             };
@@ -134,13 +134,14 @@ impl Setting<'_> {
 
     fn kept(&self) -> Option<Broken> {
         let (before, after) = (&self.before, &self.after);
-        let stays = |old: Option<u64>, new: Option<u64>, request: Option<u64>| {
-            old == new || new > old && new == request
+        // The least step above the request keeps a pod from becoming Guaranteed.
+        let stays = |old: Option<u64>, new: Option<u64>, request: Option<u64>, step: u64| {
+            old == new || new > old && new <= request.map(|request| request + step)
         };
         let cpu = self.policy.cpu_limit == CpuLimitRule::Keep;
         let memory = self.policy.memory_limit == MemoryLimitRule::Keep;
-        let broken = cpu && !stays(before.cpu_limit, after.cpu_limit, after.cpu)
-            || memory && !stays(before.memory_limit, after.memory_limit, after.memory);
+        let broken = cpu && !stays(before.cpu_limit, after.cpu_limit, after.cpu, 1)
+            || memory && !stays(before.memory_limit, after.memory_limit, after.memory, mib(1));
         (broken && !self.guaranteed).then(|| (Invariant::KeepLimit, "rule Keep keeps its limit".to_owned()))
     }
 

@@ -76,9 +76,9 @@ fn pod(workload: &Workload, template: &[Size], advice: &Advice) -> Option<Pod> {
         let policy = (container.part == Part::Sidecar).then_some("Always");
         let made = json!({"name": &**name, "resources": resources, "restartPolicy": policy});
         if container.part == Part::Main {
-            main.push(made)
+            main.push(made);
         } else {
-            init.push(made)
+            init.push(made);
         };
     }
     let pod = json!({"metadata": {}, "spec": {"containers": main, "initContainers": init}});
@@ -113,7 +113,7 @@ fn apply(sizes: &mut [Size], workload: &Workload, operation: &Operation) {
     let Some(size) = alike.nth(index) else { return };
     let read = |name: &str| -> Option<Quantity> { value?.get(name)?.as_str()?.parse().ok() };
     let cpu = read("cpu").map(|quantity| quantity.as_cores().to_milli());
-    let memory = read("memory").and_then(|quantity| quantity.as_bytes()).map(|bytes: Bytes| bytes.0);
+    let memory = read("memory").and_then(Quantity::as_bytes).map(|bytes: Bytes| bytes.0);
     if what == "requests" {
         (size.cpu, size.memory) = (cpu, memory);
     } else {

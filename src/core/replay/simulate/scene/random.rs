@@ -309,22 +309,20 @@ fn faults(theme: Theme, draw: &mut Draw, scene: &Scene) -> Vec<Fault> {
         let node = usize::try_from(draw.upto(u64::from(nodes))).unwrap_or(0);
         let choice = draw.upto(5);
         faults.extend(match (theme, choice) {
-            (Theme::Nodes, 0..=2) => Some(Fault::FullNode { at, node, minutes }),
-            (Theme::Nodes, _) => Some(Fault::Drain { at, node, minutes }),
+            (Theme::Nodes, 0..=2) | (Theme::Mixed, 0) => Some(Fault::FullNode { at, node, minutes }),
+            (Theme::Nodes, _) | (Theme::Mixed, 3) => Some(Fault::Drain { at, node, minutes }),
             (Theme::Rollouts, 0..=2) => {
                 Some(Fault::Release { at, workload, percent: draw.of(&[60, 100, 100, 150, 220], 100) })
             }
+            (Theme::Mixed, 1) => Some(Fault::Release { at, workload, percent: 120 }),
             (Theme::Rollouts | Theme::Others, 3) => {
                 Some(Fault::Scale { at, workload, replicas: draw.number(1, 7) })
             }
             (Theme::Rollouts, _) => Some(Fault::AdmissionDown { at, minutes }),
-            (Theme::Faults, choice) => Some(lost(draw, choice, at, minutes)),
-            (Theme::Metrics, choice) => Some(blind(draw, choice, at, minutes, workload)),
-            (Theme::Mixed, 0) => Some(Fault::FullNode { at, node, minutes }),
-            (Theme::Mixed, 1) => Some(Fault::Release { at, workload, percent: 120 }),
-            (Theme::Mixed, 2) => Some(blind(draw, choice, at, minutes, workload)),
-            (Theme::Mixed, 3) => Some(Fault::Drain { at, node, minutes }),
-            (Theme::Mixed, choice) => Some(lost(draw, choice, at, minutes)),
+            (Theme::Metrics, choice) | (Theme::Mixed, choice @ 2) => {
+                Some(blind(draw, choice, at, minutes, workload))
+            }
+            (Theme::Faults | Theme::Mixed, choice) => Some(lost(draw, choice, at, minutes)),
             _ => None,
         });
     }

@@ -36,11 +36,11 @@ fn pod<'a>(world: &'a World<'_>) -> &'a super::super::world::Pod {
 #[test]
 fn a_resize_that_fits_is_done_within_seconds_and_restarts_nothing() {
     let scene = scene(Container::default());
-    let mut world = World::new(&scene);
+    let mut world = World::new(&scene, &[]);
     play(&mut world, 120);
     assert!(pod(&world).ready);
     let id = pod(&world).id;
-    assert_eq!(world.resize(0, id, &[size(300, 400, 600)], "a test"), Ok(()));
+    assert_eq!(world.resize(0, id, &[size(300, 400, 600)], "a test"), Ok(0));
     assert_eq!(pod(&world).resize, Resize::UnderWay);
     play(&mut world, 126);
     let container = &pod(&world).containers[0];
@@ -53,7 +53,7 @@ fn what_validation_forbids_is_refused() {
     let own = Container { limit_mib: Some(512), limit_milli: Some(500), ..Container::default() };
     let mut scene = scene(own);
     scene.namespaces = vec![Namespace { most_mib: Some(1000), ratio: Some(2), ..Namespace::default() }];
-    let mut world = World::new(&scene);
+    let mut world = World::new(&scene, &[]);
     play(&mut world, 120);
     let id = pod(&world).id;
     let whole =
@@ -73,11 +73,11 @@ fn what_validation_forbids_is_refused() {
 #[test]
 fn a_resize_waits_for_room_and_is_done_when_there_is_some() {
     let scene = scene(Container::default());
-    let mut world = World::new(&scene);
+    let mut world = World::new(&scene, &[]);
     play(&mut world, 120);
     let id = pod(&world).id;
     world.nodes[0].ballast = (1400, 0);
-    assert_eq!(world.resize(0, id, &[size(900, 400, 1024)], "a test"), Ok(()));
+    assert_eq!(world.resize(0, id, &[size(900, 400, 1024)], "a test"), Ok(0));
     play(&mut world, 200);
     assert_eq!(pod(&world).resize, Resize::Deferred);
     assert_eq!(pod(&world).containers[0].given.cpu, Some(500));
@@ -89,14 +89,14 @@ fn a_resize_waits_for_room_and_is_done_when_there_is_some() {
 #[test]
 fn a_memory_limit_below_usage_is_not_set() {
     let scene = scene(Container::default());
-    let mut world = World::new(&scene);
+    let mut world = World::new(&scene, &[]);
     play(&mut world, 300);
     let id = pod(&world).id;
-    assert_eq!(world.resize(0, id, &[size(500, 100, 120)], "a test"), Ok(()));
+    assert_eq!(world.resize(0, id, &[size(500, 100, 120)], "a test"), Ok(0));
     play(&mut world, 330);
     assert_eq!(pod(&world).resize, Resize::Failing);
     assert_eq!(pod(&world).containers[0].in_force, Some(mib(1024)));
-    assert_eq!(world.resize(0, id, &[size(500, 300, 600)], "a test"), Ok(()));
+    assert_eq!(world.resize(0, id, &[size(500, 300, 600)], "a test"), Ok(0));
     play(&mut world, 340);
     assert_eq!((pod(&world).resize, pod(&world).containers[0].in_force), (Resize::None, Some(mib(600))));
 }
@@ -112,7 +112,7 @@ fn kills_are_backed_off_and_a_resize_of_what_is_down_never_takes_before_the_mend
     };
     for mended in [false, true] {
         let scene = Scene { mended_kubelet: mended, ..scene(small.clone()) };
-        let mut world = World::new(&scene);
+        let mut world = World::new(&scene, &[]);
         play(&mut world, 1800);
         let container = &pod(&world).containers[0];
         assert!((5..12).contains(&container.restarts), "{}", container.restarts);
@@ -122,7 +122,7 @@ fn kills_are_backed_off_and_a_resize_of_what_is_down_never_takes_before_the_mend
             play(&mut world, next);
         }
         let (id, before) = (pod(&world).id, pod(&world).containers[0].restarts);
-        assert_eq!(world.resize(0, id, &[size(500, 64, 512)], "a test"), Ok(()));
+        assert_eq!(world.resize(0, id, &[size(500, 64, 512)], "a test"), Ok(0));
         let end = world.now + 1500;
         play(&mut world, end);
         let container = &pod(&world).containers[0];
@@ -138,7 +138,7 @@ fn a_full_quota_refuses_a_pod_and_budgets_refuse_an_eviction() {
     scene.namespaces = vec![Namespace { quota_mib: Some(1100), ..Namespace::default() }];
     scene.workloads[0].replicas = 3;
     scene.workloads[0].min_available = Some(2);
-    let mut world = World::new(&scene);
+    let mut world = World::new(&scene, &[]);
     play(&mut world, 120);
     assert_eq!(world.loads[0].pods.iter().filter(|pod| pod.ready).count(), 2);
     let id = pod(&world).id;
@@ -153,7 +153,7 @@ fn stateful_sets_keep_order_and_partition_and_daemon_sets_their_nodes() {
     let daemon = Workload { kind: Kind::DaemonSet, ..scene.workloads[0].clone() };
     scene.workloads.push(daemon);
     scene.pools[0].nodes = 2;
-    let mut world = World::new(&scene);
+    let mut world = World::new(&scene, &[]);
     play(&mut world, 15);
     assert_eq!(world.loads[0].pods.len(), 1, "the second waits for the first");
     play(&mut world, 200);

@@ -131,14 +131,14 @@ impl World<'_> {
         Ok(id)
     }
 
-    /// Resizes a pod in place; `sizes` has one for each container.
+    /// Resizes a pod in place; `sizes` has one for each container. Returns how many containers that restarts.
     pub(in crate::replay::simulate) fn resize(
         &mut self,
         load: usize,
         id: u64,
         sizes: &[Size],
         by: &str,
-    ) -> Result<(), Refusal> {
+    ) -> Result<u32, Refusal> {
         let now = self.now;
         let pod = self.pod(load, id).filter(|pod| pod.stays()).ok_or(Refusal::Gone)?;
         let before: Vec<_> = pod.containers.iter().map(|container| container.asked).collect();
@@ -177,7 +177,7 @@ impl World<'_> {
             before.iter().zip(sizes).map(|(before, after)| format!("{before} -> {after}")).collect();
         let restarts = if restarted > 0 { ", which restarts it" } else { "" };
         self.note(load, id, format!("is resized by {by}: {}{restarts}", text.join(", ")));
-        Ok(())
+        Ok(restarted)
     }
 
     /// Evicts a pod by the Eviction API.

@@ -1,7 +1,7 @@
 //! Controllers of workloads: which pods are to be created, and which to be deleted.
 
 use super::super::scene::{Kind, Workload};
-use super::{Load, World};
+use super::{Load, Pod, World};
 
 /// What a controller wants now.
 #[derive(Default)]
@@ -99,7 +99,7 @@ fn stateful_set(load: &Load, workload: &Workload) -> Wanted {
 fn daemon_set(load: &Load, workload: &Workload, nodes: u32) -> Wanted {
     let there = |ordinal: &u32| load.pods.iter().any(|pod| pod.ordinal == *ordinal);
     let create: Vec<u32> = (0..nodes).filter(|ordinal| !there(ordinal)).collect();
-    let all_ready = create.is_empty() && load.pods.iter().all(|pod| pod.available());
+    let all_ready = create.is_empty() && load.pods.iter().all(Pod::available);
     let old = load.pods.iter().find(|pod| pod.revision < load.revision);
     let next = old.filter(|_| all_ready && !workload.on_delete);
     Wanted { create, delete: next.iter().map(|pod| pod.id).collect() }

@@ -197,7 +197,7 @@ fn step(pod: &mut Pod, load: &Load, workload: &Workload, (place, at): (usize, &M
             continue;
         }
         container.memory = wanted;
-        let hour = usize::try_from(at.slot.rem_euclid(PEAKS as i64)).unwrap_or(0);
+        let hour = usize::try_from(at.slot).unwrap_or(0) % PEAKS;
         if at.new_slot {
             container.peaks[hour] = 0;
         }
