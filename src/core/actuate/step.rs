@@ -49,8 +49,6 @@ const LIMIT_SLACK: f64 = 0.5;
 const SWING: f32 = 0.5;
 /// For as long as the cooldown, but for at most these seconds.
 const SETTLING: i64 = 600;
-/// Seconds after growth of a request before it is lowered, so that it does not swing.
-const AFTER_GROWTH: i64 = 3600;
 /// Seconds after a change before a limit is lowered.
 const LIMIT_COOLDOWN: i64 = 86_400;
 
@@ -141,7 +139,7 @@ impl Stepper {
         };
         // Tied, the limit falls with the request, and a young series' limit does not fall.
         let may_fall = !(advice.young && advice.limits.cpu == CpuLimitRule::Equal);
-        let cool = may_fall && self.is_rested(0, now, pace);
+        let cool = may_fall && cooled(self.changed[0], now, pace.cooldown);
         let rule = rule_of(advice.cpu_hold, pace, self.settling(0, now, pace));
         if let Some(level) = decide(&mut self.cpu, &bounds, elapsed, &rule, cool, pace) {
             self.shrunk[0] = level < f64::from(self.cpu.held);
@@ -169,7 +167,7 @@ impl Stepper {
         };
         let may_fall =
             advice.limits.shrink_memory && !(advice.young && advice.limits.memory == MemoryLimitRule::Equal);
-        let cool = may_fall && self.is_rested(1, now, pace);
+        let cool = may_fall && cooled(self.changed[1], now, pace.cooldown);
         let rule = rule_of(advice.memory_hold, pace, !killed && self.settling(1, now, pace));
         let rule = HoldRule { underrun: rule.underrun.filter(|_| !killed), ..rule };
         if let Some(level) = decide(&mut self.memory, &bounds, elapsed, &rule, cool && !killed, pace) {
@@ -184,13 +182,6 @@ impl Stepper {
     /// Whether the request for CPU (0) or memory (1) was lowered only just now.
     fn settling(&self, resource: usize, now: Timestamp, pace: &Pace) -> bool {
         self.shrunk[resource] && !cooled(self.changed[resource], now, pace.cooldown.min(SETTLING))
-    }
-
-    /// Whether the request for CPU (0) or memory (1) may be lowered again: the cooldown is over, and what has grown was
-    /// not needed for an hour.
-    fn is_rested(&self, resource: usize, now: Timestamp, pace: &Pace) -> bool {
-        let pause = if self.shrunk[resource] { pace.cooldown } else { pace.cooldown.max(AFTER_GROWTH) };
-        cooled(self.changed[resource], now, pause)
     }
 
     /// Sets the CPU limit that the rule asks for beside the request in force.

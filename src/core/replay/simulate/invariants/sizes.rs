@@ -156,8 +156,11 @@ impl Setting<'_> {
                 ((limit as f64 - wanted).abs() > wanted * 0.03 + step).then_some(wanted)
             };
         // A limit that is too high comes down in steps, and in its first day or without shrink not at all.
+        // One that is raised less than the ratio asks for stops at a LimitRange or a node.
         let comes_down = |limit: Option<u64>, before: Option<u64>, wanted: f64| {
-            limit.is_some_and(|limit| limit as f64 > wanted) && limit <= before
+            limit.is_some_and(|limit| {
+                if limit as f64 > wanted { Some(limit) <= before } else { Some(limit) > before }
+            })
         };
         let capped = |limit: Option<u64>, most: Option<u64>| most.is_some() && limit >= most;
         let policy = self.policy;
