@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("policy", &["model", "units"]),
     ("actuate", &["policy", "model", "units"]),
     ("admit", &["policy", "units"]),
-    ("replay", &["actuate", "policy", "model", "units"]),
+    ("replay", &["admit", "actuate", "policy", "model", "units"]),
     ("api", &["units"]),
     ("cluster", &["admit", "api", "units"]),
     ("sources", &["cluster", "api", "units"]),

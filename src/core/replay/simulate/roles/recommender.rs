@@ -139,7 +139,7 @@ fn shape(load: &Load) -> Option<(Vec<ContainerSize>, bool)> {
     Some((pod.containers.iter().map(|container| container_size(&container.given)).collect(), pod.guaranteed))
 }
 
-/// What namespace and nodes allow.
+/// Moves figures into what namespace and nodes allow.
 fn fit(world: &World<'_>, workload: &Workload, load: &Load, parts: &mut [(ContainerSize, Explained)]) {
     if let Some(namespace) = world.scene.namespaces.get(workload.namespace) {
         let least = Amounts { cpu: None, memory: namespace.least_mib.map(|least| Bytes(mib(least))) };

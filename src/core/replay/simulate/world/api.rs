@@ -65,7 +65,7 @@ fn in_range(size: &Size, namespace: &Namespace) -> bool {
 }
 
 impl World<'_> {
-    /// What a quota counts of a namespace: CPU requests, memory requests, memory limits.
+    /// Sums that a quota counts of a namespace: CPU requests, memory requests, memory limits.
     pub(in crate::replay::simulate) fn used(&self, namespace: usize) -> [u64; 3] {
         let mut used = [0_u64; 3];
         for (load, workload) in self.loads.iter().zip(&self.scene.workloads) {
@@ -86,7 +86,7 @@ impl World<'_> {
         [stated.quota_milli, stated.quota_mib.map(mib), stated.quota_limits_mib.map(mib)]
     }
 
-    /// What LimitRange and quota say of sizes that take the place of others, of those that run beside each other.
+    /// Verdict of LimitRange and quota on sizes that take the place of others, of those that run beside each other.
     fn admits(&self, load: usize, before: &[Size], after: &[Size]) -> Result<(), Refusal> {
         let Some(workload) = self.scene.workloads.get(load) else { return Err(Refusal::Gone) };
         let Some(namespace) = self.scene.namespaces.get(workload.namespace) else { return Ok(()) };
