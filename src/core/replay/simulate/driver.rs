@@ -46,7 +46,7 @@ struct Driver<'a> {
     /// The leader, and one that took over before the first knew.
     updaters: [Updater; 2],
     around: Vec<Around>,
-    /// What new pods are given, and what they had before.
+    /// Sizes that new pods are given, and those that pods had before.
     given: Vec<(Given, Option<SizesByName>)>,
     seen: Vec<Workload>,
     rounds: u64,

@@ -26,7 +26,7 @@ pub(super) struct Begins {
     pub(super) false_sample: Option<(usize, u32)>,
 }
 
-/// Which faults have begun and ended.
+/// Progress through the faults of a scene.
 #[derive(Clone, Debug)]
 pub(super) struct Faults {
     begun: Vec<bool>,

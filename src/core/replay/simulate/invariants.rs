@@ -64,7 +64,7 @@ invariants! {
     QosClass = "qos-class",
     /// In the first day no limit is lowered, and no request below half of what its template says.
     LoweredWhileYoung = "lowered-while-young",
-    /// Where shrink is false neither request nor limit of memory is lowered.
+    /// Neither request nor limit of memory is lowered where shrink is false.
     LoweredWithoutShrink = "lowered-without-shrink",
     /// One change lowers a request or a limit by no more than the policy's step.
     Step = "step",
@@ -105,7 +105,7 @@ impl fmt::Display for Invariant {
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which.
+    /// The invariant that broke.
     pub invariant: Invariant,
     /// Seed of the scene.
     pub seed: u64,
@@ -153,7 +153,7 @@ struct Past {
     late: u32,
 }
 
-/// What the kubelet had given to a container, and the memory limit of its cgroup.
+/// Size that the kubelet had given to a container, and the memory limit of its cgroup.
 type Had = (Size, Option<u64>);
 
 /// History of a workload.

@@ -190,7 +190,7 @@ choice! {
 }
 
 plain! {
-    /// What a policy says, every field of it.
+    /// Fields of a policy.
     Policy {
         /// The policy lets plumb act; else it only advises.
         acts: bool = true,

@@ -9,9 +9,9 @@ use super::{Options, check, run};
 /// A shrunk scene, and what breaks in it. Printed, it is a test.
 #[derive(Clone, Debug)]
 pub struct Shrunk {
-    /// The scene.
+    /// The smallest scene found.
     pub scene: Scene,
-    /// What breaks.
+    /// The invariant that breaks in it; `None`: nothing does.
     pub violation: Option<Violation>,
     /// Number of scenes that were played.
     pub played: u32,

@@ -7,9 +7,7 @@ use super::super::world::{Load, Pod as Simulated, State, World};
 use super::recommender::Advice;
 use super::{container_size, namespace, pace, time};
 use crate::actuate::Remembered;
-use crate::actuate::facts::{
-    self, Before, Container, MaxUnavailable, Place, Pod, PodId, Resize, Rules, Workload,
-};
+use crate::actuate::facts::{self, Before, Container, MaxUnavailable, Place, Pod, PodId, Rules, Workload};
 use crate::actuate::rescale::{Kept, Measure, Scaler, Target};
 use crate::policy::{Amounts, Class};
 use crate::units::{Bytes, Cores};
@@ -136,11 +134,7 @@ fn pod(world: &World<'_>, stated: &Stated, pod: &Simulated, advice: &Advice) -> 
         stamped: pod.stamped,
         created: Some(time(pod.created)),
         revision: Some(revision(pod.revision)),
-        resize: if pod.resize == Resize::None && pod.sync > world.now && pod.resized.is_some() {
-            Resize::None
-        } else {
-            pod.resize
-        },
+        resize: pod.resize,
         resized: pod.resized.map(time),
         class: match (pod.guaranteed, pod.best_effort) {
             (_, true) => Class::BestEffort,

@@ -172,7 +172,7 @@ fn shape(load: &Load) -> Option<(Vec<ContainerSize>, bool)> {
     Some((pod.containers.iter().map(|container| container_size(&container.given)).collect(), pod.guaranteed))
 }
 
-/// What namespace and nodes allow.
+/// Moves figures into what namespace and nodes allow.
 fn fit(world: &World<'_>, workload: &Workload, load: &Load, parts: &mut [(ContainerSize, Explained)]) {
     let parts = parts.iter_mut().zip(&workload.containers);
     let (mut init, mut lasting): (Vec<_>, Vec<_>) = parts.partition(|(_, spec)| spec.part == Part::Init);

@@ -12,7 +12,7 @@ const COUNTED: [fn(&Size) -> Option<u64>; 3] =
     [|size| size.cpu, |size| size.memory, |size| size.memory_limit];
 
 impl World<'_> {
-    /// What a quota counts of a namespace: CPU requests, memory requests, memory limits.
+    /// Sums that a quota counts of a namespace: CPU requests, memory requests, memory limits.
     pub(in crate::replay::simulate) fn used(&self, namespace: usize) -> [u64; 3] {
         let mut used = [0_u64; 3];
         for (load, workload) in self.loads.iter().zip(&self.scene.workloads) {

@@ -3,7 +3,7 @@
 use super::super::scene::{Kind, Workload};
 use super::{Load, Pod, World};
 
-/// What a controller wants now.
+/// Pods that a controller wants to create and to delete.
 #[derive(Default)]
 struct Wanted {
     create: Vec<u32>,

@@ -15,7 +15,7 @@ const FAILS: i64 = 5;
 /// Seconds after which a deferred resize is tried again.
 const RETRIES: i64 = 10;
 
-/// What one step of a pod brings to be told.
+/// Log lines and OOM kills of one step of a pod.
 #[derive(Default)]
 struct News {
     lines: Vec<String>,
