@@ -18,7 +18,7 @@ async fn what_the_cluster_does_not_allow_is_named(context: Context) -> Result<()
     // Room for what is there, and for no more.
     context
         .apply(&json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full"},
-            "spec": {"hard": {"requests.memory": "150Mi"}}}))
+            "spec": {"hard": {"requests.memory": "144Mi"}}}))
         .await?;
     let small = |name: &str| Load::named(name).requests("10m", "32Mi").memory_limit("64Mi");
     let in_place = json!({"method": "InPlace"});

@@ -75,9 +75,6 @@ enum Way {
 /// the last one ends at none and has to finish them all.
 async fn crashes(context: Context, steps: &'static [&'static str], way: Way) -> Result<()> {
     let evicts = way != Way::Resize;
-    // What gives new pods their sizes has a process of its own, which goes on.
-    let account = account_with(&context, "webhook", &["webhook"], None).await?;
-    let webhook = admission::start(&context, &account.kubeconfig, &[]).await?;
     let name = |step: &str| format!("at-{step}");
     for step in steps {
         let method = if evicts { "Evict" } else { "InPlace" };
@@ -91,6 +88,10 @@ async fn crashes(context: Context, steps: &'static [&'static str], way: Way) -> 
     for step in steps {
         before.insert(*step, ready(&context, &name(step), 2).await?);
     }
+    // What gives new pods their sizes has a process of its own, which goes on.
+    let account = account_with(&context, "webhook", &["webhook"], None).await?;
+    // Nothing is registered before there is a policy that acts.
+    let webhook = admission::start(&context, &account.kubeconfig, &[]).await?;
     let rights = account_with(&context, "plumb", &["updater"], None).await?;
     let updater = |fault: Option<&'static str>| {
         let plane = &context.cluster.plane;

@@ -134,7 +134,8 @@ async fn a_limit_below_what_is_used_is_taken_back(context: Context) -> Result<()
     let load = Load::named("web").uses("memory", "60Mi").requests("20m", "32Mi").memory_limit("256Mi");
     context.apply(&load.deployment(1)).await?;
     let before = ready(&context, "web", 1).await?;
-    policy(&context, "web", "Deployment", json!({"guard": {"observe": "5s"}})).await?;
+    let whole = json!({"guard": {"observe": "5s"}, "maxStepPercent": {"shrink": 90}});
+    policy(&context, "web", "Deployment", whole).await?;
     advise(&context, "web", container("load", "20m", "32Mi", "40Mi")).await?;
     let plumb = start(&context).await?;
     let limit = |pod: &Pod| resources(pod, "load")["limits"]["memory"].clone();
@@ -188,6 +189,7 @@ async fn an_updater_alone_sees_that_a_changed_pod_waits_for_cpu(context: Context
     policy(&context, "web", "Deployment", whole).await?;
     let mut less = container("load", "100m", "32Mi", "64Mi");
     less["target"]["limits"]["cpu"] = json!("100m");
+    less["limitRules"] = json!({"cpu": "Equal"});
     advise(&context, "web", less).await?;
     let account = account_with(&context, "plumb", &["updater"], None).await?;
     let flags = ["--roles", "updater", "--prometheus", &prometheus.url];

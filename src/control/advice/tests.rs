@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::actuate::facts::{MaxUnavailable, Method, Pod, Rules, Workload};
-use crate::actuate::step::{Pace, Stepper};
+use crate::actuate::step::Pace;
 use crate::actuate::{Deed, Remembered, Settings, Updater};
+use crate::admit::first_size;
 use crate::api::{RecommendationSpec, RecommendationStatus, Span};
 use crate::cluster::Index;
 use crate::cluster::index::Fold;
@@ -250,7 +251,7 @@ fn a_backtest_decides_as_what_is_read_back_from_a_status() {
         let rules = policy::Rules { add_limit: true, ..sized.rules };
         let mut arm = Plumb::new(rules, Pace::default());
         let (model, mut series, mut index) = (Model::default(), Series::default(), Index::default());
-        let mut stepper = Stepper::default();
+        let mut live: Option<Place> = None;
         for (number, (at, cpu, memory)) in course.samples().enumerate() {
             let (at, cpu, memory) = (Timestamp(at), Cores(cpu), Bytes::from_f64(memory));
             let seen = Observation { at, cpu: Some(cpu), memory: Some(memory), oom: None, may_decide: true };
@@ -262,11 +263,20 @@ fn a_backtest_decides_as_what_is_read_back_from_a_status() {
                 continue;
             }
             let need = series.estimate(&rules.prices(), &model);
-            let current = *stepper.in_force();
+            let current = live.as_ref().map(Place::in_force).unwrap_or_default();
             let made = recommend(&need, &rules, &Baseline::from(current));
             let limits = rules.limits(None);
             let read = through(&mut index, write(&made, &sized, &limits, false, &current));
-            let live = stepper.step(&read, at, false, &Pace::default());
+            let place = live.get_or_insert_with(|| {
+                // Admission gives the first size.
+                let mut place = Place::new(pod(1, first_size(&current, &read)), Pace::default());
+                place.updater = Updater::new(10.0, 1.0).with_warm_up(0);
+                place
+            });
+            if current != ContainerSize::default() {
+                place.turn(read, None, at);
+            }
+            let live = Some(place.in_force()).filter(|size| *size != current);
             let scored = scored.map(|size| (size.cpu_request, size.memory_request, size.memory_limit));
             let live = live.map(|size| (size.cpu_request, size.memory_request, size.memory_limit));
             assert_eq!(scored, live, "{} at {at:?}", course.id);
