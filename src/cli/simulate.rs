@@ -1,62 +1,61 @@
-//! `plumb simulate`: a policy on a simulated fleet, beside the same fleet without plumb; and the search for scenes that
-//! break an invariant.
+//! `plumb simulate`: a policy on a simulated fleet, beside the same fleet without plumb.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
-use rayon::prelude::*;
+use anyhow::{Context, ensure};
 
 use super::Output;
-use crate::api::{self, Span, VerticalScalingPolicy};
+use crate::api::{self, VerticalScalingPolicy};
 use crate::control::rules;
+use crate::policy::ContainerSize;
 use crate::replay::simulate::scene::{Method, Policy, Scene};
-use crate::replay::simulate::{Options, Outcome, run as play, shrink};
-use crate::report::simulate as report;
+use crate::replay::simulate::{Options, run as play};
+use crate::replay::template::template;
+use crate::replay::trace::{Allocation, Series, TraceReader, read_allocations};
+use crate::report::simulate::Report;
 
-/// Scenes that are played between two looks at the clock.
-const BATCH: u64 = 16;
-/// Scenes that are played at most to make one that breaks an invariant smaller.
-const MOST_SHRINKS: u32 = 500;
+/// Containers of a trace that are simulated at most: each is a pod of its own.
+const MOST_RECORDED: usize = 2000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The VerticalScalingPolicy to try (YAML): its entry for the container "*", its band and its actuation. Without one,
     /// a policy that says nothing
-    #[arg(long, value_name = "FILE", conflicts_with = "search")]
+    #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Simulated days
-    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650), conflicts_with = "search")]
+    /// Simulated days; a recorded fleet begins again where its trace ends
+    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
     days: u32,
     /// Workloads of the generated fleet
-    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), conflicts_with = "search")]
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     workloads: u32,
-    /// Seed of the fleet; with --search, of the first scene
+    /// Take usage from this trace, as `plumb record` writes it, in place of a generated fleet; its first 2,000 containers
+    #[arg(long, value_name = "TRACE.csv[.gz]", conflicts_with = "workloads")]
+    trace: Option<PathBuf>,
+    /// Seed of the fleet: the same one gives the same fleet
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Instead play random clusters with faults for so long (`2m`, `8h`), one seed after another, and check that plumb
-    /// breaks none of its invariants. A seed that breaks one is shrunk and printed as a test
-    #[arg(long, value_name = "SPAN")]
-    search: Option<Span>,
     /// Format
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-    /// Threads to use [default: one per core]
-    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
-    threads: usize,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads).build()?;
-    if let Some(span) = args.search {
-        return pool.install(|| search(args.seed, Duration::from_secs(span.seconds)));
-    }
     let policy = args.policy.as_deref().map_or_else(|| Ok(Policy::default()), read)?;
-    let scene = Scene::fleet(policy, args.workloads, args.days, args.seed);
-    let play = |plumb| play(&scene, &Options { plumb, ..Options::default() });
-    let (with, without) = pool.install(|| rayon::join(|| play(true), || play(false)));
-    let report = report::Report::new(&scene, &with, &without);
+    let recorded = args.trace.as_deref().map_or_else(|| Ok(Vec::new()), recorded)?;
+    let scene = match &args.trace {
+        Some(_) => {
+            let sizes: Vec<ContainerSize> = recorded.iter().map(|(_, size)| *size).collect();
+            Scene::recorded(policy, &sizes, args.days, args.seed)
+        }
+        None => Scene::fleet(policy, args.workloads, args.days, args.seed),
+    };
+    let traces: Vec<Series> = recorded.into_iter().map(|(series, _)| series).collect();
+    let play = |plumb| play(&scene, &Options { plumb, traces: &traces, ..Options::default() });
+    let (with, without) = rayon::join(|| play(true), || play(false));
+    let report = Report::new(&scene, &with, &without);
     let mut stdout = io::stdout().lock();
     match args.output {
         Output::Json => {
@@ -67,6 +66,25 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Output::Table => write!(stdout, "{}", report.table())?,
     }
     Ok(())
+}
+
+/// Reads the containers of a trace, each with the size that people gave it.
+fn recorded(path: &Path) -> anyhow::Result<Vec<(Series, ContainerSize)>> {
+    let given = read_allocations(path)?;
+    let file = File::open(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    let mut found = Vec::new();
+    for series in TraceReader::new(path.display().to_string(), file)? {
+        let series = series?;
+        if found.len() == MOST_RECORDED {
+            super::note(format_args!("only the first {MOST_RECORDED} containers of the trace are simulated"));
+            break;
+        }
+        let usual = Allocation::default();
+        let size = template(&series, given.get(&series.id).unwrap_or(&usual));
+        found.push((series, size));
+    }
+    ensure!(!found.is_empty(), "{} has no containers", path.display());
+    Ok(found)
 }
 
 /// Reads a policy from its file as scenes have it. The fleet is sized whatever the mode: that is what is to be seen.
@@ -118,39 +136,4 @@ fn read(path: &Path) -> anyhow::Result<Policy> {
         learn_hours: rules.learn_hours.round().clamp(0.0, 100_000.0) as u32,
         ..Policy::default()
     })
-}
-
-/// Plays random scenes until the time is over, or until one breaks an invariant.
-fn search(first: u64, time: Duration) -> anyhow::Result<()> {
-    let began = Instant::now();
-    let (mut next, mut pod_days) = (first, 0.0);
-    while began.elapsed() < time || next == first {
-        let outcomes: Vec<(Scene, Outcome)> = (next..next.saturating_add(BATCH))
-            .into_par_iter()
-            .map(|seed| {
-                let scene = Scene::from_seed(seed);
-                let outcome = play(&scene, &Options::default());
-                (scene, outcome)
-            })
-            .collect();
-        pod_days += outcomes.iter().map(|(_, outcome)| outcome.pod_days).sum::<f64>();
-        let broken = outcomes.into_iter().find(|(_, outcome)| !outcome.violations.is_empty());
-        if let Some((scene, outcome)) = broken
-            && let Some(violation) = outcome.violations.first()
-        {
-            println_all(&shrink::shrink(&scene, violation.invariant, MOST_SHRINKS).to_string())?;
-            bail!("seed {} breaks the invariant {}", scene.seed, violation.invariant);
-        }
-        next = next.saturating_add(BATCH);
-    }
-    let seconds = began.elapsed().as_secs_f64();
-    println_all(&format!(
-        "seeds {first} to {}: {pod_days:.0} pod-days in {seconds:.0} s ({:.0} a second), no invariant broken",
-        next - 1,
-        pod_days / seconds.max(1e-9)
-    ))
-}
-
-fn println_all(text: &str) -> anyhow::Result<()> {
-    Ok(writeln!(io::stdout().lock(), "{text}")?)
 }

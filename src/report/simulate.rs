@@ -66,7 +66,13 @@ impl Report {
             days,
             plumb: side(with),
             off: side(without),
-            broken: with.violations.iter().map(ToString::to_string).collect(),
+            broken: with
+                .violations
+                .iter()
+                .map(|one| {
+                    format!("{}: workload {}, pod {}: {}", one.invariant, one.workload, one.pod, one.message)
+                })
+                .collect(),
         }
     }
 
@@ -86,11 +92,16 @@ impl Report {
         line("OOM kills of full nodes", |side| side.node_kills.to_string());
         line("minutes not ready", |side| format!("{:.0}", side.unready_minutes));
         let mut text = format!(
-            "{} workloads, {:.0} days, {:.0} pod-days; simulated, see docs/simulator.md\n\n{table}",
-            self.workloads, self.days, self.plumb.pod_days
+            "{} workloads, {:.0} days, {:.0} pod-days; simulated, see docs/simulator.md\n\n{}",
+            self.workloads,
+            self.days,
+            self.plumb.pod_days,
+            table.render()
         );
         for broken in &self.broken {
-            text.push_str(&format!("\nbroken invariant: {broken}\n"));
+            text.push_str("\nbroken invariant: ");
+            text.push_str(broken);
+            text.push('\n');
         }
         text
     }
