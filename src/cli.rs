@@ -19,6 +19,7 @@ mod rollback;
 mod run;
 mod scan;
 mod shell;
+mod simulate;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -77,6 +78,8 @@ enum Command {
     Run(Box<run::Args>),
     /// Show requests against usage, of every workload, right now
     Scan(scan::Args),
+    /// Try a policy on a simulated fleet, or search simulated clusters for a broken promise
+    Simulate(simulate::Args),
 }
 
 /// How results are printed.
@@ -133,6 +136,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Rollback(args) => block_on(interruptible(rollback::run(args))),
         Command::Run(args) => block_on(run::run(*args)),
         Command::Scan(args) => block_on(interruptible(scan::run(args))),
+        Command::Simulate(args) => simulate::run(&args),
     }
 }
 

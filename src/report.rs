@@ -12,6 +12,7 @@ pub mod prices;
 pub mod reference;
 pub mod saved;
 pub mod scan;
+pub mod simulate;
 pub mod sizes;
 mod table;
 

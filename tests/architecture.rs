@@ -91,6 +91,9 @@ fn sources() -> Vec<(String, String, String)> {
         .filter_map(|path| {
             let below = path.strip_prefix(&src).unwrap().to_string_lossy().into_owned();
             let in_core = below.starts_with("core/");
+            if below.starts_with("core/examples/") {
+                return None;
+            }
             let below = below.strip_prefix("core/").unwrap_or(&below).to_owned();
             let room = below.split(['/', '.']).next().unwrap().to_owned();
             let is_test = below.ends_with("tests.rs") || below.contains("/tests/");

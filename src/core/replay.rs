@@ -9,5 +9,6 @@ pub mod generate;
 pub mod node;
 pub mod outcome;
 pub mod score;
+pub mod simulate;
 pub mod template;
 pub mod trace;

@@ -12,6 +12,7 @@ pub mod backfill;
 pub mod certificates;
 pub mod cgroups;
 pub mod cluster;
+pub mod conform;
 pub mod control_plane;
 pub mod faults;
 pub mod keep;

@@ -46,6 +46,7 @@ fn part(workload: &Workload, pod: &Pod, sizes: &mut Vec<NewSize>) -> Result<(), 
         let container = pod.containers.iter().find(|container| container.name == size.container);
         let (Some(container), Some(advice)) = (container, workload.advice(&size.container)) else { continue };
         let (from, to) = (&size.from, &size.to);
+        let most = advice.most.least(&workload.around.bounds.container.most);
         let cpu_restarts =
             container.cpu_restarts && (from.cpu_request, from.cpu_limit) == (to.cpu_request, to.cpu_limit);
         let memory_restarts = container.memory_restarts
@@ -59,7 +60,7 @@ fn part(workload: &Workload, pod: &Pod, sizes: &mut Vec<NewSize>) -> Result<(), 
         if let Some(limit) = cpu {
             let (up, down) = (limit.to_milli() + LEAST_MILLI, limit.to_milli().saturating_sub(LEAST_MILLI));
             let (up, down) = (Cores::from_milli(up), Cores::from_milli(down));
-            if advice.most.cpu.is_none_or(|most| up.0 <= most.0) {
+            if most.cpu.is_none_or(|most| up.0 <= most.0) {
                 ways.push((u8::from(cpu_restarts) * 4, place, ContainerSize { cpu_limit: Some(up), ..*to }));
             }
             if down.0 > 0.0 {
@@ -69,7 +70,7 @@ fn part(workload: &Workload, pod: &Pod, sizes: &mut Vec<NewSize>) -> Result<(), 
         }
         if let Some(limit) = memory {
             let (up, down) = (Bytes(limit.0.saturating_add(MIB)), Bytes(limit.0.saturating_sub(MIB)));
-            if advice.most.memory.is_none_or(|most| up <= most) {
+            if most.memory.is_none_or(|most| up <= most) {
                 let to = ContainerSize { memory_limit: Some(up), ..*to };
                 ways.push((u8::from(memory_restarts) * 4 + 1, place, to));
             }

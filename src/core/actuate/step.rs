@@ -124,7 +124,7 @@ impl Stepper {
         self.asked = Some(now);
         self.step_cpu(advice, now, elapsed, pace);
         self.step_memory(advice, now, elapsed, killed, pace);
-        self.step_cpu_limit(advice, &before);
+        self.step_cpu_limit(advice, &before, pace);
         self.step_memory_limit(advice, &before, now, killed, pace);
         (self.in_force != before).then_some(self.in_force)
     }
@@ -185,12 +185,16 @@ impl Stepper {
     }
 
     /// Sets the CPU limit that the rule asks for beside the request in force.
-    fn step_cpu_limit(&mut self, advice: &Recommendation, before: &ContainerSize) {
+    fn step_cpu_limit(&mut self, advice: &Recommendation, before: &ContainerSize, pace: &Pace) {
         let (Some(request), Some(_)) = (self.in_force.cpu_request, advice.target.cpu_request) else { return };
         let limit = advice.limits.cpu_limit(request, before, &advice.most);
         self.in_force.cpu_limit = match (limit, before.cpu_limit) {
             (Some(limit), Some(own)) if advice.young => Some(Cores(limit.0.max(own.0))),
             (Some(_), None) if advice.young => None,
+            (Some(limit), Some(own)) => {
+                let least = Cores::from_milli(Cores(own.0 * (1.0 - f64::from(pace.max_shrink))).to_milli());
+                Some(Cores(limit.0.max(least.0)))
+            }
             (limit, own) => limit.or(own),
         };
     }

@@ -7,7 +7,7 @@
 mod tests;
 
 use super::bound::Amounts;
-use super::limits::LimitRules;
+use super::limits::{LimitRules, whole_mib};
 use super::reason::{Reason, Resource};
 use super::round::{middle_bytes, middle_cores, round_up_bytes, round_up_cores};
 use super::rules::{CpuLimitRule, MemoryLimitRule, Rules};
@@ -160,12 +160,13 @@ fn size_cpu(
     if need.because.damping > 1.0 {
         because(Reason::Damped { resource, factor: need.because.damping });
     }
-    let least = baseline.set().cpu_request.map(|set| set.0 * baseline.young_share());
-    let wanted = keep_young(need.target, least, lacks, resource, because);
-    let wanted = within(wanted, range, resource, because);
-    let request = round_up_cores(Cores(wanted));
+    let least = baseline.set().cpu_request;
+    let least = least.map(|set| whole_milli_up(set.0 * baseline.young_share()));
+    let rounded = round_up_cores(Cores(within(need.target, range, resource, because)));
+    because(Reason::Rounded { resource, value: rounded.0 });
+    // Not rounded again: what is kept would else grow each time.
+    let request = Cores(keep_young(rounded.0, least, lacks, resource, because));
     let request = found.most.cpu.map_or(request, |most| if request.0 > most.0 { most } else { request });
-    because(Reason::Rounded { resource, value: request.0 });
     found.target.cpu_request = Some(request);
     let hold = need.hold.rounded();
     let (low, high) = shares(need, &hold);
@@ -226,26 +227,52 @@ fn size_memory(
             (target, (1.0, 1.0 / (1.0 - f64::from(found.memory_hold.map_or(0.0, |hold| hold.shrink)))))
         }
     };
-    let mut wanted = raise_for_limit(target, tail, found, baseline, because);
-    let set = baseline.set();
-    // Tied, the request may not fall either: the limit would fall with it.
-    let least = if tied { set.memory_limit.max(set.memory_request) } else { set.memory_request };
-    let share = if tied { 1.0 } else { baseline.young_share() };
-    wanted = keep_young(wanted, least.map(|set| set.as_f64() * share), lacks, resource, because);
-    wanted = within(wanted, range, resource, because);
-    let current = baseline.current.memory_request.map(Bytes::as_f64);
-    if let Some(now) = current.filter(|now| !rules.shrink_memory && *now > wanted) {
-        because(Reason::NoShrink { resource, from: wanted, value: now });
-        wanted = now;
-    }
-    let request = round_up_bytes(Bytes::from_f64(wanted));
-    let request = found.most.memory.map_or(request, |most| request.min(most.max(Bytes::from_f64(wanted))));
-    because(Reason::Rounded { resource, value: request.as_f64() });
+    let raised = raise_for_limit(target, tail, found, baseline, because);
+    let rounded = round_up_bytes(Bytes::from_f64(within(raised, range, resource, because)));
+    because(Reason::Rounded { resource, value: rounded.as_f64() });
+    // What is kept is not rounded again: it would else grow each time.
+    let least = young_request(tied, baseline).map(Bytes::as_f64);
+    let wanted = keep_young(rounded.as_f64(), least, lacks, resource, because);
+    let wanted = found.most.memory.map_or(wanted, |most| wanted.min(most.as_f64()));
+    let request = Bytes::from_f64(keep_grown(
+        wanted,
+        baseline.current.memory_request,
+        rules.shrink_memory,
+        resource,
+        because,
+    ));
     found.target.memory_request = Some(request);
     let lower = Bytes::from_f64((middle_bytes(request) * low).floor());
     found.lower.memory_request = Some(lower.max(rules.range.min_memory).min(request));
     found.upper.memory_request = Some(Bytes::from_f64(middle_bytes(request) * high).max(request));
     found.target.memory_limit = limit_memory(request, tail, found, baseline, lacks, because);
+}
+
+/// `value`, or what is there now where that is more and memory may not shrink.
+fn keep_grown(
+    value: f64,
+    now: Option<Bytes>,
+    shrinks: bool,
+    resource: Resource,
+    because: &mut impl FnMut(Reason),
+) -> f64 {
+    match now.map(Bytes::as_f64).filter(|now| !shrinks && *now > value) {
+        Some(now) => {
+            because(Reason::NoShrink { resource, from: value, value: now });
+            now
+        }
+        None => value,
+    }
+}
+
+/// The least memory request of a young series. Tied, it is also the limit: that would fall with it.
+fn young_request(tied: bool, baseline: &Baseline) -> Option<Bytes> {
+    let set = baseline.set();
+    if tied {
+        return set.memory_limit.max(set.memory_request);
+    }
+    let share = baseline.young_share();
+    set.memory_request.map(|set| if share < 1.0 { whole_mib(set.as_f64() * share) } else { set })
 }
 
 /// Where the limit follows the request, the request is raised so that the limit reaches what the tail needs: else a kill
@@ -295,21 +322,14 @@ fn limit_memory(
         }
         because(tail_reason(tail, resource, tail.tail));
         let range = (request.as_f64(), found.most.memory.map(Bytes::as_f64));
-        let mut limit = within(tail.tail, range, resource, because);
-        limit = keep_young(limit, own.map(Bytes::as_f64), lacks, resource, because);
-        if let Some(now) = own.map(Bytes::as_f64).filter(|now| !rules.shrink_memory && *now > limit) {
-            because(Reason::NoShrink { resource, from: limit, value: now });
-            limit = now;
-        }
-        let exact = Bytes::from_f64(limit);
-        // What is kept stays to the byte: rounded up it would be a need above the limit, and raised again each time.
-        if own == Some(exact) {
-            return Some(exact.max(request));
-        }
-        let rounded = round_up_bytes(exact);
-        let limit = found.most.memory.map_or(rounded, |most| rounded.min(most.max(exact))).max(request);
+        let limit = within(tail.tail, range, resource, because);
+        let rounded = round_up_bytes(Bytes::from_f64(limit));
+        let limit = found.most.memory.map_or(rounded, |most| rounded.min(most)).max(request);
         because(Reason::Rounded { resource, value: limit.as_f64() });
-        return Some(limit);
+        // What is kept is not rounded: the limit would else pass itself, and be raised, each time.
+        let limit = keep_young(limit.as_f64(), own.map(Bytes::as_f64), lacks, resource, because);
+        let limit = keep_grown(limit, own, rules.shrink_memory, resource, because);
+        return Some(Bytes::from_f64(limit));
     }
     let limit = rules.memory_limit(request, &baseline.current, &found.most)?;
     let words = match rules.memory {
@@ -341,6 +361,11 @@ fn shares(need: &Need, hold: &HoldRule) -> (f64, f64) {
     let low = if low < narrow.0 * 0.98 { (low * DOUBT_STEPS).floor() / DOUBT_STEPS } else { narrow.0 };
     let high = if high > narrow.1 * 1.02 { (high * DOUBT_STEPS).ceil() / DOUBT_STEPS } else { narrow.1 };
     (low.min(narrow.0), high.max(narrow.1))
+}
+
+/// Up to whole thousandths of a core.
+fn whole_milli_up(cores: f64) -> f64 {
+    Cores::from_milli(Cores(cores).to_milli()).0
 }
 
 /// To whole thousandths of a core, so that nothing is lost in a status.

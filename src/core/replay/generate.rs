@@ -2,9 +2,9 @@
 //!
 //! For a first look without a cluster. The same seed and length give the same samples; nothing else enters.
 
-mod chance;
+pub(in crate::replay) mod chance;
 mod fleet;
-mod shapes;
+pub(in crate::replay) mod shapes;
 #[cfg(test)]
 mod tests;
 

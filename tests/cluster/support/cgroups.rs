@@ -49,6 +49,19 @@ pub fn make_node(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Limits the memory of all pods of a node together, as the machine itself would.
+pub fn limit_node(name: &str, bytes: u64) -> Result<()> {
+    for group in hierarchies().iter().map(|hierarchy| hierarchy.join(name)) {
+        for file in ["memory.limit_in_bytes", "memory.max"].map(|file| group.join(file)) {
+            if file.exists() {
+                return fs::write(&file, bytes.to_string())
+                    .with_context(|| format!("failed to write {}", file.display()));
+            }
+        }
+    }
+    anyhow::bail!("{name} has no control group of memory")
+}
+
 fn subdirectories(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     // Hierarchies that are mounted together have a second name, a link.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::control_plane::ControlPlane;
 use super::leftovers::Traces;
@@ -171,6 +171,35 @@ impl RunningNode {
         Ok(Self { took: begin.elapsed(), ..node })
     }
 
+    /// Starts the kubelet again with other settings, each of which takes the place of what was there; null: its default.
+    pub async fn reconfigure(&self, plane: &ControlPlane, settings: &Value) -> Result<()> {
+        let dir = plane.run.subdirectory(&format!("{}-node", plane.name))?;
+        tokio::task::block_in_place(|| plane.run.stop(&kubelet(plane)))?;
+        let file = dir.join("kubelet.json");
+        let mut config: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+        let all = config.as_object_mut().context("the kubelet's configuration is no object")?;
+        for (name, setting) in settings.as_object().context("settings are an object")? {
+            all.remove(name);
+            if !setting.is_null() {
+                all.insert(name.clone(), setting.clone());
+            }
+        }
+        let health = format!("http://127.0.0.1:{}/healthz", config["healthzPort"]);
+        std::fs::write(&file, serde_json::to_vec_pretty(&config)?)?;
+        // What another policy has noted is refused by the next one.
+        for noted in ["cpu_manager_state", "memory_manager_state"] {
+            _ = std::fs::remove_file(dir.join("kubelet").join(noted));
+        }
+        spawn_kubelet(plane, &dir, &self.socket)?;
+        wait_for("the kubelet to be healthy", START, || async {
+            plane.run.check_running(&kubelet(plane))?;
+            reqwest::get(&health).await?.error_for_status()?;
+            Ok(())
+        })
+        .await
+        .with_context(|| plane.run.log_tail(&kubelet(plane)))
+    }
+
     /// Gives the node an image, from a tar.
     pub fn import_image(&self, tar: &Path) -> Result<()> {
         ctr(&self.socket, &["--namespace", "k8s.io", "images", "import", &tar.to_string_lossy()])
@@ -317,24 +346,23 @@ fn start_kubelet(plane: &ControlPlane, dir: &Path, socket: &Path) -> Result<u16>
     let (port, health) = (free_port()?, free_port()?);
     let config = dir.join("kubelet.json");
     std::fs::write(&config, serde_json::to_vec_pretty(&kubelet_config(plane, dir, socket, (port, health)))?)?;
+    spawn_kubelet(plane, dir, socket)?;
+    Ok(port)
+}
+
+fn spawn_kubelet(plane: &ControlPlane, dir: &Path, socket: &Path) -> Result<()> {
     let mut command = Command::new(paths::kubernetes_program("kubelet"));
-    command.arg("--config").arg(&config);
+    command.arg("--config").arg(dir.join("kubelet.json"));
     command.arg("--kubeconfig").arg(plane.kubeconfig("kubelet"));
     command.arg("--root-dir").arg(dir.join("kubelet")).arg("--cert-dir").arg(dir.join("pki"));
     // No --node-ip: a loopback one leaves the node without addresses.
     command.args(["--hostname-override", NAME]);
     // For cAdvisor; without it its series carry no container names.
     command.arg("--containerd").arg(socket);
-    plane.run.spawn(&kubelet(plane), &mut command)?;
-    Ok(port)
+    plane.run.spawn(&kubelet(plane), &mut command)
 }
 
-fn kubelet_config(
-    plane: &ControlPlane,
-    dir: &Path,
-    socket: &Path,
-    (port, health): (u16, u16),
-) -> serde_json::Value {
+fn kubelet_config(plane: &ControlPlane, dir: &Path, socket: &Path, (port, health): (u16, u16)) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",

@@ -9,7 +9,7 @@ const DAY: f64 = 24.0 * HOUR;
 
 /// A kind of container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(in crate::replay) enum Shape {
     /// Follows its users: busy by day, less at the weekend.
     Daily,
     /// Works for an hour or two each night.
@@ -34,7 +34,7 @@ pub(super) enum Shape {
 
 /// The course of one container. To be asked at rising times.
 #[derive(Clone, Debug)]
-pub(super) struct Course {
+pub(in crate::replay) struct Course {
     shape: Shape,
     /// Seconds by which its days are late.
     late: f64,
@@ -50,7 +50,7 @@ pub(super) struct Course {
 }
 
 impl Course {
-    pub(super) fn new(shape: Shape, chance: &mut Chance) -> Self {
+    pub(in crate::replay) fn new(shape: Shape, chance: &mut Chance) -> Self {
         // It has run for a while when the trace begins.
         let started = match shape {
             Shape::Leaking => -chance.between(0.0, 3.0) * DAY,
@@ -83,7 +83,7 @@ impl Course {
     }
 
     /// CPU and memory at so many seconds from the start of the trace.
-    pub(super) fn at(&mut self, seconds: i64, chance: &mut Chance) -> (f64, f64) {
+    pub(in crate::replay) fn at(&mut self, seconds: i64, chance: &mut Chance) -> (f64, f64) {
         let at = seconds as f64;
         if at >= self.restart {
             self.started = at;

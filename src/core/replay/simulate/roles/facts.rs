@@ -1,0 +1,162 @@
+//! Updater's view: workloads and pods of the world as the planner's facts.
+
+use std::sync::Arc;
+
+use super::super::scene::{Kind, Part, Workload as Stated};
+use super::super::world::{Load, Pod as Simulated, State, World};
+use super::recommender::Advice;
+use super::{container_size, namespace, pace, time};
+use crate::actuate::Remembered;
+use crate::actuate::facts::{self, Before, Container, MaxUnavailable, Place, Pod, PodId, Rules, Workload};
+use crate::actuate::rescale::{Kept, Measure, Scaler, Target};
+use crate::policy::{Amounts, Class};
+use crate::units::{Bytes, Cores};
+
+/// Facts about a workload that are no pods.
+#[derive(Clone, Debug, Default)]
+pub(in crate::replay::simulate) struct Around {
+    /// Name of the workload.
+    pub(in crate::replay::simulate) key: Option<Arc<str>>,
+    /// New pods are sized since then.
+    pub(in crate::replay::simulate) given_since: Option<i64>,
+    /// Sizes that pods had, as written.
+    pub(in crate::replay::simulate) before: Option<Before>,
+    /// New pods are given what was before.
+    pub(in crate::replay::simulate) gives_previous: bool,
+    /// Canary, as written.
+    pub(in crate::replay::simulate) remembered: Remembered,
+}
+
+/// Whether admission sized the newest pod that was made since new pods are given sizes; `None`: no such pod.
+pub(in crate::replay::simulate) fn answers(world: &World<'_>, around: &[Around]) -> Option<bool> {
+    let loads = world.loads.iter().zip(around);
+    let pods = loads.flat_map(|(load, around)| {
+        let since = around.given_since;
+        load.pods.iter().filter(move |pod| since.is_some_and(|since| pod.created > since))
+    });
+    pods.map(|pod| (pod.created, pod.stamped)).max().map(|(_, stamped)| stamped)
+}
+
+/// A workload as the updater sees it.
+pub(in crate::replay::simulate) fn workload(
+    world: &World<'_>,
+    stated: &Stated,
+    load: &Load,
+    advice: &Advice,
+    around: &Around,
+) -> Workload {
+    Workload {
+        key: around.key.clone().unwrap_or_else(|| "".into()),
+        advice: advice.clone(),
+        given_since: around.given_since.map(time),
+        rules: rules(stated, world.now),
+        scalers: scaler(stated, load).into_iter().collect(),
+        bound_to_nodes: stated.kind == Kind::DaemonSet,
+        before: around.before.clone(),
+        remembered: around.remembered.clone(),
+        rollback: None,
+        around: facts::Around {
+            bounds: namespace(world, stated),
+            free: Some(free(world, stated)),
+            gives_previous: around.gives_previous,
+        },
+        pods: load.pods.iter().map(|pod| self::pod(world, stated, pod, advice)).collect(),
+    }
+}
+
+/// CPU and memory that are free on each node that the workload's pods may come to.
+fn free(world: &World<'_>, stated: &Stated) -> Arc<[Amounts]> {
+    let own = world.nodes.iter().enumerate().filter(|(_, node)| node.pool == stated.pool && !node.cordoned);
+    own.map(|(place, _)| amounts(world.free(place))).collect()
+}
+
+fn amounts((milli, bytes): (u64, u64)) -> Amounts {
+    Amounts { cpu: Some(Cores::from_milli(milli)), memory: Some(Bytes(bytes)) }
+}
+
+fn rules(stated: &Stated, now: i64) -> Rules {
+    let policy = &stated.policy;
+    let hour = now / 3600 % 24;
+    let open = policy.window.is_none_or(|begin| {
+        let since = (hour - i64::from(begin)).rem_euclid(24);
+        since < 3
+    });
+    Rules {
+        method: policy.method,
+        min_replicas: policy.min_replicas,
+        max_unavailable: MaxUnavailable::Percent(policy.max_unavailable),
+        pace: pace(policy),
+        observe: i64::from(policy.observe),
+        open,
+        paused: false,
+        owned_by_vpa: false,
+        loans_only: false,
+        cpu_scaled: stated.hpa_percent.is_some() && !stated.hpa_moves,
+        memory_scaled: false,
+    }
+}
+
+fn scaler(stated: &Stated, load: &Load) -> Option<Scaler> {
+    stated.hpa_percent.filter(|_| stated.hpa_moves)?;
+    let kept = load.hpa.1.map(|(threshold, percent)| Kept { threshold, percent });
+    let target = Target { place: 0, measure: Measure::Cpu, container: None, percent: load.hpa.0, kept };
+    Some(Scaler { name: "hpa".into(), targets: vec![target] })
+}
+
+fn pod(world: &World<'_>, stated: &Stated, pod: &Simulated, advice: &Advice) -> Pod {
+    let runs = |container: &super::super::world::Running| container.runs() || container.restarts > 0;
+    let blocked = pod.containers.iter().any(|container| !container.lasts() && container.state != State::Done);
+    let parts = pod.containers.iter().zip(&stated.containers).zip(advice);
+    let containers =
+        parts.filter(|((container, _), _)| container.lasts()).map(|((container, spec), (name, _))| {
+            Container {
+                name: Arc::clone(name),
+                sidecar: spec.part == Part::Sidecar,
+                given: container_size(&container.given),
+                asked: container_size(&container.asked),
+                boost: None,
+                cpu_restarts: spec.cpu_restarts,
+                memory_restarts: spec.memory_restarts,
+                restarts: container.restarts,
+                down: matches!(container.state, State::Backoff(_)),
+                oom_killed: container.oom_killed.map(time),
+            }
+        });
+    Pod {
+        id: PodId::from(pod.id),
+        node: pod.node.and_then(|node| world.nodes.get(node)).map(|node| Arc::clone(&node.name)),
+        running: pod.node.is_some() && !blocked && pod.containers.iter().any(runs),
+        ready: pod.ready,
+        leaving: !pod.stays(),
+        managed: !matches!(stated.kind, Kind::Job | Kind::CronJob | Kind::Bare),
+        may_not_be_evicted: false,
+        paused: false,
+        stamped: pod.stamped,
+        created: Some(time(pod.created)),
+        revision: Some(revision(pod.revision)),
+        resize: pod.resize,
+        resized: pod.resized.map(time),
+        class: match (pod.guaranteed, pod.best_effort) {
+            (_, true) => Class::BestEffort,
+            (true, false) => Class::Guaranteed,
+            (false, false) => Class::Burstable,
+        },
+        sized_as_whole: false,
+        place: Place {
+            home: pod.node.filter(|node| world.nodes.get(*node).is_some_and(|node| !node.cordoned)).map(
+                |node| {
+                    let (free, own) = (world.free(node), pod.holds());
+                    amounts((free.0.saturating_add(own.0), free.1.saturating_add(own.1)))
+                },
+            ),
+            unschedulable: pod.node.is_none() && pod.stays() && pod.created < world.now,
+            ..Place::default()
+        },
+        stalled: None,
+        containers: containers.collect(),
+    }
+}
+
+fn revision(number: u32) -> Arc<str> {
+    format!("r{number}").into()
+}
