@@ -15,6 +15,7 @@ use crate::replay::simulate::{Options, run as play};
 use crate::replay::template::template;
 use crate::replay::trace::{Allocation, Series, TraceReader, read_allocations};
 use crate::report::simulate::Report;
+use crate::units::Cores;
 
 /// Containers of a trace that are simulated at most: each is a pod of its own.
 const MOST_RECORDED: usize = 2000;
@@ -48,9 +49,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let scene = match &args.trace {
         Some(_) => {
             let sizes: Vec<ContainerSize> = recorded.iter().map(|(_, size)| *size).collect();
-            Scene::recorded(policy, &sizes, args.days, args.seed)
+            Scene::recorded(&policy, &sizes, args.days, args.seed)
         }
-        None => Scene::fleet(policy, args.workloads, args.days, args.seed),
+        None => Scene::fleet(&policy, args.workloads, args.days, args.seed),
     };
     let traces: Vec<Series> = recorded.into_iter().map(|(series, _)| series).collect();
     let play = |plumb| play(&scene, &Options { plumb, traces: &traces, ..Options::default() });
@@ -109,7 +110,6 @@ fn read(path: &Path) -> anyhow::Result<Policy> {
     let rules = rules::of_container(spec.objective, stated, spec.history.learn);
     ensure!(rules.cpu && rules.memory, "the entry for \"*\" must size both resources, cpu and memory");
     let (rules, pace) = (rules.rules, rules::pace(&spec.band, &spec.actuation));
-    let whole = |share: f32| (share * 100.0).round().clamp(0.0, 1000.0) as u32;
     let actuation = &spec.actuation;
     Ok(Policy {
         acts: true,
@@ -119,7 +119,7 @@ fn read(path: &Path) -> anyhow::Result<Policy> {
         add_limit: rules.add_limit,
         shrink: rules.shrink_memory,
         least_milli: rules.range.min_cpu.to_milli(),
-        most_milli: rules.range.max_cpu.map(|most| most.to_milli()),
+        most_milli: rules.range.max_cpu.map(Cores::to_milli),
         least_mib: rules.range.min_memory.0 >> 20,
         most_mib: rules.range.max_memory.map(|most| most.0 >> 20),
         method: match actuation.method {
@@ -129,11 +129,11 @@ fn read(path: &Path) -> anyhow::Result<Policy> {
             api::Method::OnCreate => Method::OnCreate,
         },
         min_replicas: usize::try_from(actuation.min_replicas).unwrap_or(usize::MAX),
-        max_shrink: whole(pace.max_shrink),
+        max_shrink: actuation.max_step_percent.shrink,
         cooldown: u32::try_from(pace.cooldown).unwrap_or(u32::MAX),
         observe: u32::try_from(actuation.guard.observe.seconds).unwrap_or(u32::MAX),
-        min_change: pace.min_change.map(whole),
-        learn_hours: rules.learn_hours.round().clamp(0.0, 100_000.0) as u32,
+        min_change: spec.band.min_change_percent,
+        learn_hours: u32::try_from(spec.history.learn.seconds / 3600).unwrap_or(u32::MAX),
         ..Policy::default()
     })
 }

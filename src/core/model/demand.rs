@@ -162,8 +162,10 @@ impl Demand {
             if open != i64::MIN {
                 self.close(tuning);
                 let left = i64::from(by).saturating_sub(slot.saturating_sub(open));
-                (self.ahead, self.ahead_by) =
-                    if left > 0 { (ahead, left as u8) } else { (Half::default(), 0) };
+                (self.ahead, self.ahead_by) = u8::try_from(left)
+                    .ok()
+                    .filter(|left| *left > 0)
+                    .map_or_else(Default::default, |left| (ahead, left));
             }
             self.recent.open(slot);
             self.last = at;

@@ -141,7 +141,7 @@ fn filled(mut limit: f32, slots: i64, killed: bool) -> (Tail, f32) {
             tail.add(limit * 0.99, at, HALF_LIFE);
             tail.ride(limit * 0.99, limit, 0.0);
             if killed {
-                tail.kill(&kill((slot * 4 + part + 1) as u32, limit), at, HALF_LIFE);
+                tail.kill(&kill(u32::try_from(slot * 4 + part + 1).unwrap(), limit), at, HALF_LIFE);
             }
             limit = limit.max(tail.need(&LIMIT));
         }
