@@ -26,10 +26,12 @@ test: deps check docs unit licences cluster-test readme ## everything that CI ru
 # Each part by itself; SOAK_SECONDS for each target of the fuzzer, SOAK_CONTAINERS for the scale tests.
 SOAK_SECONDS ?= 600
 SOAK_CONTAINERS ?= 10000
+SOAK_SEEDS ?= 2000
 .PHONY: soak
 soak: cluster-parts ## run the long tests, for hours: fuzzing (needs a nightly Rust), properties, long forms of the cluster tests, scale
 	FUZZ_SECONDS=$(SOAK_SECONDS) fuzz/run.sh
 	PROPTEST_CASES=10000 cargo test --locked --features testing --release
+	$(MAKE) simulate SEEDS=$(SOAK_SEEDS)
 	PLUMB_SOAK=1 PLUMB_TEST_LIMIT=3600 $(CLUSTER_TESTS)
 	$(MAKE) scale SCALE=$(SOAK_CONTAINERS)
 	$(MAKE) scale-updates
@@ -71,6 +73,13 @@ cluster: cluster-parts ## leave a whole cluster running; the last line says how 
 .PHONY: cluster-down
 cluster-down: ## stop it
 	@$(CLUSTER_TESTS) --quiet -- down
+
+# SEEDS of each theme, from FIRST on.
+FIRST ?= 0
+SEEDS ?= 60
+.PHONY: simulate
+simulate: deps ## play random clusters with faults, and print which invariants broke
+	cargo run --locked --release -p plumb-core --example simulate -- all $(FIRST) $(SEEDS)
 
 .PHONY: bench
 bench: deps ## our own benchmarks

@@ -312,7 +312,7 @@ fn what_the_policy_does_not_size_stays() {
     let mut place = Place::new();
     place.policy(json!({"containers": [{"name": "*", "resources": ["memory"]}]}));
     place.pod("web-1", "Burstable", json!({}));
-    place.use_for(2, "100m", "120Mi");
+    place.use_for(30, "100m", "120Mi");
     let plan = place.plan();
     let container = &only(&plan).status.containers[0];
     assert_eq!(container.target.requests.cpu, container.current.requests.cpu);
