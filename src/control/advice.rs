@@ -52,7 +52,7 @@ pub fn write(
     }
 }
 
-/// Reads what [`write`] wrote. A resource without bounds is one that is not sized: nothing is said of it. A status of a
+/// Reads what [`write`](fn@write) wrote. A resource without bounds is one that is not sized: nothing is said of it. A status of a
 /// plumb that said less is read as under a policy that says nothing.
 #[must_use]
 pub fn read(advice: &Advice) -> Recommendation {
