@@ -215,7 +215,13 @@ fn sizes(container: &ContainerRecommendation) -> String {
         table.row([format!("  {name}"), change(request, to_request), bounds, change(limit, to_limit)]);
     };
     let cpu = bounds(container.lower.cpu.as_ref(), container.upper.cpu.as_ref());
-    let memory = bounds(container.lower.memory.as_ref(), container.upper.memory.as_ref());
+    // Bounds are exact to the byte; a person reads mebibytes.
+    let rounded = |amount: &Option<Amount>| {
+        let bytes = amount.as_ref().and_then(|amount| amount.value().as_bytes());
+        bytes.and_then(|bytes| bytes.to_string().parse::<Amount>().ok())
+    };
+    let (lower, upper) = (rounded(&container.lower.memory), rounded(&container.upper.memory));
+    let memory = bounds(lower.as_ref(), upper.as_ref());
     row("cpu", |of| (of.requests.cpu.as_ref(), of.limits.cpu.as_ref()), cpu);
     row("memory", |of| (of.requests.memory.as_ref(), of.limits.memory.as_ref()), memory);
     table.render()
