@@ -166,7 +166,7 @@ impl Fleet {
     pub fn expire(&mut self, before: Timestamp) -> Vec<SeriesId> {
         let mut gone = Vec::new();
         for (index, place) in self.places.iter_mut().enumerate() {
-            let stale = place.series.newest().map_or(!place.changed, |newest| newest < before);
+            let stale = place.series.heard_of().map_or(!place.changed, |newest| newest < before);
             if let (true, true, Ok(index)) = (place.live, stale, u32::try_from(index)) {
                 *place = Place::default();
                 gone.push(SeriesId(index));

@@ -235,6 +235,14 @@ impl Series {
         self.learned_to().max(seen)
     }
 
+    /// The newest sample or OOM kill, where it is not known better to the end of its six hours: what is not a full five
+    /// minutes yet is known of the memory's tail alone after a restart. `None` before the first.
+    pub(crate) fn heard_of(&self) -> Option<Timestamp> {
+        let slot = self.tail.slot;
+        let tail = (slot > 0).then(|| Timestamp(slot.saturating_add(1).saturating_mul(super::tail::SLOT)));
+        self.newest().max(tail)
+    }
+
     /// The end of the newest five minutes that it has learned from; `None` before the first.
     #[must_use]
     pub fn learned_to(&self) -> Option<Timestamp> {

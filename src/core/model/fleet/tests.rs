@@ -43,3 +43,24 @@ fn what_took_nothing_in_for_long_expires_and_its_id_is_given_again() {
     assert_eq!(fleet.add(Series::default()), Some(old));
     assert_eq!(fleet.len(), 3);
 }
+
+/// A checkpoint of its first five minutes knows no mean yet.
+#[test]
+fn a_young_series_is_not_forgotten_when_it_is_restored() {
+    let mut series = Series::default();
+    let usage = Usage {
+        at: Timestamp(1_800_000_030),
+        cpu: Some(Cores(0.1)),
+        memory: Some(Bytes::from_mib(100)),
+        ..Usage::default()
+    };
+    series.observe(&mut Replica::default(), &usage, &Model::default());
+    // What a snapshot keeps of it.
+    series.seen = 0;
+    assert_eq!(series.newest(), None);
+    let mut fleet = Fleet::new(Model::default());
+    let id = fleet.add(series).unwrap();
+    refreshed(&mut fleet);
+    assert_eq!(fleet.expire(Timestamp(1_800_000_000)), []);
+    assert_eq!(fleet.expire(Timestamp(1_800_000_000 + 86_400)), [id]);
+}
