@@ -96,7 +96,7 @@ async fn back_off(context: &Context) -> Result<()> {
     }
     println!("seconds from a kill to the next start: {gaps:?}, simulated {waits:?}");
     // Times are whole seconds, and the kubelet looks at a pod some seconds after its back-off has ended.
-    let near = gaps.iter().zip(&waits).all(|(gap, wait)| (wait - 1..=wait + 9).contains(gap));
+    let near = gaps.iter().zip(&waits).all(|(gap, wait)| (wait - 1..=wait + 6 + wait / 2).contains(gap));
     ensure!(near && waits.len() == 3, "{gaps:?}; the simulator says {waits:?}");
     ensure!(waited, "it was never in CrashLoopBackOff");
     Ok(())
