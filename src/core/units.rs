@@ -37,6 +37,19 @@ impl Cores {
         // The small allowance keeps 0.1 cores, which no float holds exactly, from becoming 101m.
         (self.0 * 1000.0 - 1e-6).ceil().max(0.0) as u64
     }
+
+    /// Rounded up to whole millicores, as [`to_milli`](Self::to_milli) does.
+    #[must_use]
+    pub fn ceil_milli(self) -> Self {
+        Self::from_milli(self.to_milli())
+    }
+
+    /// Rounded down to whole millicores; not a number and what is negative become 0.
+    #[must_use]
+    pub fn floor_milli(self) -> Self {
+        // The same allowance as for rounding up.
+        Self((self.0 * 1000.0 + 1e-6).floor().max(0.0) / 1000.0)
+    }
 }
 
 impl fmt::Display for Cores {

@@ -27,7 +27,7 @@ pub(super) fn boost(containers: &mut [ContainerRecommendation], parts: &[Part<'_
         }
     }
     for Boost { of, plain, boosted, duration } in boosts {
-        let cpu = Cores::from_milli(Cores(boosted).to_milli());
+        let cpu = Cores(boosted).ceil_milli();
         if cpu.0 > plain {
             of.reasons.push(format!(
                 "CPU request {cpu} for a new pod while it starts up ({})",

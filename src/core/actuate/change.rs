@@ -249,7 +249,7 @@ fn fit(
     (workload, past): (&Workload, &Past),
 ) -> (ContainerSize, Option<Hold>) {
     let asked = &container.asked;
-    let milli = |cores: Option<Cores>| cores.map(|cores| Cores::from_milli(cores.to_milli()));
+    let milli = |cores: Option<Cores>| cores.map(Cores::ceil_milli);
     let mut to = ContainerSize {
         cpu_request: milli(wanted.cpu_request),
         // A limit cannot be taken from a running container.

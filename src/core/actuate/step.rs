@@ -192,7 +192,7 @@ impl Stepper {
             (Some(limit), Some(own)) if advice.young => Some(Cores(limit.0.max(own.0))),
             (Some(_), None) if advice.young => None,
             (Some(limit), Some(own)) => {
-                let least = Cores::from_milli(Cores(own.0 * (1.0 - f64::from(pace.max_shrink))).to_milli());
+                let least = Cores(own.0 * (1.0 - f64::from(pace.max_shrink))).ceil_milli();
                 Some(Cores(limit.0.max(least.0)))
             }
             (limit, own) => limit.or(own),

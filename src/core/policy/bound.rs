@@ -43,7 +43,7 @@ impl Amounts {
 
     /// CPU rounded down to whole thousandths of a core.
     pub(super) fn whole(self) -> Self {
-        let cpu = self.cpu.map(|cpu| Cores((cpu.0 * 1000.0 + 1e-6).floor().max(0.0) / 1000.0));
+        let cpu = self.cpu.map(Cores::floor_milli);
         Self { cpu, ..self }
     }
 }
@@ -121,7 +121,7 @@ fn figure(found: &Explained, resource: Resource) -> Option<f64> {
 /// Sets one figure, with the reason; the bounds of a request follow it. Down to whole thousandths of a core and bytes.
 pub(super) fn set(found: &mut Explained, resource: Resource, value: f64, bound: Bound) {
     let Some(from) = figure(found, resource) else { return };
-    let cpu = Cores((value * 1000.0 + 1e-6).floor().max(0.0) / 1000.0);
+    let cpu = Cores(value).floor_milli();
     let memory = Bytes::from_f64(value.floor());
     let value = match resource {
         Resource::Cpu => {

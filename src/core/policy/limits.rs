@@ -53,9 +53,9 @@ impl LimitRules {
                 return Some(at_least(limit, request));
             }
             (CpuLimitRule::Ratio, Some(limit)) => match self.cpu_ratio {
-                Some(ratio) => Cores::from_milli(Cores(request.0 * ratio).to_milli()),
+                Some(ratio) => Cores(request.0 * ratio).ceil_milli(),
                 None => match own.cpu_request.filter(|had| had.0 > 0.0 && *had != request) {
-                    Some(had) => Cores::from_milli(Cores(request.0 * (limit.0 / had.0).max(1.0)).to_milli()),
+                    Some(had) => Cores(request.0 * (limit.0 / had.0).max(1.0)).ceil_milli(),
                     None => limit,
                 },
             },

@@ -154,14 +154,14 @@ fn size_cpu(
     because: &mut impl FnMut(Reason),
 ) {
     let resource = Resource::Cpu;
-    let least = Cores::from_milli(rules.range.min_cpu.to_milli());
+    let least = rules.range.min_cpu.ceil_milli();
     let range = (least.0, found.most.cpu.map(|most| most.0));
     because(Reason::Body { resource, because: need.because, value: need.target });
     if need.because.damping > 1.0 {
         because(Reason::Damped { resource, factor: need.because.damping });
     }
     let least = baseline.set().cpu_request;
-    let least = least.map(|set| whole_milli_up(set.0 * baseline.young_share()));
+    let least = least.map(|set| Cores(set.0 * baseline.young_share()).ceil_milli().0);
     let rounded = round_up_cores(Cores(within(need.target, range, resource, because)));
     because(Reason::Rounded { resource, value: rounded.0 });
     // Not rounded again: what is kept would else grow each time.
@@ -361,11 +361,6 @@ fn shares(need: &Need, hold: &HoldRule) -> (f64, f64) {
     let low = if low < narrow.0 * 0.98 { (low * DOUBT_STEPS).floor() / DOUBT_STEPS } else { narrow.0 };
     let high = if high > narrow.1 * 1.02 { (high * DOUBT_STEPS).ceil() / DOUBT_STEPS } else { narrow.1 };
     (low.min(narrow.0), high.max(narrow.1))
-}
-
-/// Up to whole thousandths of a core.
-fn whole_milli_up(cores: f64) -> f64 {
-    Cores::from_milli(Cores(cores).to_milli()).0
 }
 
 /// To whole thousandths of a core, so that nothing is lost in a status.

@@ -20,7 +20,7 @@ const DAY: i64 = 86_400;
 pub fn template(series: &Series, given: &Allocation) -> ContainerSize {
     let cpu = given.cpu.or_else(|| {
         let max = first_day_max(series.samples().map(|(at, cpu, _)| (at, cpu)))?;
-        Some(Cores::from_milli(Cores(max * ROOM).to_milli()))
+        Some(Cores(max * ROOM).ceil_milli())
     });
     let memory = given.memory.or_else(|| {
         Some(Bytes::from_f64(first_day_max(series.samples().map(|(at, _, memory)| (at, memory)))? * ROOM))
