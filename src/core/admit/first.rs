@@ -11,16 +11,7 @@ use crate::units::{Bytes, Cores};
 /// neither LimitRange nor quota has a say. A Guaranteed pod stays one.
 #[must_use]
 pub fn first_size(stated: &ContainerSize, advice: &Recommendation) -> ContainerSize {
-    let target = &advice.target;
-    let want = Want {
-        kind: Kind::Container,
-        cpu: target.cpu_request.map(Cores::to_milli).filter(|cpu| *cpu > 0),
-        memory: target.memory_request.map(|memory| memory.0).filter(|memory| *memory > 0),
-        memory_limit: target.memory_limit.map(|memory| memory.0),
-        rules: advice.limits,
-        young: advice.young,
-        boost: None,
-    };
+    let want = Want::of(advice, Kind::Container);
     let own = Figures {
         cpu_request: stated.cpu_request.map(Cores::to_milli),
         cpu_limit: stated.cpu_limit.map(Cores::to_milli),

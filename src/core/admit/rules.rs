@@ -6,7 +6,8 @@
 use super::bounds::{Bounds, Range};
 use super::figures::Figures;
 use super::pod::Kind;
-use crate::policy::{Class, CpuLimitRule, LimitRules, MemoryLimitRule};
+use crate::policy::{Class, CpuLimitRule, LimitRules, MemoryLimitRule, Recommendation};
+use crate::units::Cores;
 
 /// What is wanted of one container. `None`: it stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -37,6 +38,21 @@ pub struct Boost {
 }
 
 impl Want {
+    /// Reads the want of a container of that kind from its recommendation. Without a boost, which none holds.
+    #[must_use]
+    pub fn of(advice: &Recommendation, kind: Kind) -> Self {
+        let target = &advice.target;
+        Self {
+            kind,
+            cpu: target.cpu_request.map(Cores::to_milli).filter(|cpu| *cpu > 0),
+            memory: target.memory_request.map(|memory| memory.0).filter(|memory| *memory > 0),
+            memory_limit: target.memory_limit.map(|memory| memory.0),
+            rules: advice.limits,
+            young: advice.young,
+            boost: None,
+        }
+    }
+
     /// True where its memory request and limit are to be the same.
     pub(super) fn ties_memory(&self, class: Class) -> bool {
         self.rules.memory == MemoryLimitRule::Equal || class == Class::Guaranteed

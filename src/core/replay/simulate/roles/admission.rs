@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::super::scene::{Part, Policy, Workload};
+use super::super::scene::{Part, Workload};
 use super::super::size::{Size, mib};
 use super::super::world::World;
 use super::recommender::Advice;
 use super::{rules, time};
 use crate::actuate::facts::SizesByName;
 use crate::admit::{self, Bounds, Extent, Kind, Left, Operation, Pod, Range, Verdict, Want};
-use crate::policy::Recommendation;
 use crate::units::{Bytes, Cores, Quantity};
 
 /// Sizes that admission gives to a new pod; `None` where it leaves the pod alone. `back`: what pods had before, where
@@ -24,7 +23,8 @@ pub(in crate::replay::simulate) fn admitted(
 ) -> Option<Vec<Size>> {
     let wants = advice.iter().zip(&workload.containers).map(|((name, advice), spec)| {
         let back = back.and_then(|back| back.iter().find(|(other, _)| other == name));
-        let mut wanted = want(advice, &workload.policy, kind(spec.part));
+        let rules = rules(&workload.policy).limits(None);
+        let mut wanted = Want { rules, ..Want::of(advice, kind(spec.part)) };
         if let Some((_, had)) = back {
             wanted.cpu = wanted.cpu.and(had.cpu_request.map(Cores::to_milli));
             wanted.memory = wanted.memory.and(had.memory_request.map(|bytes| bytes.0));
@@ -50,20 +50,6 @@ fn kind(part: Part) -> Kind {
         Part::Main => Kind::Container,
         Part::Sidecar => Kind::Sidecar,
         Part::Init => Kind::Init,
-    }
-}
-
-fn want(advice: &Recommendation, policy: &Policy, kind: Kind) -> Want {
-    let target = &advice.target;
-    let memory = target.memory_request.map(|bytes| bytes.0).filter(|bytes| *bytes > 0);
-    Want {
-        kind,
-        cpu: target.cpu_request.map(Cores::to_milli).filter(|milli| *milli > 0),
-        memory,
-        memory_limit: target.memory_limit.filter(|_| memory.is_some()).map(|bytes| bytes.0),
-        rules: self::rules(policy).limits(None),
-        young: advice.young,
-        boost: None,
     }
 }
 
