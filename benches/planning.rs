@@ -7,11 +7,10 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use plumb::actuate::facts::{Around, Container, MaxUnavailable, Method, Place, Pod, Resize, Rules, Workload};
-use plumb::actuate::step::Pace;
+use plumb::actuate::facts::{Container, Pod, Rules, Workload};
 use plumb::actuate::{Settings, Updater};
 use plumb::model::Confidence;
-use plumb::policy::{Amounts, Class, ContainerSize, LimitRules, Recommendation};
+use plumb::policy::{Amounts, ContainerSize, LimitRules, Recommendation};
 use plumb::units::{Bytes, Cores, Timestamp};
 
 const PODS: u128 = 10_000;
@@ -30,35 +29,21 @@ fn size(milli: u64, mib: u64) -> ContainerSize {
 fn pod(id: u128) -> Pod {
     let container = |name: &str| Container {
         name: name.into(),
-        sidecar: false,
         given: size(200, 256),
         asked: size(200, 256),
-        boost: None,
-        cpu_restarts: false,
-        memory_restarts: false,
-        restarts: 0,
-        down: false,
-        oom_killed: None,
+        ..Container::default()
     };
     Pod {
         id,
         node: Some(format!("node-{}", id % 200).into()),
         running: true,
         ready: true,
-        leaving: false,
         managed: true,
-        may_not_be_evicted: false,
-        paused: false,
         stamped: true,
         created: Some(Timestamp(START - 86_400)),
         revision: Some("r1".into()),
-        resize: Resize::None,
-        resized: None,
-        class: Class::Burstable,
-        sized_as_whole: false,
-        stalled: None,
-        place: Place::default(),
         containers: vec![container("app"), container("proxy")],
+        ..Pod::default()
     }
 }
 
@@ -75,31 +60,14 @@ fn fleet(milli: u64, open: bool) -> Vec<Workload> {
         young: false,
         confidence: Confidence::High,
     };
-    let rules = Rules {
-        method: Method::InPlaceOrEvict,
-        min_replicas: 2,
-        max_unavailable: MaxUnavailable::Percent(25),
-        pace: Pace::default(),
-        observe: 300,
-        open,
-        paused: false,
-        owned_by_vpa: false,
-        loans_only: false,
-        cpu_scaled: false,
-        memory_scaled: false,
-    };
+    let rules = Rules { open, ..Rules::default() };
     let workload = |number: u128| Workload {
         key: format!("shop/deployment-{number}").into(),
         advice: vec![("app".into(), advice), ("proxy".into(), advice)],
         given_since: Some(Timestamp(START - 3600)),
         rules,
-        before: None,
-        remembered: Default::default(),
-        rollback: None,
-        scalers: Vec::new(),
-        bound_to_nodes: false,
-        around: Around::default(),
         pods: (0..PER_WORKLOAD).map(|pod_of| pod(number * PER_WORKLOAD + pod_of)).collect(),
+        ..Workload::default()
     };
     (0..PODS / PER_WORKLOAD).map(workload).collect()
 }

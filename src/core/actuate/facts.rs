@@ -35,7 +35,7 @@ pub struct Rollback {
 }
 
 /// A workload, its pods, and what is recommended for them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Workload {
     /// Unique among workloads.
     pub key: Arc<str>,
@@ -113,6 +113,25 @@ pub struct Rules {
     pub memory_scaled: bool,
 }
 
+impl Default for Rules {
+    /// Those of a policy that says nothing, at a time at which pods may be changed.
+    fn default() -> Self {
+        Self {
+            method: Method::default(),
+            min_replicas: 2,
+            max_unavailable: MaxUnavailable::Percent(25),
+            pace: Pace::default(),
+            observe: 300,
+            open: true,
+            paused: false,
+            owned_by_vpa: false,
+            loans_only: false,
+            cpu_scaled: false,
+            memory_scaled: false,
+        }
+    }
+}
+
 /// A number of pods, or a share of a workload's pods in percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaxUnavailable {
@@ -175,7 +194,7 @@ pub enum Resize {
 }
 
 /// One pod.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Pod {
     /// Unique id.
     pub id: PodId,
@@ -229,7 +248,7 @@ pub struct Place {
 }
 
 /// One container.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Container {
     /// Name.
     pub name: Arc<str>,

@@ -1,8 +1,8 @@
 //! Builders of what the pure rooms compute with: no Kubernetes object, so that both crates compile this file.
 
-use crate::actuate::facts::{Container, Place, Pod, PodId, Resize};
+use crate::actuate::facts::{Container, Pod, PodId};
 use crate::model::{Model, Series};
-use crate::policy::{Class, ContainerSize};
+use crate::policy::ContainerSize;
 use crate::units::{Bytes, Cores, Timestamp};
 
 /// The time at which tests run: 2027-01-15T08:00:00Z.
@@ -38,35 +38,17 @@ pub fn size(milli: u64, mib: u64, limit_mib: u64) -> ContainerSize {
 /// A ready pod of one container, `app`: one day old, managed, and running with this size.
 #[must_use]
 pub fn pod(id: PodId, size: ContainerSize) -> Pod {
+    let container = Container { name: "app".into(), given: size, asked: size, ..Container::default() };
     Pod {
         id,
         node: Some("node-1".into()),
         running: true,
         ready: true,
-        leaving: false,
         managed: true,
-        may_not_be_evicted: false,
-        paused: false,
         stamped: true,
         created: Some(NOW.plus(-86_400)),
         revision: Some("r1".into()),
-        resize: Resize::None,
-        resized: None,
-        class: Class::Burstable,
-        sized_as_whole: false,
-        stalled: None,
-        place: Place::default(),
-        containers: vec![Container {
-            name: "app".into(),
-            sidecar: false,
-            given: size,
-            asked: size,
-            boost: None,
-            cpu_restarts: false,
-            memory_restarts: false,
-            restarts: 0,
-            down: false,
-            oom_killed: None,
-        }],
+        containers: vec![container],
+        ..Pod::default()
     }
 }

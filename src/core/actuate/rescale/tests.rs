@@ -1,8 +1,7 @@
 #![allow(clippy::cast_sign_loss, reason = "what is cast is positive")]
 
 use super::*;
-use crate::actuate::facts::{Around, MaxUnavailable, Method, PodId, Rules};
-use crate::actuate::step::Pace;
+use crate::actuate::facts::{Method, PodId, Rules};
 use crate::actuate::{Deed, Settings, Updater};
 use crate::model::Confidence;
 use crate::policy::{Amounts, ContainerSize, LimitRules, Recommendation};
@@ -44,32 +43,11 @@ struct World {
 impl World {
     fn new(pods: u128, cores: f64, percent: u32, load: f64, moves: bool) -> Self {
         let scaler = Scaler { name: "web".into(), targets: vec![target(percent)] };
-        let rules = Rules {
-            method: Method::InPlace,
-            min_replicas: 1,
-            max_unavailable: MaxUnavailable::Percent(25),
-            pace: Pace::default(),
-            observe: 60,
-            open: true,
-            paused: false,
-            owned_by_vpa: false,
-            loans_only: false,
-            cpu_scaled: false,
-            memory_scaled: false,
-        };
-        let workload = Workload {
-            key: "shop/web".into(),
-            advice: Vec::new(),
-            given_since: None,
-            rules,
-            before: None,
-            remembered: Default::default(),
-            rollback: None,
-            scalers: vec![scaler],
-            bound_to_nodes: false,
-            around: Around::default(),
-            pods: (0..pods).map(|id| pod(id, cores)).collect(),
-        };
+        let rules = Rules { method: Method::InPlace, min_replicas: 1, observe: 60, ..Rules::default() };
+        let pods_of = (0..pods).map(|id| pod(id, cores)).collect();
+        let scalers = vec![scaler];
+        let workload =
+            Workload { key: "shop/web".into(), rules, scalers, pods: pods_of, ..Workload::default() };
         let updater = Updater::new(10.0, 1.0);
         Self { workload, updater, now: 1_800_000_000, load, moves, made: pods }
     }

@@ -7,8 +7,7 @@ mod placement;
 mod rollback;
 
 use super::*;
-use crate::actuate::facts::{Around, MaxUnavailable, Method, Rules, Stalled};
-use crate::actuate::step::Pace;
+use crate::actuate::facts::{MaxUnavailable, Method, Stalled};
 use crate::model::Confidence;
 use crate::policy::{Amounts, Class, ContainerSize, LimitRules, Recommendation};
 use crate::testing::pure::{pod, size};
@@ -48,26 +47,8 @@ fn workload(wants: Recommendation, pods: Vec<Pod>) -> Workload {
         key: "shop/web".into(),
         advice: vec![("app".into(), wants)],
         given_since: Some(Timestamp(START - 3600)),
-        rules: Rules {
-            method: Method::InPlaceOrEvict,
-            min_replicas: 2,
-            max_unavailable: MaxUnavailable::Percent(25),
-            pace: Pace::default(),
-            observe: 300,
-            open: true,
-            paused: false,
-            owned_by_vpa: false,
-            loans_only: false,
-            cpu_scaled: false,
-            memory_scaled: false,
-        },
-        before: None,
-        remembered: Remembered::default(),
-        rollback: None,
-        scalers: Vec::new(),
-        bound_to_nodes: false,
-        around: Around::default(),
         pods,
+        ..Workload::default()
     }
 }
 

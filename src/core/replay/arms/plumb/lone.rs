@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use crate::actuate::facts::{Around, Container, MaxUnavailable, Method, Place, Pod, Resize, Rules, Workload};
+use crate::actuate::facts::{Container, MaxUnavailable, Pod, Rules, Workload};
 use crate::actuate::step::Pace;
-use crate::actuate::{Deed, Remembered, Settings, Updater};
+use crate::actuate::{Deed, Settings, Updater};
 use crate::admit::first_size;
-use crate::policy::{Class, ContainerSize, Recommendation};
+use crate::policy::{ContainerSize, Recommendation};
 use crate::units::Timestamp;
 
 /// Resizes and evictions a second: more than one pod ever asks for.
@@ -107,63 +107,22 @@ fn updater() -> Updater {
 }
 
 fn workload(pace: Pace) -> Workload {
-    Workload {
-        key: "app".into(),
-        advice: Vec::new(),
-        given_since: None,
-        rules: Rules {
-            method: Method::default(),
-            min_replicas: 1,
-            max_unavailable: MaxUnavailable::Count(1),
-            pace,
-            observe: OBSERVE,
-            open: true,
-            paused: false,
-            owned_by_vpa: false,
-            loans_only: false,
-            cpu_scaled: false,
-            memory_scaled: false,
-        },
-        scalers: Vec::new(),
-        bound_to_nodes: false,
-        before: None,
-        remembered: Remembered::default(),
-        rollback: None,
-        around: Around::default(),
-        pods: Vec::new(),
-    }
+    let max_unavailable = MaxUnavailable::Count(1);
+    let rules = Rules { min_replicas: 1, max_unavailable, pace, observe: OBSERVE, ..Rules::default() };
+    Workload { key: "app".into(), rules, ..Workload::default() }
 }
 
 fn pod(id: u128, name: &Arc<str>, size: ContainerSize, now: Timestamp) -> Pod {
+    let container = Container { name: Arc::clone(name), given: size, asked: size, ..Container::default() };
     Pod {
         id,
         node: Some(Arc::clone(name)),
         running: true,
         ready: true,
-        leaving: false,
         managed: true,
-        may_not_be_evicted: false,
-        paused: false,
         stamped: true,
         created: Some(now),
-        revision: None,
-        resize: Resize::None,
-        resized: None,
-        class: Class::Burstable,
-        sized_as_whole: false,
-        place: Place::default(),
-        stalled: None,
-        containers: vec![Container {
-            name: Arc::clone(name),
-            sidecar: false,
-            given: size,
-            asked: size,
-            boost: None,
-            cpu_restarts: false,
-            memory_restarts: false,
-            restarts: 0,
-            down: false,
-            oom_killed: None,
-        }],
+        containers: vec![container],
+        ..Pod::default()
     }
 }
