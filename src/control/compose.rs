@@ -19,7 +19,7 @@ use crate::cluster::index::{
     ADVISED, ContainerShape, Limits, Phase, Quota, Room, Shape, Sizes, WorkloadKey, WorkloadPods,
 };
 use crate::model::{self, Estimate};
-use crate::policy::{self, Baseline, Bound, ContainerSize, Explained, LimitRules, Reason};
+use crate::policy::{self, Amounts, Baseline, ContainerSize, Explained, Fitted, LimitRules, Reason};
 use crate::report::prices::{Prices, dollars_a_month};
 use crate::units::Timestamp;
 
@@ -160,43 +160,16 @@ fn need(known: Option<&Known<'_>>, rules: &ContainerRules) -> Estimate {
     need
 }
 
-/// The containers that run side by side must fit a node and the namespace's rules together.
+/// The containers of a pod must fit a node and the namespace's rules together.
 fn fit_pod(parts: &mut [Part<'_>], replicas: u32, around: &Surroundings) {
-    let (mut init, mut lasting): (Vec<_>, Vec<_>) =
-        parts.iter_mut().partition(|part| part.shape.kind == ContainerKind::Init);
-    let mut found: Vec<_> = lasting.iter_mut().map(|part| &mut part.found).collect();
+    let pod = parts.iter_mut().map(|part| Fitted {
+        init: part.shape.kind == ContainerKind::Init,
+        current: &part.current,
+        most: Amounts { cpu: part.rules.rules.range.max_cpu, memory: part.rules.rules.range.max_memory },
+        found: &mut part.found,
+    });
     let nodes: Vec<_> = around.nodes.iter().map(rules::node).collect();
-    if let Some(node) = policy::one_node(&mut found, &nodes) {
-        init.iter_mut().for_each(|part| policy::pod_total(&mut [&mut part.found], &node, Bound::Node));
-        for part in init.iter_mut().chain(&mut lasting) {
-            policy::node_limit(&mut part.found, &part.current, &node);
-        }
-    }
-    let bounds = rules::namespace(&around.limits, &around.quota);
-    keep_to_namespace(&mut lasting, &bounds, replicas);
-    // Init containers run before the others, and the rules for a container hold for them as well.
-    let alone = policy::NamespaceBounds { container: bounds.container, ..policy::NamespaceBounds::default() };
-    init.into_iter().for_each(|part| keep_to_namespace(&mut [part], &alone, 1));
-}
-
-fn keep_to_namespace(parts: &mut [&mut Part<'_>], bounds: &policy::NamespaceBounds, replicas: u32) {
-    let bounded = |part: &&mut Part<'_>| policy::Bounded {
-        now: part.current,
-        wanted: part.found.size.target,
-        cpu: part.need.cpu.is_some(),
-        memory: part.need.limit.is_some(),
-        most: policy::Amounts {
-            cpu: part.rules.rules.range.max_cpu,
-            memory: part.rules.rules.range.max_memory,
-        },
-    };
-    let mut pod: Vec<_> = parts.iter().map(bounded).collect();
-    let moved = policy::keep_to_namespace(&mut pod, bounds, replicas);
-    for (place, (part, allowed)) in parts.iter_mut().zip(&pod).enumerate() {
-        let own = moved.iter().filter(|moved| moved.container == place);
-        let own = own.map(|moved| (moved.resource, moved.bound));
-        policy::apply_moved(&mut part.found, &allowed.wanted, &bounds.container.most, own);
-    }
+    policy::fit_pod(pod.collect(), &nodes, &rules::namespace(&around.limits, &around.quota), replicas);
 }
 
 fn container(part: &Part<'_>, pod: &Shape, template: Option<&Sizes>) -> ContainerRecommendation {

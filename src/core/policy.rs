@@ -2,6 +2,7 @@
 
 mod bound;
 mod class;
+mod fit;
 mod limit_range;
 mod limits;
 mod namespace;
@@ -13,12 +14,12 @@ mod recommend;
 mod round;
 mod rules;
 
-pub use bound::{Amounts, Bound, Explained, apply_moved};
+pub use bound::{Amounts, Bound, Explained};
 pub use class::{Class, keep_class, keep_whole_cores, limits_of_class};
+pub use fit::{Fitted, fit_pod};
 pub use limits::{LimitRules, whole_mib};
 pub use namespace::{Bounded, Moved, NamespaceBounds, RangeBounds, keep_to_namespace};
 pub use objective::{Objective, prices};
-pub use pod_total::{node_limit, one_node, pod_total};
 pub use reason::{Reason, Resource};
 pub use recommend::{Baseline, ContainerSize, Recommendation, explain, recommend};
 pub use round::{round_up_bytes, round_up_cores};

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::actuate::facts::{MaxUnavailable, Method, Pod, Rules, Workload};
 use crate::actuate::step::Pace;
-use crate::actuate::{Deed, Remembered, Settings, Updater};
+use crate::actuate::{Deed, Settings, Updater};
 use crate::admit::first_size;
 use crate::api::{RecommendationSpec, RecommendationStatus, Span};
 use crate::cluster::Index;
@@ -14,8 +14,7 @@ use crate::cluster::index::Fold;
 use crate::cluster::slim::Guarded;
 use crate::model::{Model, Series};
 use crate::policy::{
-    Baseline, Bound, Bounded, Explained, NamespaceBounds, RangeBounds, apply_moved, keep_class,
-    keep_to_namespace, pod_total, recommend,
+    Baseline, Explained, Fitted, NamespaceBounds, RangeBounds, fit_pod, keep_class, recommend,
 };
 use crate::replay::arm::{Arm, Observation};
 use crate::replay::arms::plumb::Plumb;
@@ -90,32 +89,10 @@ struct Place {
 
 impl Place {
     fn new(pod: Pod, pace: Pace) -> Self {
-        let rules = Rules {
-            method: Method::InPlace,
-            min_replicas: 1,
-            max_unavailable: MaxUnavailable::Count(1),
-            pace,
-            observe: 300,
-            open: true,
-            paused: false,
-            owned_by_vpa: false,
-            loans_only: false,
-            cpu_scaled: false,
-            memory_scaled: false,
-        };
-        let workload = Workload {
-            key: "shop/web".into(),
-            advice: Vec::new(),
-            given_since: None,
-            rules,
-            before: None,
-            remembered: Remembered::default(),
-            rollback: None,
-            scalers: Vec::new(),
-            bound_to_nodes: false,
-            around: crate::actuate::facts::Around::default(),
-            pods: vec![pod],
-        };
+        let max_unavailable = MaxUnavailable::Count(1);
+        let rules =
+            Rules { method: Method::InPlace, min_replicas: 1, max_unavailable, pace, ..Rules::default() };
+        let workload = Workload { key: "shop/web".into(), rules, pods: vec![pod], ..Workload::default() };
         Self { updater: Updater::new(10.0, 1.0), workload }
     }
 
@@ -208,14 +185,9 @@ fn along_both(course: &trace::Series, number: usize) -> (usize, usize) {
             let most = Amounts { cpu: Some(Cores(3.0)), memory: Some(Bytes(5_000_000_000)) };
             let container = RangeBounds { most, ..RangeBounds::default() };
             let bounds = NamespaceBounds { container, ..NamespaceBounds::default() };
-            let wanted = found.size.target;
-            let mut one =
-                [Bounded { now: current, wanted, cpu: true, memory: true, most: Amounts::default() }];
-            let moved = keep_to_namespace(&mut one, &bounds, 1);
-            let moved = moved.iter().map(|moved| (moved.resource, moved.bound));
-            apply_moved(&mut found, &one[0].wanted, &most, moved);
             let node = Amounts { cpu: Some(Cores(1.93)), memory: Some(Bytes(3_900_000_000)) };
-            pod_total(&mut [&mut found], &node, Bound::Node);
+            let one = Fitted { init: false, current: &current, most: Amounts::default(), found: &mut found };
+            fit_pod(vec![one], &[node], &bounds, 1);
         }
         let made = found.size;
         let read = through(&mut index, write(&made, &sized, &limits, guaranteed, &current));

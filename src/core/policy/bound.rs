@@ -150,7 +150,7 @@ pub(super) fn set(found: &mut Explained, resource: Resource, value: f64, bound: 
 
 /// Writes back what the namespace allows, with a reason for each figure that it has moved; the bounds of a request
 /// follow it. What is set later is bounded by the namespace's `most` as well.
-pub fn apply_moved(
+pub(super) fn apply_moved(
     found: &mut Explained,
     allowed: &ContainerSize,
     most: &Amounts,

@@ -7,7 +7,7 @@ use crate::units::Bytes;
 
 /// Lowers the requests of a pod's containers, each in the same proportion, where their sum is more than `most`. No one
 /// of them may be given more than that either.
-pub fn pod_total(pod: &mut [&mut Explained], most: &Amounts, bound: Bound) {
+pub(super) fn pod_total(pod: &mut [&mut Explained], most: &Amounts, bound: Bound) {
     for found in pod.iter_mut() {
         found.size.most = found.size.most.least(&most.whole());
     }
@@ -21,7 +21,7 @@ pub fn pod_total(pod: &mut [&mut Explained], most: &Amounts, bound: Bound) {
 
 /// Lowers the requests of a pod's containers to what one of the nodes can give: the one that leaves most of them. Each
 /// of `nodes` is the CPU and the memory of one node; no node is no bound. Answers the node.
-pub fn one_node(pod: &mut [&mut Explained], nodes: &[Amounts]) -> Option<Amounts> {
+pub(super) fn one_node(pod: &mut [&mut Explained], nodes: &[Amounts]) -> Option<Amounts> {
     let sum = |resource| pod.iter().filter_map(|found| request(found, resource)).sum::<f64>();
     let (cpu, memory) = (sum(Resource::Cpu), sum(Resource::Memory));
     let part =
@@ -35,7 +35,7 @@ pub fn one_node(pod: &mut [&mut Explained], nodes: &[Amounts]) -> Option<Amounts
 
 /// Lowers the growth of a container's memory limit to what the node has: more than that no limit gives. What it has now
 /// stays.
-pub fn node_limit(found: &mut Explained, current: &ContainerSize, node: &Amounts) {
+pub(super) fn node_limit(found: &mut Explained, current: &ContainerSize, node: &Amounts) {
     let (Some(limit), Some(most)) = (found.size.target.memory_limit, node.memory) else { return };
     let most = most.max(current.memory_limit.unwrap_or_default());
     if limit > most {

@@ -1,5 +1,7 @@
 //! The steps that the cluster adds.
 
+use super::bound::apply_moved;
+use super::pod_total::{node_limit, pod_total};
 use super::*;
 use crate::model::Confidence;
 use crate::units::{Bytes, Cores};

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::scene::{Part, Policy, Scene, Workload};
+use super::super::scene::{Part, Scene, Workload};
 use super::super::world::{Kill, Load, World};
 use super::{container_size, namespace, rules, time};
 use crate::model::{Estimate, Model, Most, Replica, Series, Usage};
 use crate::policy::{
-    Amounts, Baseline, Bound, Bounded, Class, ContainerSize, Explained, NamespaceBounds, Recommendation,
-    apply_moved, keep_class, keep_to_namespace, node_limit, one_node, pod_total,
+    Amounts, Baseline, Class, ContainerSize, Explained, Fitted, Recommendation, fit_pod, keep_class,
 };
 use crate::units::{Bytes, Cores};
 
@@ -174,45 +173,12 @@ fn shape(load: &Load) -> Option<(Vec<ContainerSize>, bool)> {
 
 /// Moves figures into what namespace and nodes allow.
 fn fit(world: &World<'_>, workload: &Workload, load: &Load, parts: &mut [(ContainerSize, Explained)]) {
-    let parts = parts.iter_mut().zip(&workload.containers);
-    let (mut init, mut lasting): (Vec<_>, Vec<_>) = parts.partition(|(_, spec)| spec.part == Part::Init);
-    let mut found: Vec<_> = lasting.iter_mut().map(|((_, found), _)| found).collect();
-    if let Some(node) = one_node(&mut found, &nodes(world, workload)) {
-        init.iter_mut().for_each(|((_, found), _)| pod_total(&mut [found], &node, Bound::Node));
-        for ((current, found), _) in init.iter_mut().chain(&mut lasting) {
-            node_limit(found, current, &node);
-        }
-    }
-    let bounds = namespace(world, workload);
+    let most = rules(&workload.policy).range.most();
+    let pod = parts.iter_mut().zip(&workload.containers);
+    let pod =
+        pod.map(|((current, found), spec)| Fitted { init: spec.part == Part::Init, current, most, found });
     let replicas = u32::try_from(load.pods.len()).unwrap_or(u32::MAX);
-    let mut lasting: Vec<_> = lasting.into_iter().map(|(part, _)| part).collect();
-    keep(&mut lasting, &workload.policy, &bounds, replicas);
-    // Init containers run before the others, and the rules for a container hold for them as well.
-    let alone = NamespaceBounds { container: bounds.container, ..NamespaceBounds::default() };
-    init.into_iter().for_each(|(part, _)| keep(&mut [part], &workload.policy, &alone, 1));
-}
-
-fn keep(
-    parts: &mut [&mut (ContainerSize, Explained)],
-    policy: &Policy,
-    bounds: &NamespaceBounds,
-    replicas: u32,
-) {
-    let most = rules(policy).range.most();
-    let bounded = |part: &&mut (ContainerSize, Explained)| Bounded {
-        now: part.0,
-        wanted: part.1.size.target,
-        cpu: part.1.size.lower.cpu_request.is_some(),
-        memory: part.1.size.lower.memory_request.is_some(),
-        most,
-    };
-    let mut pod: Vec<_> = parts.iter().map(bounded).collect();
-    let moved = keep_to_namespace(&mut pod, bounds, replicas);
-    for (place, (part, allowed)) in parts.iter_mut().zip(&pod).enumerate() {
-        let own = moved.iter().filter(|moved| moved.container == place);
-        let own = own.map(|moved| (moved.resource, moved.bound));
-        apply_moved(&mut part.1, &allowed.wanted, &bounds.container.most, own);
-    }
+    fit_pod(pod.collect(), &nodes(world, workload), &namespace(world, workload), replicas);
 }
 
 /// The nodes that a workload's pods may run on, as they are when empty.
