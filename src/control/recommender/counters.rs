@@ -43,21 +43,11 @@ impl Counters {
                 let anew = || began(name).is_some_and(|at| since.seconds_since(at) <= CLOCK_SECONDS);
                 let before = match last {
                     Some((last, _)) if last <= *count => last,
-                    // With its container it began anew; else somebody else's count was read.
-                    Some((last, _)) => {
-                        if anew() {
-                            0
-                        } else {
-                            last
-                        }
-                    }
-                    None => {
-                        if self.known.contains(&hash(name)) || anew() {
-                            0
-                        } else {
-                            *count
-                        }
-                    }
+                    None if self.known.contains(&hash(name)) => 0,
+                    _ if anew() => 0,
+                    // With its container it would have begun anew: somebody else's count was read.
+                    Some((last, _)) => last,
+                    None => *count,
                 };
                 if *count > before {
                     grown.push((name, (count - before).min(MOST_KILLS), before + 1, since));
