@@ -28,7 +28,7 @@ pub struct Actuation {
     /// How far one change may go.
     #[serde(default)]
     pub max_step_percent: MaxStepPercent,
-    /// How long after a change nothing of a pod is lowered; growth waits for five minutes of it. An OOM kill ends it.
+    /// Time after a change in which nothing of the pod is lowered; growth waits for five minutes of it. An OOM kill ends it.
     #[serde(default = "ten_minutes")]
     pub cooldown: Span,
     /// When pods may be changed. Absent: always. An OOM kill is answered at any time.

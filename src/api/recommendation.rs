@@ -261,7 +261,7 @@ pub enum ContainerKind {
     Sidecar,
 }
 
-/// How the limits of a container follow.
+/// Rules by which the limits of a container follow its requests.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LimitRules {
@@ -271,7 +271,7 @@ pub struct LimitRules {
     /// What becomes of the memory limit.
     #[serde(default)]
     pub memory: MemoryLimitRule,
-    /// How far above the request the memory limit is, by rule Headroom.
+    /// Amount by which the memory limit is above the request, by rule Headroom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headroom: Option<Amount>,
     /// CPU limit over CPU request of the workload's template, by rule Ratio; absent where it is not known.
@@ -318,9 +318,9 @@ pub struct HysteresisRule {
     pub grow: f32,
     /// Least shrink, as a share of the request.
     pub shrink: f32,
-    /// What a change costs, in seconds times cores or bytes: a shrink waits until what is idle comes to this.
+    /// Price of a change, in seconds times cores or bytes: a shrink waits until what is idle comes to this.
     pub price: f32,
-    /// How many times as dear what is short is as what is idle, where growth waits too.
+    /// Cost of a shortage as a multiple of the cost of the same amount idle, where growth waits too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub underrun: Option<f32>,
 }
@@ -344,7 +344,7 @@ pub struct ContainerRecommendation {
     /// What it should run with.
     #[serde(default)]
     pub target: Resources,
-    /// How limits follow, as the policy says: those of a new pod from its own ones, those of a running one from its
+    /// Limit rules of the policy: limits of a new pod follow from its own ones, those of a running one from its
     /// requests.
     #[serde(default)]
     pub limit_rules: LimitRules,
@@ -355,8 +355,8 @@ pub struct ContainerRecommendation {
     /// node allow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_allowed: Option<ResourceAmounts>,
-    /// It has less history than the policy's history.learn: limits are not lowered, and requests keep half of what people
-    /// set.
+    /// True while the history is shorter than the policy's history.learn: limits are not lowered, and requests keep half
+    /// of what people set.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub learning: bool,
     /// More CPU for a new pod while it starts up, as the policy says.

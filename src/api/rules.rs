@@ -139,7 +139,7 @@ pub struct MemoryPolicy {
     /// left out of new pods (Kubernetes cannot remove it from a running one).
     #[serde(default)]
     pub limit: MemoryLimitRule,
-    /// How far above the request the limit is, by limit rule Headroom: `256Mi`.
+    /// Amount by which the limit is above the request, by limit rule Headroom: `256Mi`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("quantity(string(self)).isGreaterThan(quantity('0'))").message("memory.headroom must be above 0"))]
     pub headroom: Option<Amount>,
