@@ -2,6 +2,7 @@
 
 use super::change::NewSize;
 use super::facts::{Container, Pod, Workload};
+use super::ranges::allows;
 use super::reason::Hold;
 use crate::policy::{Class, ContainerSize};
 use crate::units::{Bytes, Cores, MIB};
@@ -80,11 +81,14 @@ fn part(workload: &Workload, pod: &Pod, sizes: &mut Vec<NewSize>) -> Result<(), 
             }
         }
     }
-    let (_, place, to) =
-        ways.into_iter().min_by_key(|(rank, place, _)| (*rank, *place)).ok_or(Hold::QosClass)?;
-    if let Some(size) = sizes.get_mut(place) {
-        size.to = to;
-    }
+    ways.sort_by_key(|(rank, place, _)| (*rank, *place));
+    // A ratio of the namespace may forbid to part what a bound of it has brought together.
+    let parted = |(_, place, to): &(u8, usize, ContainerSize)| {
+        let mut parted = sizes.clone();
+        parted.get_mut(*place)?.to = *to;
+        allows(workload, pod, &parted).then_some(parted)
+    };
+    *sizes = ways.iter().find_map(parted).ok_or(Hold::QosClass)?;
     // It may be what is there already.
     sizes.retain(|size| size.to != size.from);
     Ok(())

@@ -1,7 +1,7 @@
 //! The last step before a resize is asked for: what the namespace would refuse of it, the API server would refuse whole.
 
 use super::change::NewSize;
-use super::facts::{Pod, Workload};
+use super::facts::{Container, Pod, Workload};
 use super::reason::Hold;
 use super::step::Stepper;
 use crate::policy::{self, Bounded, Class, NamespaceBounds};
@@ -18,23 +18,7 @@ pub(super) fn within_namespace(
     if sizes.is_empty() || *bounds == NamespaceBounds::default() {
         return sizes;
     }
-    let mut all: Vec<Bounded> = pod
-        .containers
-        .iter()
-        .map(|container| {
-            let new = sizes.iter().find(|size| size.container == container.name);
-            let to = new.map_or(container.asked, |size| size.to);
-            let advice = workload.advice(&container.name);
-            let target = advice.map(|advice| advice.target).unwrap_or_default();
-            Bounded {
-                now: container.asked,
-                wanted: to,
-                cpu: target.cpu_request.is_some(),
-                memory: target.memory_request.is_some(),
-                most: advice.map(|advice| advice.most).unwrap_or_default(),
-            }
-        })
-        .collect();
+    let mut all = bounded(workload, pod, &sizes);
     let moved = policy::keep_to_namespace(&mut all, bounds, 1);
     if moved.is_empty() {
         return sizes;
@@ -52,4 +36,25 @@ pub(super) fn within_namespace(
         *held = held.or(Some(Hold::AdmissionRefuses));
     }
     kept
+}
+
+/// Whether the namespace allows these new sizes of a pod as they are.
+pub(super) fn allows(workload: &Workload, pod: &Pod, sizes: &[NewSize]) -> bool {
+    policy::keep_to_namespace(&mut bounded(workload, pod, sizes), &workload.around.bounds, 1).is_empty()
+}
+
+fn bounded(workload: &Workload, pod: &Pod, sizes: &[NewSize]) -> Vec<Bounded> {
+    let of = |container: &Container| {
+        let new = sizes.iter().find(|size| size.container == container.name);
+        let advice = workload.advice(&container.name);
+        let target = advice.map(|advice| advice.target).unwrap_or_default();
+        Bounded {
+            now: container.asked,
+            wanted: new.map_or(container.asked, |size| size.to),
+            cpu: target.cpu_request.is_some(),
+            memory: target.memory_request.is_some(),
+            most: advice.map(|advice| advice.most).unwrap_or_default(),
+        }
+    };
+    pod.containers.iter().map(of).collect()
 }

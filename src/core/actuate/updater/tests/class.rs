@@ -1,7 +1,7 @@
 //! The quality of service class of running pods, which no resize may change.
 
 use super::*;
-use crate::policy::{CpuLimitRule, MemoryLimitRule};
+use crate::policy::{CpuLimitRule, MemoryLimitRule, RangeBounds};
 
 /// All requests and limits equal.
 fn equal(milli: u64, mib: u64) -> ContainerSize {
@@ -70,4 +70,16 @@ fn a_guaranteed_pod_stays_one() {
         world.turn(&mut web);
     }
     assert_eq!(web.pods[0].containers[0].asked, equal(300, 300));
+}
+
+#[test]
+fn a_pod_that_the_namespace_lets_nobody_part_stays_as_it_is() {
+    let has = ContainerSize { cpu_limit: Some(Cores(0.5)), ..size(100, 256, 512) };
+    let mut wants = advice(500, 512, 512);
+    wants.limits.memory = MemoryLimitRule::Keep;
+    let mut web = workload(wants, fleet(1, has));
+    web.around.bounds.container =
+        RangeBounds { cpu_ratio: Some(1000), memory_ratio: Some(1000), ..RangeBounds::default() };
+    let plan = World::new().turn(&mut web);
+    assert_eq!(plan.workloads[&web.key].held.get(&Hold::QosClass), Some(&1), "{plan:?}");
 }
