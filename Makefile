@@ -21,7 +21,7 @@ help: ## this list
 quick: deps check unit ## format, lints, unit tests: while you work
 
 .PHONY: test
-test: deps check docs unit licences cluster-test readme ## everything that CI runs: also docs, licences, cluster tests, the README
+test: deps check docs unit seeds licences cluster-test readme ## everything that CI runs: also docs, licences, cluster tests, the README
 
 # Each part by itself; SOAK_SECONDS for each target of the fuzzer, SOAK_CONTAINERS for the scale tests.
 SOAK_SECONDS ?= 600
@@ -31,7 +31,7 @@ SOAK_SEEDS ?= 2000
 soak: cluster-parts ## run the long tests, for hours: fuzzing (needs a nightly Rust), properties, long forms of the cluster tests, scale
 	FUZZ_SECONDS=$(SOAK_SECONDS) fuzz/run.sh
 	PROPTEST_CASES=10000 cargo test --locked --features testing --release
-	$(MAKE) simulate SEEDS=$(SOAK_SEEDS)
+	$(SIMULATE) all 0 $(SOAK_SEEDS)
 	PLUMB_SOAK=1 PLUMB_TEST_LIMIT=3600 $(CLUSTER_TESTS)
 	$(MAKE) scale SCALE=$(SOAK_CONTAINERS)
 	$(MAKE) scale-updates
@@ -74,12 +74,21 @@ cluster: cluster-parts ## leave a whole cluster running; the last line says how 
 cluster-down: ## stop it
 	@$(CLUSTER_TESTS) --quiet -- down
 
-# SEEDS of each theme, from FIRST on.
+# SEEDS of each theme, from FIRST on; SEED_SECONDS of old seeds and as many of new ones. ALLOWED invariants are known to
+# break, see docs/simulator.md.
 FIRST ?= 0
 SEEDS ?= 60
+SEED_SECONDS ?= 60
+ALLOWED ?= swing,endless,useless-eviction,budget,healthy-evicted,oom-loop,bounds,settles,limit-below-peak,keep-limit,lowered-while-young,lowered-without-shrink,unready
+SIMULATE := cargo run --locked --release -p plumb-core --example simulate --
 .PHONY: simulate
 simulate: deps ## play random clusters with faults, and print which invariants broke
-	cargo run --locked --release -p plumb-core --example simulate -- all $(FIRST) $(SEEDS)
+	$(SIMULATE) all $(FIRST) $(SEEDS)
+
+.PHONY: seeds
+seeds: deps ## play random clusters for two minutes, half of them never seen before; fails where an invariant breaks
+	$(SIMULATE) all 0 --seconds $(SEED_SECONDS) --allow $(ALLOWED)
+	$(SIMULATE) all $$(date +%s) --seconds $(SEED_SECONDS) --allow $(ALLOWED)
 
 .PHONY: bench
 bench: deps ## our own benchmarks
