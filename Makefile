@@ -79,7 +79,7 @@ cluster-down: ## stop it
 FIRST ?= 0
 SEEDS ?= 60
 SEED_SECONDS ?= 60
-ALLOWED ?= swing,endless,useless-eviction,budget,healthy-evicted,oom-loop,bounds,settles,limit-below-peak,keep-limit,lowered-while-young,lowered-without-shrink,unready
+ALLOWED ?= endless,useless-eviction,budget,healthy-evicted,oom-loop,bounds,settles,limit-below-peak,keep-limit,lowered-while-young,lowered-without-shrink,unready
 SIMULATE := cargo run --locked --release -p plumb-core --example simulate --
 .PHONY: simulate
 simulate: deps ## play random clusters with faults, and print which invariants broke

@@ -79,6 +79,8 @@ pub(super) struct Proposal {
 /// What of a pod's past bears on what it should change to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Past {
+    /// When it was changed last by the process before this one.
+    pub(super) inherited: Option<Timestamp>,
     /// OOM kills up to then are too old to be answered, or were answered by nobody knows whom.
     pub(super) since: Option<Timestamp>,
     /// By container, the newest OOM kill that was answered.
@@ -107,7 +109,11 @@ pub(super) fn propose(
     now: Timestamp,
 ) -> Result<Option<Proposal>, Hold> {
     if steppers.len() != pod.containers.len() {
-        *steppers = pod.containers.iter().map(|container| Stepper::new(container.asked)).collect();
+        *steppers = pod
+            .containers
+            .iter()
+            .map(|container| Stepper::resumed(container.asked, past.inherited))
+            .collect();
     }
     let mut next = steppers.clone();
     let (mut sizes, mut held, mut after_oom) = (Vec::new(), None, false);

@@ -252,6 +252,7 @@ impl PodState {
     fn past(&self, now: Timestamp) -> Past {
         let answered = |raise: &Raise| (Arc::clone(&raise.container), raise.known);
         Past {
+            inherited: self.inherited,
             since: self.inherited.max(Some(now.plus(-EMERGENCY))),
             answered: self.raised.iter().map(answered).collect(),
             keeps_memory: self.below_usage.is_some_and(|until| now < until),

@@ -49,6 +49,9 @@ const LIMIT_SLACK: f64 = 0.5;
 const SWING: f32 = 0.5;
 /// For as long as the cooldown, but for at most these seconds.
 const SETTLING: i64 = 600;
+/// Seconds after growth of the CPU and of the memory request before a shrink, so that what peaks for a moment is not given
+/// and taken each time. An hour of CPU costs up to a tenth of slack, half an hour next to nothing (docs/decisions/0013).
+pub const AFTER_GROWTH: [i64; 2] = [1800, 3600];
 /// Seconds after a change before a limit is lowered.
 const LIMIT_COOLDOWN: i64 = 86_400;
 
@@ -75,6 +78,13 @@ impl Stepper {
         stepper.cpu.set(in_force.cpu_request.map_or(0.0, |cpu| cpu.0 as f32));
         stepper.memory.set(in_force.memory_request.map_or(0.0, |memory| memory.as_f64() as f32));
         stepper
+    }
+
+    /// Starts with what is in force of a pod that was changed at that time, by a process that is gone: what was changed is
+    /// not known, so all of it may have grown.
+    #[must_use]
+    pub fn resumed(in_force: ContainerSize, changed: Option<Timestamp>) -> Self {
+        Self { changed: [changed; 3], ..Self::new(in_force) }
     }
 
     /// This is what is in force: what was asked for was rounded, or somebody else has changed it. Ends the wait of a
@@ -139,7 +149,7 @@ impl Stepper {
         };
         // Tied, the limit falls with the request, and a young series' limit does not fall.
         let may_fall = !(advice.young && advice.limits.cpu == CpuLimitRule::Equal);
-        let cool = may_fall && cooled(self.changed[0], now, pace.cooldown);
+        let cool = may_fall && self.may_shrink(0, now, pace);
         let rule = rule_of(advice.cpu_hold, pace, self.settling(0, now, pace));
         if let Some(level) = decide(&mut self.cpu, &bounds, elapsed, &rule, cool, pace) {
             self.shrunk[0] = level < f64::from(self.cpu.held);
@@ -167,7 +177,7 @@ impl Stepper {
         };
         let may_fall =
             advice.limits.shrink_memory && !(advice.young && advice.limits.memory == MemoryLimitRule::Equal);
-        let cool = may_fall && cooled(self.changed[1], now, pace.cooldown);
+        let cool = may_fall && self.may_shrink(1, now, pace);
         let rule = rule_of(advice.memory_hold, pace, !killed && self.settling(1, now, pace));
         let rule = HoldRule { underrun: rule.underrun.filter(|_| !killed), ..rule };
         if let Some(level) = decide(&mut self.memory, &bounds, elapsed, &rule, cool && !killed, pace) {
@@ -182,6 +192,13 @@ impl Stepper {
     /// Whether the request for CPU (0) or memory (1) was lowered only just now.
     fn settling(&self, resource: usize, now: Timestamp, pace: &Pace) -> bool {
         self.shrunk[resource] && !cooled(self.changed[resource], now, pace.cooldown.min(SETTLING))
+    }
+
+    /// Whether the request for CPU (0) or memory (1) was changed, and has grown, long enough ago.
+    fn may_shrink(&self, resource: usize, now: Timestamp, pace: &Pace) -> bool {
+        let wait =
+            if self.shrunk[resource] { pace.cooldown } else { pace.cooldown.max(AFTER_GROWTH[resource]) };
+        cooled(self.changed[resource], now, wait)
     }
 
     /// Sets the CPU limit that the rule asks for beside the request in force.

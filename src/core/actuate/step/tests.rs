@@ -86,6 +86,25 @@ fn the_cooldown_holds_a_shrink_back() {
 }
 
 #[test]
+fn what_has_grown_is_not_taken_back_at_once() {
+    let mut stepper = running();
+    let grown = stepper.step(&advice(2.0, 2000, 4000), at(0), false, &Pace::default()).unwrap();
+    let mut falls = [None; 2];
+    for i in 1..60 {
+        let size = stepper.step(&advice(0.5, 500, 4000), at(i * 60), false, &Pace::default());
+        let Some(size) = size else { continue };
+        for (fall, lower) in falls
+            .iter_mut()
+            .zip([size.cpu_request < grown.cpu_request, size.memory_request < grown.memory_request])
+        {
+            *fall = fall.or(lower.then_some(i * 60));
+        }
+    }
+    assert_eq!(falls, [Some(1800), None]);
+    assert!(stepper.step(&advice(0.5, 500, 4000), at(3600), false, &Pace::default()).is_some());
+}
+
+#[test]
 fn small_growth_soon_after_a_shrink_waits() {
     let pace = Pace { cooldown: 7200, ..Pace::default() };
     let shrunk = || {

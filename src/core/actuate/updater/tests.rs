@@ -290,7 +290,7 @@ fn what_is_refused_waits_and_rates_hold() {
 }
 
 #[test]
-fn growth_waits_for_five_minutes_and_a_shrink_for_the_cooldown() {
+fn growth_waits_for_five_minutes_and_a_shrink_for_half_an_hour_after_it() {
     let exact = |milli, mib, limit| {
         let mut advice = advice(milli, mib, limit);
         (advice.lower, advice.upper) = (size(milli, mib, limit), size(milli, mib, limit));
@@ -307,10 +307,26 @@ fn growth_waits_for_five_minutes_and_a_shrink_for_the_cooldown() {
     world.now += 296;
     assert_eq!(world.turn(&mut web).actions.len(), 1);
     web.advice[0].1 = exact(10, 56, 64);
-    world.now += 400;
+    world.now += 1400;
     assert!(world.plan(std::slice::from_ref(&web)).actions.is_empty());
-    world.now += 250;
+    world.now += 100;
     assert_eq!(world.turn(&mut web).actions.len(), 1);
+}
+
+#[test]
+fn what_may_have_grown_is_not_taken_back_by_the_next_process() {
+    let mut web = workload(advice(100, 256, 700), vec![pod(1, size(500, 256, 700))]);
+    let mut shrinks_after = |resized: Option<Timestamp>| {
+        let mut world = World::new();
+        web.pods[0].resized = resized;
+        (0..100).map(|turn| turn * 60).find(|seconds| {
+            world.now = START + seconds;
+            !world.plan(std::slice::from_ref(&web)).actions.is_empty()
+        })
+    };
+    assert_eq!(shrinks_after(None), Some(60));
+    assert_eq!(shrinks_after(Some(Timestamp(START - 900))), Some(900), "half an hour after it");
+    assert_eq!(shrinks_after(Some(Timestamp(START - 9000))), Some(60));
 }
 
 #[test]

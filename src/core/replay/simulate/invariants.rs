@@ -70,7 +70,7 @@ invariants! {
     Step = "step",
     /// A pod is not changed again within the cooldown, but after an OOM kill.
     Cooldown = "cooldown",
-    /// No two changes of a pod undo each other within an hour.
+    /// What has grown of a pod is not lowered within half an hour (CPU) or an hour (memory).
     Swing = "swing",
     /// Resizes, refusals and evictions are bounded for each pod or workload and hour.
     Endless = "endless",

@@ -1,6 +1,7 @@
 //! Invariants of pace: how far, how often, and not to and fro.
 
 use super::{Invariant, Move, Watch, within_an_hour};
+use crate::actuate::step::AFTER_GROWTH;
 use crate::actuate::{Action, Deed};
 use crate::replay::simulate::faults::Now;
 use crate::replay::simulate::size::{Size, mib};
@@ -83,11 +84,11 @@ impl Watch {
         let others = past.others;
         for (moves, (before, after)) in past.moves.iter_mut().zip(before.iter().zip(after)) {
             let pairs = [
-                ("CPU request", before.cpu, after.cpu),
-                ("memory request", before.memory, after.memory),
-                ("memory limit", before.memory_limit, after.memory_limit),
+                ("CPU request", before.cpu, after.cpu, AFTER_GROWTH[0]),
+                ("memory request", before.memory, after.memory, AFTER_GROWTH[1]),
+                ("memory limit", before.memory_limit, after.memory_limit, AFTER_GROWTH[1]),
             ];
-            for (last, (what, old, new)) in moves.iter_mut().zip(pairs) {
+            for (last, (what, old, new, wait)) in moves.iter_mut().zip(pairs) {
                 let (Some(old), Some(new)) = (old, new) else { continue };
                 let share = (new as f64 - old as f64) / old.max(1) as f64;
                 if share.abs() < SWINGS {
@@ -95,7 +96,7 @@ impl Watch {
                 }
                 let grew = share > 0.0;
                 // Growth after a shrink answers a need; what had grown and is taken back at once was none.
-                let undone = last.filter(|last| last.grew && !grew && now - last.at < 3600);
+                let undone = last.filter(|last| last.grew && !grew && now - last.at < wait);
                 let by_others = others.is_some_and(|at| undone.is_some_and(|last| at >= last.at));
                 let by_kill = killed.is_some_and(|at| undone.is_some_and(|last| at >= last.at)) && grew;
                 if let Some(last) = undone.filter(|_| !by_others && !by_kill)

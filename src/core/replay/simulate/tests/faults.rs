@@ -23,8 +23,7 @@ fn two(container: Container, policy: Policy) -> Workload {
 }
 
 /// Invariants that are known to break.
-pub(super) const KNOWN: [Invariant; 8] = [
-    Invariant::Swing,
+pub(super) const KNOWN: [Invariant; 7] = [
     Invariant::Endless,
     Invariant::UselessEviction,
     Invariant::Budget,
