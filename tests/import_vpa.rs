@@ -53,7 +53,7 @@ fn import(args: &[&str]) -> (String, String) {
 
 #[test]
 fn policies_with_what_became_of_each_field() {
-    let (yaml, told) = import(&[]);
+    let (yaml, told) = import(&["--keep-mode"]);
     let policies: Vec<VerticalScalingPolicy> = serde_saphyr::from_multiple(&yaml).unwrap();
     assert_eq!(policies.len(), 1, "{yaml}");
     let spec = &policies[0].spec;
@@ -69,7 +69,7 @@ fn policies_with_what_became_of_each_field() {
     assert!(yaml.contains("#   spec.recommenders (odd - injected: true): no equal; "), "{yaml}");
     assert!(told.contains("spec.recommenders") && told.contains("1 policy"), "{told}");
 
-    let (json, _) = import(&["-o", "json", "--recommend-only"]);
+    let (json, _) = import(&["-o", "json"]);
     let list: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(list["items"][0]["spec"]["target"]["workloadRef"]["name"], "web-v2");
     assert_eq!(list["items"][0]["spec"].get("mode"), None);

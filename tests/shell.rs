@@ -25,7 +25,7 @@ fn bash_takes_the_completions() {
         bash.args(["--norc", "-c", ask, "bash"]).arg(file.path()).assert().success().get_output().clone();
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), "scan");
     for shell in ["zsh", "fish", "elvish", "powershell"] {
-        assert!(plumb(&["completions", shell]).contains("recommend-only"), "{shell}");
+        assert!(plumb(&["completions", shell]).contains("keep-mode"), "{shell}");
     }
 }
 

@@ -47,9 +47,9 @@ struct VpaArgs {
     /// Of all namespaces
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
-    /// All policies in mode Recommend, so that plumb and VPA can run side by side
+    /// Policies of VPAs that act in mode Auto, and not Recommend: plumb changes their pods as soon as they are applied
     #[arg(long)]
-    recommend_only: bool,
+    keep_mode: bool,
     /// Also write what VPA has learned, where `plumb run --checkpoint` with the same place begins with it:
     /// configmaps:NAMESPACE or file:FOLDER. Not while plumb runs; what plumb has learned itself stays
     #[arg(long, value_name = "PLACE")]
@@ -81,7 +81,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut imported = Vec::new();
     let mut failed = 0;
     for vpa in &found.vpas {
-        match convert(vpa, args.recommend_only) {
+        match convert(vpa, args.keep_mode) {
             Ok(one) => imported.push(one),
             Err(why) => {
                 failed += 1;

@@ -53,9 +53,10 @@ pub(crate) struct Args {
     logs: LogOptions,
     #[command(flatten)]
     prometheus: PrometheusOptions,
-    /// What this process does, of all that plumb does; the rest is then for other processes
+    /// What this process does, of all that plumb does; the rest is for other processes. Without a word of it it only
+    /// recommends: what changes pods is asked for
     #[arg(long, value_enum, value_name = "ROLE,...", value_delimiter = ',', env = "PLUMB_ROLES")]
-    #[arg(default_values_t = Role::ALL)]
+    #[arg(default_value = "recommender")]
     roles: Vec<Role>,
     /// How often usage is read. metrics-server has new figures every 15 s by default; every second one tells the body
     /// of the usage as well, at half the cost, and OOM kills do not wait for it

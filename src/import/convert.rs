@@ -119,11 +119,12 @@ impl Notes {
     }
 }
 
-/// The policy that says what a VPA says. `recommend_only`: in mode Recommend, whatever the VPA's mode.
+/// The policy that says what a VPA says. `keep_mode`: in mode Auto where the VPA acts. Else it only
+/// recommends, until a person says more.
 ///
 /// # Errors
 /// Where there is no workload that it could be for.
-pub fn convert(vpa: &Vpa, recommend_only: bool) -> Result<Imported, String> {
+pub fn convert(vpa: &Vpa, keep_mode: bool) -> Result<Imported, String> {
     let mut notes = Notes::default();
     let target =
         vpa.spec.target_ref.as_ref().filter(|target| !target.kind.is_empty() && !target.name.is_empty());
@@ -147,7 +148,7 @@ pub fn convert(vpa: &Vpa, recommend_only: bool) -> Result<Imported, String> {
         target: Some(PolicyTarget { workload_ref: Some(reference), ..PolicyTarget::default() }),
         ..VerticalScalingPolicySpec::default()
     };
-    update_policy(vpa.spec.update_policy.as_ref(), recommend_only, &mut spec, &mut notes);
+    update_policy(vpa.spec.update_policy.as_ref(), keep_mode, &mut spec, &mut notes);
     if let Some(resources) = &vpa.spec.resource_policy {
         containers(resources, &mut spec, &mut notes);
     }
@@ -235,7 +236,7 @@ fn api_version(kind: &str) -> &'static str {
 
 fn update_policy(
     update: Option<&vpa::UpdatePolicy>,
-    recommend_only: bool,
+    keep_mode: bool,
     spec: &mut VerticalScalingPolicySpec,
     notes: &mut Notes,
 ) {
@@ -255,9 +256,14 @@ fn update_policy(
     };
     let was = said.unwrap_or("absent, which is Recreate");
     let path = "spec.updatePolicy.updateMode";
-    if recommend_only && mode == Mode::Auto {
+    if !keep_mode && mode == Mode::Auto {
         let method = method.map_or_else(String::new, |method| format!(", method {method:?}"));
-        notes.became(path, was, format!("mode Recommend{method}"), "--recommend-only; set mode Auto to act");
+        notes.became(
+            path,
+            was,
+            format!("mode Recommend{method}"),
+            "changes nothing yet; set mode Auto, or --keep-mode, to act",
+        );
     } else {
         spec.mode = mode;
         let method = method.map_or_else(String::new, |method| format!(", actuation.method {method:?}"));

@@ -32,11 +32,11 @@ fn each_mode_has_its_equal() {
         (Value::Null, json!({"mode": "Auto", "actuation": {"method": "Evict"}})),
     ] {
         let vpa = vpa(json!({"targetRef": target(), "updatePolicy": {"updateMode": mode}}));
-        let mut object = convert(&vpa, false).unwrap().object().unwrap();
+        let mut object = convert(&vpa, true).unwrap().object().unwrap();
         assert_eq!(object["spec"]["target"].take(), json!({"workloadRef": target()}));
         object["spec"].as_object_mut().unwrap().remove("target");
         assert_eq!(object["spec"], expected, "{mode}");
-        let careful = convert(&vpa, true).unwrap().object().unwrap();
+        let careful = convert(&vpa, false).unwrap().object().unwrap();
         assert_eq!(careful["spec"].get("mode"), None, "{mode}");
     }
 }
@@ -59,7 +59,7 @@ fn every_field_becomes_something_or_is_named() {
             {"containerName": "app"},
         ]},
     }));
-    let imported = convert(&vpa, false).unwrap();
+    let imported = convert(&vpa, true).unwrap();
     let object = imported.object().unwrap();
     assert_eq!(object["metadata"], json!({"name": "web", "namespace": "shop", "labels": {"team": "a"}}));
     assert_eq!(object["spec"]["actuation"], json!({"method": "Evict", "minReplicas": 3}));
@@ -105,7 +105,7 @@ fn a_boost_by_a_factor_goes_on() {
             {"containerName": "proxy"},
         ]},
     }));
-    let imported = convert(&vpa, false).unwrap();
+    let imported = convert(&vpa, true).unwrap();
     let object = imported.object().unwrap();
     let boost = |factor: &str, duration: &str| json!({"cpu": {"factor": factor, "duration": duration}});
     let found: Vec<_> = (0..4).map(|at| &object["spec"]["containers"][at]["startupBoost"]).collect();

@@ -58,7 +58,7 @@ async fn moved(context: &Context) -> Result<()> {
     }
     let before = versions(context).await?;
     let place = format!("configmaps:{}", context.namespace);
-    let flags = ["import", "vpa", "--recommend-only", "--checkpoints", &place];
+    let flags = ["import", "vpa", "--checkpoints", &place];
     let policies = context.plumb(&[&flags[..], &mine[..]].concat()).await?.ok()?;
     let file = tempfile::Builder::new().suffix(".yaml").tempfile()?;
     std::fs::write(&file, &policies)?;

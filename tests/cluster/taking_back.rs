@@ -164,6 +164,20 @@ async fn what_a_vertical_pod_autoscaler_owns_stays(context: Context) -> Result<(
     Ok(())
 }
 
+/// The right that the chart gives with updater.rescaleAutoscalers.
+async fn may_rescale(context: &Context) -> Result<()> {
+    let rbac = "rbac.authorization.k8s.io";
+    let rules = json!([{"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["patch"]}]);
+    context
+        .apply(&json!({"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": format!("{rbac}/v1"), "kind": "Role", "metadata": {"name": "rescale"}, "rules": rules},
+            {"apiVersion": format!("{rbac}/v1"), "kind": "RoleBinding", "metadata": {"name": "rescale"},
+             "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "rescale"},
+             "subjects": [{"kind": "ServiceAccount", "name": "plumb", "namespace": context.namespace}]},
+        ]}))
+        .await
+}
+
 cluster_test!(at_what_an_autoscaler_scales_stays, [Node, Crds]);
 /// An autoscaler at 80 % of 100m, which is 80m: at a request of 160m that is 50 %. Another one, whose policy says nothing
 /// of it, keeps the request as it is.
@@ -199,6 +213,7 @@ async fn at_what_an_autoscaler_scales_stays(context: Context) -> Result<()> {
         }
     };
     let plumb = start(&context).await?;
+    may_rescale(&context).await?;
     let done = async {
         // Half-way, with one pod of two changed: 80m are 62 % of the mean.
         wait_for("the target to have moved", SOON, || async {

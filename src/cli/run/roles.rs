@@ -5,18 +5,16 @@ use clap::ValueEnum;
 /// A part of plumb's work that can have a process of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Role {
-    /// Learns from usage and OOM kills, and writes Recommendations
+    /// Learns from usage and OOM kills, and writes Recommendations; changes no workload
     Recommender,
-    /// Resizes the pods that policies in mode Auto select, in place or by eviction
+    /// Changes running pods that policies in mode Auto select: resizes them in place, or evicts them
     Updater,
-    /// Answers the API server's reviews of new pods, and so gives them their sizes. Any number of processes can
+    /// Changes new pods that policies in mode Auto select: answers the API server's reviews of them, and so gives them
+    /// their sizes. Any number of processes can
     Webhook,
 }
 
 impl Role {
-    /// What a process does that is told nothing else: everything.
-    pub(super) const ALL: [Self; 3] = [Self::Recommender, Self::Updater, Self::Webhook];
-
     /// Roles in words, for the log.
     pub(super) fn names(roles: &[Self]) -> String {
         let names = roles.iter().filter_map(ValueEnum::to_possible_value);
