@@ -8,7 +8,7 @@ use super::facts::{Container, Pod, SizesByName, Workload};
 use super::ranges::within_namespace;
 use super::reason::Hold;
 use super::step::Stepper;
-use crate::policy::{Class, ContainerSize};
+use crate::policy::{Class, ContainerSize, Recommendation};
 use crate::units::{Bytes, Cores, GIB, Timestamp};
 
 /// GiB of memory that cost as much as a core, about, at what clouds ask.
@@ -291,8 +291,10 @@ fn fit(
     }
     if class == Class::Guaranteed {
         to.cpu_request = whole_cores(asked.cpu_request, to.cpu_request);
-        // Equal by definition: the need is the greater of the two.
-        to.memory_request = to.memory_request.max(to.memory_limit.filter(|_| grows(asked, &to)));
+        // Equal by definition: the need is the greater of the two. To lower the limit of what is capped would kill it.
+        let capped = workload.advice(&container.name).is_some_and(Recommendation::memory_is_capped);
+        let least = to.memory_limit.filter(|_| capped || grows(asked, &to));
+        to.memory_request = to.memory_request.max(least);
         (to.cpu_limit, to.memory_limit) = (to.cpu_request, to.memory_request);
     }
     if let (Some(limit), Some(request)) = (to.cpu_limit, to.cpu_request) {

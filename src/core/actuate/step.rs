@@ -175,8 +175,9 @@ impl Stepper {
             upper: advice.upper.memory_request.map_or(target, |m| m).as_f64(),
             least: if killed { 0.0 } else { pace.min_memory.as_f64() },
         };
+        let stays = advice.young || advice.memory_is_capped();
         let may_fall =
-            advice.limits.shrink_memory && !(advice.young && advice.limits.memory == MemoryLimitRule::Equal);
+            advice.limits.shrink_memory && !(stays && advice.limits.memory == MemoryLimitRule::Equal);
         let cool = may_fall && self.may_shrink(1, now, pace);
         let rule = rule_of(advice.memory_hold, pace, !killed && self.settling(1, now, pace));
         let rule = HoldRule { underrun: rule.underrun.filter(|_| !killed), ..rule };
@@ -266,7 +267,8 @@ impl Stepper {
 /// The least that a limit of `own` may fall to in one step.
 fn least_limit(own: Option<Bytes>, advice: &Recommendation, pace: &Pace) -> Bytes {
     let Some(own) = own else { return Bytes(0) };
-    if advice.young || !advice.limits.shrink_memory {
+    // What is capped may need more than it may have: to lower what it has would kill it.
+    if advice.young || !advice.limits.shrink_memory || advice.memory_is_capped() {
         return own;
     }
     whole_mib(own.as_f64() * (1.0 - f64::from(pace.max_shrink))).min(own)

@@ -127,6 +127,8 @@ pub(super) struct Line {
     pub(super) most: Option<u64>,
     /// The limit equals the request, and stays so.
     tied: bool,
+    /// The limit that it has; the request has drawn it up, and would let it down again.
+    drawn_from: Option<u64>,
     may_change: bool,
     moved: [Option<Bound>; 2],
 }
@@ -143,9 +145,11 @@ impl Line {
         let may_change = if cpu { container.cpu } else { container.memory };
         let now = figures(&container.now);
         let [request, limit] = if may_change { figures(&container.wanted) } else { now };
-        let tied = request.is_some() && request == limit;
+        let equal = request.is_some() && request == limit;
+        let drawn_from = now[1].filter(|own| equal && now[0] < Some(*own) && limit > Some(*own));
+        let tied = equal && drawn_from.is_none();
         let most = amount(&container.most, cpu);
-        Self { now, request, limit, most, tied, may_change, moved: [None; 2] }
+        Self { now, request, limit, most, tied, drawn_from, may_change, moved: [None; 2] }
     }
 
     /// What it has now of request (0) or limit (1).
@@ -166,11 +170,14 @@ impl Line {
         if self.request != Some(value) {
             (self.request, self.moved[0]) = (Some(value), Some(bound));
         }
-        if let Some(limit) = self.limit
-            && limit != value
-            && (self.tied || limit < value)
-        {
-            (self.limit, self.moved[1]) = (Some(value), Some(bound));
+        let Some(limit) = self.limit else { return };
+        let follows = match self.drawn_from {
+            Some(own) => own.max(value),
+            None if self.tied => value,
+            None => limit.max(value),
+        };
+        if limit != follows {
+            (self.limit, self.moved[1]) = (Some(follows), Some(bound));
         }
     }
 

@@ -85,6 +85,15 @@ pub struct Recommendation {
     pub confidence: Confidence,
 }
 
+impl Recommendation {
+    /// Whether memory is at the most that it may have, so that more may be needed than is said.
+    #[must_use]
+    pub fn memory_is_capped(&self) -> bool {
+        let told = self.target.memory_request.max(self.target.memory_limit);
+        self.most.memory.is_some_and(|most| told >= Some(most))
+    }
+}
+
 /// What `need` comes to under `rules` for a container with this `baseline`.
 #[must_use]
 pub fn recommend(need: &Estimate, rules: &Rules, baseline: &Baseline) -> Recommendation {

@@ -188,6 +188,20 @@ fn a_quota_leaves_so_much_growth_to_all_replicas() {
     assert_eq!(limit[0].wanted.memory_request, Some(Bytes::from_mib(200)));
 }
 
+#[test]
+fn a_limit_that_its_request_has_drawn_up_comes_down_to_what_it_was() {
+    let now = ContainerSize { cpu_limit: Some(Cores(0.552)), ..size(530, 448) };
+    let drawn = ContainerSize { cpu_limit: Some(Cores(0.9)), ..size(900, 448) };
+    let bounds = NamespaceBounds { requests_left: amounts(2, 0), ..NamespaceBounds::default() };
+    let mut pod = [bounded(&now, &drawn)];
+    keep_to_namespace(&mut pod, &bounds, 1);
+    assert_eq!(pod[0].wanted, ContainerSize { cpu_request: Some(Cores(0.532)), ..now });
+    let bounds = NamespaceBounds { requests_left: amounts(100, 0), ..bounds };
+    let mut pod = [bounded(&now, &drawn)];
+    keep_to_namespace(&mut pod, &bounds, 1);
+    assert_eq!(pod[0].wanted.cpu_limit, Some(Cores(0.63)), "and no further down than the request");
+}
+
 proptest::proptest! {
     /// Whatever is wanted: the ranges allow what comes of it, or it is what is there now; and no quota is passed.
     #[test]

@@ -231,6 +231,18 @@ fn memory_that_may_not_shrink_and_a_young_series_keep_their_limits() {
 }
 
 #[test]
+fn what_is_capped_keeps_what_it_has() {
+    // It may have 1000Mi, runs with 1600Mi, and nobody knows how much more than 1000Mi it needs.
+    for rule in [MemoryLimitRule::Equal, MemoryLimitRule::Ratio, MemoryLimitRule::Tail] {
+        let mut wants = advice(1.0, 1000, 1000);
+        wants.most.memory = Some(Bytes::from_mib(1000));
+        (wants.limits.memory, wants.limits.memory_ratio) = (rule, Some(1.0));
+        let all = days(3, advice(1.0, 1000, 1600).target, &wants);
+        assert!(all.iter().all(|size| size.memory_limit == Some(Bytes::from_mib(1600))), "{rule:?} {all:?}");
+    }
+}
+
+#[test]
 fn headroom_and_raise_stop_at_the_most() {
     let mut capped = advice(1.0, 900, 1000);
     capped.most = Amounts { cpu: None, memory: Some(Bytes::from_mib(1000)) };

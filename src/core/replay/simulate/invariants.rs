@@ -19,8 +19,8 @@ use crate::actuate::{Action, Plan};
 
 /// Lines of a pod's story in a violation.
 const STORY: usize = 14;
-/// Hours of calm from which on plumb has to have settled.
-const CALM: u32 = 8;
+/// Hours of calm from which on plumb has to have settled: needs follow the day before, too.
+const CALM: u32 = 28;
 /// Seconds at the end of a calm scene in which a pod is changed once at most, as needs are still being learned.
 const LAST: i64 = 4 * 3600;
 
@@ -313,7 +313,7 @@ impl Watch {
         }
     }
 
-    /// Counts a write for the end of a calm scene.
+    /// Counts a change at the end of a calm scene. What only shrinks is on its way in steps, which end by themselves.
     fn count_late(&mut self, world: &World<'_>, (load, id): (usize, u64)) {
         let scene = world.scene;
         let past = self.pods.entry(id).or_default();

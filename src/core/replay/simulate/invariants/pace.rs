@@ -71,7 +71,9 @@ impl Watch {
         (action, before, after): (&Action, &[Size], &[Size]),
     ) {
         let now = world.now;
-        self.count_late(world, (load, id));
+        if before.iter().zip(after).any(|(before, after)| after.most(before) != *before) {
+            self.count_late(world, (load, id));
+        }
         let killed = world.pod(load, id).map(|pod| {
             let kills = pod.containers.iter().filter_map(|container| container.oom_killed);
             kills.max().unwrap_or(i64::MIN)

@@ -102,7 +102,8 @@ impl Scene {
             return tenants(seed, &mut draw);
         }
         let calm = draw.happens(25);
-        let (hours, calm_hours) = if calm { (44, 14) } else { (30, 0) };
+        // Longer than a day, as needs follow the day before, too.
+        let (hours, calm_hours) = if calm { (58, 28) } else { (30, 0) };
         let pools = pools(theme, &mut draw);
         let namespaces = namespaces(theme, &mut draw);
         let count = draw.number(1, 4);
