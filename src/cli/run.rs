@@ -20,6 +20,7 @@ use self::roles::Role;
 use self::webhook::{Unready, Webhook, WebhookOptions};
 use crate::api::Span;
 use crate::clock;
+use crate::cluster::custom::OwnerResolver;
 use crate::cluster::watch::News;
 use crate::cluster::{Connection, ConnectionOptions, Live};
 use crate::control::book::Book;
@@ -159,6 +160,7 @@ struct Ground {
     connection: Connection,
     prometheus: Option<Prometheus>,
     live: Arc<Live>,
+    owners: OwnerResolver,
     metrics: Arc<Metrics>,
     events: Arc<Events>,
     publisher: Arc<Publisher>,
@@ -209,8 +211,9 @@ impl Process {
         let ground = Ground {
             events: Arc::new(Events::new(&connection, &identity)),
             publisher: Publisher::new(connection.clone(), Arc::clone(metrics), args.writes_per_second),
-            connection,
             prometheus,
+            owners: OwnerResolver::start(&connection, &live, clock::now, &self.stop, &self.loops),
+            connection,
             live,
             metrics: Arc::clone(metrics),
             identity,
@@ -247,6 +250,7 @@ impl Process {
         let recommender = Recommender {
             connection: ground.connection.clone(),
             live: Arc::clone(&ground.live),
+            owners: ground.owners.clone(),
             prometheus: ground.prometheus.clone(),
             metrics: Arc::clone(&ground.metrics),
             publisher: Arc::clone(&ground.publisher),
@@ -270,6 +274,7 @@ impl Process {
         let updater = Updater {
             connection: ground.connection.clone(),
             live: Arc::clone(&ground.live),
+            owners: ground.owners.clone(),
             metrics: Arc::clone(&ground.metrics),
             events: Arc::clone(&ground.events),
             leadership: self.stand(args, ground, "plumb-updater"),

@@ -1,62 +1,198 @@
 //! Owners of kinds that are not built in: whether they scale, and what they belong to themselves.
+//!
+//! Each role finds such owners in its own index, and hands them to its [`OwnerResolver`], which asks the API server
+//! beside the role's loop and writes the answers into the index.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::{ApiResource, DynamicObject, ObjectMeta};
 use kube::core::GroupVersionKind;
 use kube::{Api, discovery};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::error::Request;
-use super::index::{CustomOwner, Index, ObjectKey, Owner};
-use super::{ClusterError, Connection};
+use super::index::{CustomOwner, Index, ObjectKey, Owner, Uid};
+use super::{ClusterError, Connection, Live};
 use crate::units::Timestamp;
 
 /// How long an answer holds: labels change seldom, and each asks once per object.
-pub const FRESH_SECONDS: i64 = 600;
+const FRESH_SECONDS: i64 = 600;
+/// An owner that the API server could not be asked for is asked for again after this.
+const ASK_AGAIN_SECONDS: i64 = 60;
+/// Owners that wait to be asked for, at most; the others are found again in the next round.
+const WAITING: usize = 256;
+/// Interval between looking for old answers, and for those that nobody needs any more.
+const TIDY: Duration = Duration::from_secs(60);
 
-/// What the API server says of an owner's kind and of the owner itself.
-#[derive(Debug)]
-pub struct Answer {
-    scales: bool,
-    metadata: Option<kube::api::ObjectMeta>,
+/// An owner of a pod, or of what stands above one, by the namespace that it is in.
+type Wanted = (ObjectKey, Arc<Owner>);
+
+/// Asks for owners of custom kinds. Cheap to clone; ends with the role that started it.
+#[derive(Clone, Debug)]
+pub struct OwnerResolver {
+    wanted: mpsc::Sender<Wanted>,
 }
 
-/// Asks for one owner of a pod of that namespace.
-///
-/// A kind that is not served any more, and an owner that is gone, scale no more. An owner that we may not read still
-/// is a workload where its kind scales: only its labels stay unknown.
-///
-/// # Errors
-/// When the API server cannot be asked.
-pub async fn ask(connection: &Connection, pod: &ObjectKey, owner: &Owner) -> Result<Answer, ClusterError> {
-    let asked = |resource| Request { verb: "get", resource, namespace: Some(pod.namespace.to_string()) };
-    let (group, version) = owner.api_version.split_once('/').unwrap_or(("", &owner.api_version));
-    let kind = GroupVersionKind::gvk(group, version, &owner.kind);
-    let found = connection
-        .ask(asked("the kind of an owner"), discovery::pinned_kind(&connection.client, &kind))
-        .await;
-    let (resource, abilities) = match found {
-        Ok(found) => found,
-        Err(error) if is_absence(&error) => return Ok(Answer { scales: false, metadata: None }),
-        Err(error) => return Err(error),
-    };
-    let scales = abilities.subresources.iter().any(|(subresource, _)| subresource.plural == "scale");
-    let metadata = metadata(connection, pod, owner, &resource, asked("an owner")).await?;
-    Ok(Answer { scales, metadata })
+impl OwnerResolver {
+    /// Starts to ask, until `stop`.
+    #[must_use]
+    pub fn start(
+        connection: &Connection,
+        live: &Arc<Live>,
+        clock: fn() -> Timestamp,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) -> Self {
+        let (wanted, asked) = mpsc::channel(WAITING);
+        let asking = Asking {
+            connection: connection.clone(),
+            live: Arc::clone(live),
+            clock,
+            kinds: HashMap::new(),
+            failed: HashMap::new(),
+        };
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = asking.run(asked) => {}
+            }
+        });
+        Self { wanted }
+    }
+
+    /// Returns at once. What there is no room for is asked for in a later round.
+    pub fn ask(&self, owners: impl IntoIterator<Item = Wanted>) {
+        for owner in owners {
+            if self.wanted.try_send(owner).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A kind as the API server serves it, and whether it has /scale; `None` where it serves none such.
+type Kind = Option<(ApiResource, bool)>;
+
+struct Asking {
+    connection: Connection,
+    live: Arc<Live>,
+    clock: fn() -> Timestamp,
+    /// Kinds by group and version, and by name: when they were asked for.
+    kinds: HashMap<(Arc<str>, Arc<str>), (Kind, Timestamp)>,
+    /// When an owner was last asked for in vain.
+    failed: HashMap<Uid, Timestamp>,
+}
+
+impl Asking {
+    async fn run(mut self, mut asked: mpsc::Receiver<Wanted>) {
+        let mut tidy = tokio::time::interval(TIDY);
+        loop {
+            tokio::select! {
+                wanted = asked.recv() => match wanted {
+                    Some((pod, owner)) => self.ask_new(&pod, &owner).await,
+                    None => return,
+                },
+                _ = tidy.tick() => self.tidy().await,
+            }
+        }
+    }
+
+    async fn ask_new(&mut self, pod: &ObjectKey, owner: &Arc<Owner>) {
+        let now = (self.clock)();
+        let lately = |at: &Timestamp| now.seconds_since(*at) < ASK_AGAIN_SECONDS;
+        // Every round wants it until there is an answer.
+        if self.live.index().custom.contains_key(&owner.uid)
+            || self.failed.get(&owner.uid).is_some_and(lately)
+        {
+            return;
+        }
+        self.ask(pod, owner, now).await;
+    }
+
+    async fn tidy(&mut self) {
+        let now = (self.clock)();
+        let old: Vec<_> = {
+            let mut index = self.live.index();
+            index.forget(now);
+            index.custom_before(now.plus(-FRESH_SECONDS)).cloned().collect()
+        };
+        self.failed.retain(|_, at| now.seconds_since(*at) < ASK_AGAIN_SECONDS);
+        self.kinds.retain(|_, (_, at)| now.seconds_since(*at) < FRESH_SECONDS);
+        for (pod, owner) in old {
+            self.ask(&pod, &owner, now).await;
+        }
+    }
+
+    async fn ask(&mut self, pod: &ObjectKey, owner: &Arc<Owner>, now: Timestamp) {
+        match self.answer(pod, owner, now).await {
+            Ok((scales, metadata)) => self.live.learn(pod, owner, scales, metadata.as_ref(), now),
+            Err(error) => {
+                self.failed.insert(owner.uid, now);
+                let owner = format!("{} {}/{}", owner.kind, pod.namespace, owner.name);
+                tracing::warn!(owner, error = error.to_string(), "failed to read the owner of a pod");
+            }
+        }
+    }
+
+    /// Answers whether the owner scales, and its metadata. A kind that is not served any more, and an owner that is
+    /// gone, scale no more. An owner that we may not read still is a workload where its kind scales: only its labels
+    /// and its own owner stay unknown.
+    async fn answer(
+        &mut self,
+        pod: &ObjectKey,
+        owner: &Owner,
+        now: Timestamp,
+    ) -> Result<(bool, Option<ObjectMeta>), ClusterError> {
+        match self.kind(pod, owner, now).await? {
+            Some((resource, scales)) => {
+                Ok((scales, metadata(&self.connection, &pod.namespace, &owner.name, &resource).await?))
+            }
+            None => Ok((false, None)),
+        }
+    }
+
+    async fn kind(&mut self, pod: &ObjectKey, owner: &Owner, now: Timestamp) -> Result<Kind, ClusterError> {
+        let key = (Arc::clone(&owner.api_version), Arc::clone(&owner.kind));
+        if let Some((known, _)) = self.kinds.get(&key) {
+            return Ok(known.clone());
+        }
+        let (group, version) = owner.api_version.split_once('/').unwrap_or(("", &owner.api_version));
+        let kind = GroupVersionKind::gvk(group, version, &owner.kind);
+        let asked = requested("the kind of an owner", &pod.namespace);
+        let found = self.connection.ask(asked, discovery::pinned_kind(&self.connection.client, &kind)).await;
+        let kind = match found {
+            Ok((resource, abilities)) => {
+                let mut subresources = abilities.subresources.iter();
+                Some((resource, subresources.any(|(subresource, _)| subresource.plural == "scale")))
+            }
+            Err(error) if is_absence(&error) => None,
+            Err(error) => return Err(error),
+        };
+        self.kinds.insert(key, (kind.clone(), now));
+        Ok(kind)
+    }
+}
+
+fn requested(resource: &'static str, namespace: &str) -> Request {
+    Request { verb: "get", resource, namespace: Some(namespace.to_owned()) }
 }
 
 async fn metadata(
     connection: &Connection,
-    pod: &ObjectKey,
-    owner: &Owner,
+    namespace: &str,
+    name: &str,
     resource: &ApiResource,
-    asked: Request,
-) -> Result<Option<kube::api::ObjectMeta>, ClusterError> {
-    let api: Api<DynamicObject> = Api::namespaced_with(connection.client.clone(), &pod.namespace, resource);
-    match connection.ask(asked, api.get_metadata(&owner.name)).await {
+) -> Result<Option<ObjectMeta>, ClusterError> {
+    let api: Api<DynamicObject> = Api::namespaced_with(connection.client.clone(), namespace, resource);
+    match connection.ask(requested("an owner", namespace), api.get_metadata(name)).await {
         Ok(object) => Ok(Some(object.metadata)),
         Err(error @ ClusterError::Forbidden { .. }) => {
-            tracing::debug!(owner = &*owner.name, kind = &*owner.kind, %error, "labels of an owner stay unknown");
+            tracing::debug!(owner = name, kind = resource.kind, %error, "labels of an owner stay unknown");
             Ok(None)
         }
         Err(error) if is_absence(&error) => Ok(None),
@@ -75,10 +211,16 @@ fn is_absence(error: &ClusterError) -> bool {
 
 impl Index {
     /// Takes note of an answer.
-    pub fn learn(&mut self, pod: &ObjectKey, owner: &Arc<Owner>, answer: &Answer, now: Timestamp) {
-        let facts = answer.metadata.as_ref().map(|metadata| self.custom_facts(metadata)).unwrap_or_default();
-        let known =
-            CustomOwner { scales: answer.scales, facts, owner: (pod.clone(), Arc::clone(owner)), asked: now };
+    pub fn learn(
+        &mut self,
+        pod: &ObjectKey,
+        owner: &Arc<Owner>,
+        scales: bool,
+        metadata: Option<&ObjectMeta>,
+        now: Timestamp,
+    ) {
+        let facts = metadata.map(|metadata| self.custom_facts(metadata)).unwrap_or_default();
+        let known = CustomOwner { scales, facts, owner: (pod.clone(), Arc::clone(owner)), asked: now };
         self.custom.insert(owner.uid, known);
     }
 }

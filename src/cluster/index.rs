@@ -47,6 +47,8 @@ use crate::units::Timestamp;
 
 /// How long an owner that is gone is remembered: its pods, and news of them, may come after it.
 const REMEMBERED_SECONDS: i64 = 600;
+/// How long an answer about an owner holds where there are no pods to need it; then its next pod has it asked for again.
+const ANSWER_SECONDS: i64 = 3600;
 
 /// A policy, or why it cannot be read.
 pub type Readable<K> = Result<Arc<K>, Unreadable>;
@@ -123,11 +125,16 @@ impl Index {
         self.without_labels = true;
     }
 
-    /// Forgets owners that have been gone for long.
+    /// Forgets owners that have been gone for long, and what was asked for of custom kinds that nothing here is of any
+    /// more; without pods nobody can say that, and an answer is forgotten when it is old.
     pub fn forget(&mut self, now: Timestamp) {
         let lately = |gone: Timestamp| now.seconds_since(gone) < REMEMBERED_SECONDS;
         self.departed.retain(|_, facts| facts.gone.is_some_and(lately));
         if self.custom.is_empty() {
+            return;
+        }
+        if !self.pods.synced() {
+            self.custom.retain(|_, custom| now.seconds_since(custom.asked) < ANSWER_SECONDS);
             return;
         }
         let owners = self.pods.iter().filter_map(|(_, pod)| pod.origin.owner());
@@ -138,13 +145,6 @@ impl Index {
         let built_in = tables.into_iter().flat_map(Table::iter).filter_map(|(_, facts)| facts.owner.as_ref());
         let used: HashSet<Uid> = owners.chain(above).chain(built_in).map(|owner| owner.uid).collect();
         self.custom.retain(|uid, _| used.contains(uid));
-    }
-
-    /// The same for an index without pods: what was asked for is forgotten after so many seconds.
-    pub fn forget_owners(&mut self, now: Timestamp, seconds: i64) {
-        let lately = |gone: Timestamp| now.seconds_since(gone) < REMEMBERED_SECONDS;
-        self.departed.retain(|_, facts| facts.gone.is_some_and(lately));
-        self.custom.retain(|_, custom| now.seconds_since(custom.asked) < seconds);
     }
 
     /// The bounds that a namespace's LimitRanges set together: the narrowest.

@@ -14,6 +14,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet}
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota};
+use kube::api::ObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Config, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_kind};
@@ -25,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use super::error::Request;
 use super::feed::{self, Extent};
-use super::index::{Fold, Index, MemoryEvent};
+use super::index::{Fold, Index, MemoryEvent, ObjectKey, Owner};
 use super::pods::LeanPod;
 use super::slim::{Guarded, Slim, Stampable};
 use super::templates::Skimmed;
@@ -183,6 +184,20 @@ impl Live {
     /// The index. Hold it for as short as it takes: the watches wait.
     pub fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of what the API server says of an owner of a custom kind.
+    pub fn learn(
+        &self,
+        pod: &ObjectKey,
+        owner: &Arc<Owner>,
+        scales: bool,
+        metadata: Option<&ObjectMeta>,
+        now: Timestamp,
+    ) {
+        self.index().learn(pod, owner, scales, metadata, now);
+        self.version.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_one();
     }
 
     fn health(&self) -> MutexGuard<'_, BTreeMap<&'static str, Health>> {

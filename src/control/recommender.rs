@@ -4,7 +4,7 @@ mod counters;
 mod past;
 mod readings;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +21,10 @@ use super::lease::Leadership;
 use super::metrics::{Container, Metrics, Namespace, Resource};
 use super::plan::{self, Plan};
 use super::publish::Publisher;
-use crate::cluster::index::{MemoryEvent, MemoryShortage, ObjectKey, Owner, Resolution, Uid};
+use crate::cluster::custom::OwnerResolver;
+use crate::cluster::index::{MemoryEvent, MemoryShortage, Resolution};
 use crate::cluster::watch::News;
-use crate::cluster::{Connection, Index, Live, custom};
+use crate::cluster::{Connection, Index, Live};
 use crate::report::prices::Prices;
 use crate::sources::prometheus::Prometheus;
 use crate::units::{Bytes, Cores, Timestamp};
@@ -41,10 +42,6 @@ const RETRY: Duration = Duration::from_millis(500);
 const NEWS_SECONDS: i64 = 600;
 /// How long a kill waits for its pod's owner to be known.
 const PATIENCE_SECONDS: i64 = 60;
-/// Owners asked for after one round.
-const ASKED_AT_ONCE: usize = 20;
-/// An owner that could not be asked for is asked for again after this.
-const ASK_AGAIN_SECONDS: i64 = 60;
 /// What nothing came for is forgotten after this, unless a policy wants it longer.
 const WINDOW_SECONDS: u64 = 14 * 86_400;
 
@@ -67,6 +64,8 @@ pub struct Recommender {
     pub live: Arc<Live>,
     /// Where usage is known beside the metrics API, and the past.
     pub prometheus: Option<Prometheus>,
+    /// Asks for owners of custom kinds.
+    pub owners: OwnerResolver,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Who writes.
@@ -98,8 +97,6 @@ struct State {
     looked: bool,
     /// Kills of pods whose workload is not known yet, and until when they wait.
     waiting: Vec<(MemoryEvent, Timestamp)>,
-    /// When an owner was last asked for.
-    asked: HashMap<Uid, Timestamp>,
     /// What is not in order, as it was last logged.
     unsynced: Vec<String>,
     last_forgotten: Option<Timestamp>,
@@ -118,7 +115,6 @@ impl State {
             tell,
             looked: false,
             waiting: Vec::new(),
-            asked: HashMap::new(),
             unsynced: Vec::new(),
             last_forgotten: None,
             resizes: true,
@@ -201,14 +197,13 @@ impl Recommender {
         }
         let leads = self.leads();
         self.metrics.leader.set(i64::from(leads));
-        let mut index = live.index();
+        let index = live.index();
         if !state.unsynced.is_empty() {
             if let (true, Some(why)) = (leads, live.trouble()) {
                 self.publisher.publish_statuses(&plan::blocked(&index, &why, now), &index);
             }
             return;
         }
-        index.forget(now);
         state.looked = true;
         let mut killed = self.take_kills(&index, now, state);
         killed.append(&mut state.counted);
@@ -230,10 +225,8 @@ impl Recommender {
         }
         self.count(&plan, index.pods.len());
         self.forget(&index, now, state);
-        let old = index.custom_before(now.plus(-custom::FRESH_SECONDS)).cloned();
-        let owners: Vec<_> = plan.unknown.into_values().chain(old).collect();
         drop(index);
-        self.ask_owners(owners, now, state);
+        self.owners.ask(plan.unknown.into_values());
         state.took = begin.elapsed();
         self.metrics.round.observe(state.took.as_secs_f64());
     }
@@ -321,33 +314,6 @@ impl Recommender {
         }
         state.last_forgotten = Some(now);
         self.book.forget(now.plus(window(index).saturating_neg()), index.pods.iter());
-        state.asked.retain(|_, at| now.seconds_since(*at) < custom::FRESH_SECONDS);
-    }
-
-    /// Asks for owners of kinds that are not built in, beside the loop.
-    fn ask_owners(&self, owners: Vec<(ObjectKey, Arc<Owner>)>, now: Timestamp, state: &mut State) {
-        let due = |owner: &Owner| {
-            let asked = state.asked.get(&owner.uid);
-            asked.is_none_or(|at| now.seconds_since(*at) >= ASK_AGAIN_SECONDS)
-        };
-        let owners: Vec<_> = owners.into_iter().filter(|(_, owner)| due(owner)).take(ASKED_AT_ONCE).collect();
-        if owners.is_empty() {
-            return;
-        }
-        state.asked.extend(owners.iter().map(|(_, owner)| (owner.uid, now)));
-        let (connection, live) = (self.connection.clone(), Arc::clone(&self.live));
-        tokio::spawn(async move {
-            for (pod, owner) in owners {
-                match custom::ask(&connection, &pod, &owner).await {
-                    Ok(answer) => live.index().learn(&pod, &owner, &answer, now),
-                    Err(error) => {
-                        let owner = format!("{} {}/{}", owner.kind, pod.namespace, owner.name);
-                        tracing::warn!(owner, error = error.to_string(), "cannot ask for the owner of a pod");
-                    }
-                }
-            }
-            live.changed.notify_one();
-        });
     }
 }
 

@@ -35,6 +35,7 @@ use super::metrics::{Action as ActionLabels, Metrics, Reason};
 use crate::actuate::reason::Hold;
 use crate::actuate::{Action, Deed, Plan, Settings, Updater as Core};
 use crate::api::{GROUP, Mode, Recommendation};
+use crate::cluster::custom::OwnerResolver;
 use crate::cluster::error::Request;
 use crate::cluster::index::{Acted, ObjectKey, Uid, WorkloadKey};
 use crate::cluster::{Connection, Live};
@@ -60,6 +61,8 @@ pub struct Updater {
     pub connection: Connection,
     /// The watched cluster.
     pub live: Arc<Live>,
+    /// Asks for owners of custom kinds.
+    pub owners: OwnerResolver,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Who tells people.
@@ -145,7 +148,9 @@ impl Updater {
     async fn round(&self, state: &mut State) {
         let now = (self.clock)();
         let begin = Instant::now();
-        let (seen, answers) = view::see(&self.live.index(), &state.pressure.known(now), now);
+        let view::View { seen, answers, unknown } =
+            view::see(&self.live.index(), &state.pressure.known(now), now);
+        self.owners.ask(unknown);
         let workloads: Vec<_> = seen.iter().map(|seen| seen.workload.clone()).collect();
         let settings = Settings {
             paused: state.paused,

@@ -11,14 +11,7 @@ use crate::support::roles::Roles;
 use crate::support::{Context, Load, wait_for};
 use crate::updater::{SOON, pods_of, ready};
 
-cluster_test!(
-    an_updater_alone_resizes_pods_of_a_custom_kind,
-    [Node, Crds],
-    fails(
-        "an updater in a process of its own does not resolve owners of custom kinds",
-        "last seen: unresolved owner: \"10m\""
-    )
-);
+cluster_test!(an_updater_alone_resizes_pods_of_a_custom_kind, [Node, Crds]);
 async fn an_updater_alone_resizes_pods_of_a_custom_kind(context: Context) -> Result<()> {
     let owner = owner(&context).await?;
     let mut pod = small("one").json();
@@ -27,14 +20,7 @@ async fn an_updater_alone_resizes_pods_of_a_custom_kind(context: Context) -> Res
     resized(&context).await
 }
 
-cluster_test!(
-    an_updater_alone_resizes_a_deployment_under_a_custom_kind,
-    [Node, Crds],
-    fails(
-        "an updater in a process of its own does not resolve owners of custom kinds",
-        "last seen: unresolved owner: \"10m\""
-    )
-);
+cluster_test!(an_updater_alone_resizes_a_deployment_under_a_custom_kind, [Node, Crds]);
 async fn an_updater_alone_resizes_a_deployment_under_a_custom_kind(context: Context) -> Result<()> {
     let owner = owner(&context).await?;
     let mut deployment = small("one").deployment(1);

@@ -13,10 +13,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::Span;
 use crate::clock;
+use crate::cluster::custom::OwnerResolver;
 use crate::cluster::{Connection, Live};
 use crate::control::http;
 use crate::control::metrics::Metrics;
-use crate::control::webhook::desk::{self, Desk};
+use crate::control::webhook::desk::Desk;
 use crate::control::webhook::keeper::{Keeper, Shown, Source};
 use crate::control::webhook::owner::Owner;
 use crate::control::webhook::policy::AdmissionPolicy;
@@ -211,7 +212,8 @@ impl Webhook {
             return Box::new(move || live.unsynced());
         };
         let shown = Arc::new(Shown::default());
-        let (desk, asked) = Desk::new(Arc::clone(&live), Arc::clone(metrics), clock::now);
+        let owners = OwnerResolver::start(connection, &live, clock::now, stop, tasks);
+        let desk = Desk::new(Arc::clone(&live), Arc::clone(metrics), clock::now, owners);
         let drains = matches!(self.address, Some(Address::Service { .. } | Address::Url(_)));
         let keeper = Keeper {
             connection: connection.clone(),
@@ -227,15 +229,6 @@ impl Webhook {
             clock: clock::now,
         };
         tasks.spawn(keeper.run(stop.clone()));
-        tasks.spawn({
-            let (connection, stop) = (connection.clone(), stop.clone());
-            async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = desk::ask_owners(connection, live, clock::now, asked) => {}
-                }
-            }
-        });
         let drained = CancellationToken::new();
         tasks.spawn(server::serve(listener, server::tls(&shown), Arc::clone(&desk), drained.clone()));
         tasks.spawn({

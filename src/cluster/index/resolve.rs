@@ -158,9 +158,11 @@ impl Index {
         }
     }
 
-    /// Owners whose answer is older than `before`, to be asked for again.
+    /// Owners of pods whose answer is older than `before`, to be asked for again. Without pods an answer is forgotten
+    /// instead.
     pub fn custom_before(&self, before: Timestamp) -> impl Iterator<Item = &(ObjectKey, Arc<Owner>)> {
-        self.custom.values().filter(move |custom| custom.asked < before).map(|custom| &custom.owner)
+        let old = self.custom.values().filter(move |custom| self.pods.synced() && custom.asked < before);
+        old.map(|custom| &custom.owner)
     }
 
     /// A pod that nothing controls is pooled with those that its labels name alike, whatever its own name.

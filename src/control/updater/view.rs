@@ -18,8 +18,8 @@ use crate::actuate::step::Pace;
 use crate::api::{self, Actuation, Band, HpaRule, Mode, PolicyReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    Autoscaler, ContainerLife, ContainerShape, Labels, Life, ObjectKey, PAUSE, Phase, PodFacts, Previous,
-    ResizeState, Sizes, Uid, WorkloadKey, WorkloadPods, Written, group,
+    Autoscaler, ContainerLife, ContainerShape, Labels, Life, ObjectKey, Owner, PAUSE, Phase, PodFacts,
+    Previous, ResizeState, Sizes, Uid, WorkloadKey, WorkloadPods, Workloads, Written, group,
 };
 use crate::control::rules::Tempo;
 use crate::control::select::Policies;
@@ -72,15 +72,21 @@ impl<'a> Others<'a> {
     }
 }
 
-/// All workloads whose policies have them changed, and whether admission gave its size to the pod of theirs that was
-/// made last; `None` where no pod was made since.
-pub(super) fn see(
-    index: &Index,
-    stalled: &HashMap<Uid, Stalled>,
-    now: Timestamp,
-) -> (Vec<Seen>, Option<bool>) {
+/// One round's view of the cluster.
+pub(super) struct View {
+    /// All workloads whose policies have them changed.
+    pub(super) seen: Vec<Seen>,
+    /// Whether admission gave its size to the pod of theirs that was made last; `None` where no pod was made since.
+    pub(super) answers: Option<bool>,
+    /// Owners of custom kinds that have to be asked for: their pods are not seen before that.
+    pub(super) unknown: Vec<(ObjectKey, Arc<Owner>)>,
+}
+
+/// Reads the index.
+pub(super) fn see(index: &Index, stalled: &HashMap<Uid, Stalled>, now: Timestamp) -> View {
     let mut workloads: HashMap<(Arc<str>, String, String), (WorkloadKey, WorkloadPods<'_>)> = HashMap::new();
-    for (key, pods) in index.workloads().workloads {
+    let Workloads { workloads: all, unknown, .. } = index.workloads();
+    for (key, pods) in all {
         let name = (Arc::clone(&key.namespace), key.kind.to_string(), key.name.to_string());
         workloads.insert(name, (key, pods));
     }
@@ -107,7 +113,7 @@ pub(super) fn see(
     let lent: Vec<_> = others.filter_map(|(key, pods)| lent(index, key, pods, now)).collect();
     seen.extend(lent);
     seen.sort_by(|a, b| a.recommendation.cmp(&b.recommendation));
-    (seen, newest.map(|(_, stamped)| stamped))
+    View { seen, answers: newest.map(|(_, stamped)| stamped), unknown: unknown.into_values().collect() }
 }
 
 /// A workload that no policy acts on any more, where pods of it still have what they were lent for the start: that is

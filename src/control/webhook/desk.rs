@@ -3,40 +3,39 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::lookup::{self, Found};
 use super::review::{self, NoReview};
 use crate::admit::{self, Verdict};
+use crate::cluster::custom::OwnerResolver;
 use crate::cluster::index::{ObjectKey, Owner};
-use crate::cluster::{Connection, Index, Live, custom};
+use crate::cluster::{Index, Live};
 use crate::control::metrics::{Admission, Metrics};
 use crate::units::Timestamp;
 
 /// A ReplicaSet's first pod is created within milliseconds of it; the watch that tells of the ReplicaSet needs as long.
 const OWNER_WAIT: Duration = Duration::from_millis(300);
 const OWNER_POLL: Duration = Duration::from_millis(5);
-/// Owners that wait to be asked for, at most; the others are seen again with their next pod.
-const ASKING: usize = 64;
 
 /// Where reviews are answered.
 pub struct Desk {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
     clock: fn() -> Timestamp,
-    ask: mpsc::Sender<(ObjectKey, Arc<Owner>)>,
+    owners: OwnerResolver,
 }
-
-/// The owners of pods that the desk wants to have asked for, beside its work.
-pub type Asked = mpsc::Receiver<(ObjectKey, Arc<Owner>)>;
 
 impl Desk {
     /// Opens it.
     #[must_use]
-    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>, clock: fn() -> Timestamp) -> (Arc<Self>, Asked) {
-        let (ask, asked) = mpsc::channel(ASKING);
-        (Arc::new(Self { live, metrics, clock, ask }), asked)
+    pub fn new(
+        live: Arc<Live>,
+        metrics: Arc<Metrics>,
+        clock: fn() -> Timestamp,
+        owners: OwnerResolver,
+    ) -> Arc<Self> {
+        Arc::new(Self { live, metrics, clock, owners })
     }
 
     /// What is missing before reviews can be answered.
@@ -88,8 +87,7 @@ impl Desk {
                 Judgement::Soon if begin.elapsed() < OWNER_WAIT => tokio::time::sleep(OWNER_POLL).await,
                 Judgement::Soon => return Err("owner_unknown"),
                 Judgement::Ask(pod, owner) => {
-                    // Where too many are asked for already, this one waits for its next pod.
-                    drop(self.ask.try_send((pod, owner)));
+                    self.owners.ask([(pod, owner)]);
                     return Err("owner_asked_for");
                 }
             }
@@ -121,37 +119,5 @@ pub fn judge(index: &Index, namespace: &str, pod: &admit::Pod, now: Timestamp) -
         Found::Soon => Judgement::Soon,
         Found::Ask(pod, owner) => Judgement::Ask(pod, owner),
         Found::Nothing(reason) => Judgement::Leave(reason),
-    }
-}
-
-/// An answer of a kind's owner holds for so long; then its next pod has it asked for again.
-const ANSWER_SECONDS: i64 = 3600;
-const FORGET: Duration = Duration::from_secs(60);
-
-/// Asks for owners of kinds that are not built in, until the desk closes, so that the next pod of each is known; and
-/// forgets what is long gone.
-pub async fn ask_owners(connection: Connection, live: Arc<Live>, clock: fn() -> Timestamp, mut asked: Asked) {
-    let mut forget = tokio::time::interval(FORGET);
-    loop {
-        let (pod, owner) = tokio::select! {
-            asked = asked.recv() => match asked {
-                Some(asked) => asked,
-                None => return,
-            },
-            _ = forget.tick() => {
-                live.index().forget_owners(clock(), ANSWER_SECONDS);
-                continue;
-            }
-        };
-        if live.index().custom.contains_key(&owner.uid) {
-            continue;
-        }
-        match custom::ask(&connection, &pod, &owner).await {
-            Ok(answer) => live.index().learn(&pod, &owner, &answer, clock()),
-            Err(error) => {
-                let owner = format!("{} {}/{}", owner.kind, pod.namespace, owner.name);
-                tracing::warn!(owner, error = error.to_string(), "cannot ask for the owner of a pod");
-            }
-        }
     }
 }

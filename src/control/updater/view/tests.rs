@@ -62,7 +62,7 @@ impl Scene {
     }
 
     fn workload(&self) -> Workload {
-        let (mut seen, _) = see(&self.index, &HashMap::new(), NOW);
+        let View { mut seen, .. } = see(&self.index, &HashMap::new(), NOW);
         assert_eq!(seen.len(), 1);
         seen.remove(0).workload
     }
