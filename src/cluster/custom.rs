@@ -75,6 +75,26 @@ impl OwnerResolver {
     }
 }
 
+/// What the API server says of an owner.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its kind has /scale.
+    pub scales: bool,
+    /// The object.
+    pub object: Object,
+}
+
+/// An owner, as far as we may read it.
+#[derive(Debug)]
+pub enum Object {
+    /// Its metadata.
+    There(Box<ObjectMeta>),
+    /// There is none of that name.
+    Gone,
+    /// We lack the right to get it.
+    Unreadable,
+}
+
 /// A kind as the API server serves it, and whether it has /scale; `None` where it serves none such.
 type Kind = Option<(ApiResource, bool)>;
 
@@ -130,7 +150,7 @@ impl Asking {
 
     async fn ask(&mut self, pod: &ObjectKey, owner: &Arc<Owner>, now: Timestamp) {
         match self.answer(pod, owner, now).await {
-            Ok((scales, metadata)) => self.live.learn(pod, owner, scales, metadata.as_ref(), now),
+            Ok(answer) => self.live.learn(pod, owner, &answer, now),
             Err(error) => {
                 self.failed.insert(owner.uid, now);
                 let owner = format!("{} {}/{}", owner.kind, pod.namespace, owner.name);
@@ -139,21 +159,21 @@ impl Asking {
         }
     }
 
-    /// Answers whether the owner scales, and its metadata. A kind that is not served any more, and an owner that is
-    /// gone, scale no more. An owner that we may not read still is a workload where its kind scales: only its labels
-    /// and its own owner stay unknown.
+    /// A kind that is not served any more scales no more. An owner that we may not read still is a workload where its
+    /// kind scales: only its labels and its own owner stay unknown.
     async fn answer(
         &mut self,
         pod: &ObjectKey,
         owner: &Owner,
         now: Timestamp,
-    ) -> Result<(bool, Option<ObjectMeta>), ClusterError> {
-        match self.kind(pod, owner, now).await? {
+    ) -> Result<Answer, ClusterError> {
+        Ok(match self.kind(pod, owner, now).await? {
             Some((resource, scales)) => {
-                Ok((scales, metadata(&self.connection, &pod.namespace, &owner.name, &resource).await?))
+                let object = read(&self.connection, &pod.namespace, &owner.name, &resource).await?;
+                Answer { scales, object }
             }
-            None => Ok((false, None)),
-        }
+            None => Answer { scales: false, object: Object::Gone },
+        })
     }
 
     async fn kind(&mut self, pod: &ObjectKey, owner: &Owner, now: Timestamp) -> Result<Kind, ClusterError> {
@@ -182,20 +202,20 @@ fn requested(resource: &'static str, namespace: &str) -> Request {
     Request { verb: "get", resource, namespace: Some(namespace.to_owned()) }
 }
 
-async fn metadata(
+async fn read(
     connection: &Connection,
     namespace: &str,
     name: &str,
     resource: &ApiResource,
-) -> Result<Option<ObjectMeta>, ClusterError> {
+) -> Result<Object, ClusterError> {
     let api: Api<DynamicObject> = Api::namespaced_with(connection.client.clone(), namespace, resource);
     match connection.ask(requested("an owner", namespace), api.get_metadata(name)).await {
-        Ok(object) => Ok(Some(object.metadata)),
+        Ok(object) => Ok(Object::There(Box::new(object.metadata))),
         Err(error @ ClusterError::Forbidden { .. }) => {
             tracing::debug!(owner = name, kind = resource.kind, %error, "labels of an owner stay unknown");
-            Ok(None)
+            Ok(Object::Unreadable)
         }
-        Err(error) if is_absence(&error) => Ok(None),
+        Err(error) if is_absence(&error) => Ok(Object::Gone),
         Err(error) => Err(error),
     }
 }
@@ -211,16 +231,21 @@ fn is_absence(error: &ClusterError) -> bool {
 
 impl Index {
     /// Takes note of an answer.
-    pub fn learn(
-        &mut self,
-        pod: &ObjectKey,
-        owner: &Arc<Owner>,
-        scales: bool,
-        metadata: Option<&ObjectMeta>,
-        now: Timestamp,
-    ) {
-        let facts = metadata.map(|metadata| self.custom_facts(metadata)).unwrap_or_default();
-        let known = CustomOwner { scales, facts, owner: (pod.clone(), Arc::clone(owner)), asked: now };
+    pub fn learn(&mut self, pod: &ObjectKey, owner: &Arc<Owner>, answer: &Answer, now: Timestamp) {
+        let metadata = match &answer.object {
+            Object::There(metadata) => Some(&**metadata),
+            Object::Gone | Object::Unreadable => None,
+        };
+        let (facts, template) =
+            metadata.map(|metadata| self.custom_facts(owner, metadata)).unwrap_or_default();
+        let known = CustomOwner {
+            scales: answer.scales,
+            gone: matches!(answer.object, Object::Gone),
+            facts,
+            template,
+            owner: (pod.clone(), Arc::clone(owner)),
+            asked: now,
+        };
         self.custom.insert(owner.uid, known);
     }
 }

@@ -5,10 +5,12 @@
 mod facts;
 mod fold;
 mod intern;
+mod kinds;
 mod life;
 mod placement;
 mod quotas;
 mod resolve;
+mod rest;
 mod rooms;
 mod shortages;
 mod sizings;
@@ -29,10 +31,12 @@ pub use facts::{
     Template, Uid, VerticalAutoscaler, WorkloadKey, group, stable_hash,
 };
 pub use fold::Fold;
+pub use kinds::{Named, Pool, is_known_by_its_runs, object_of, rolls_out_in_steps};
 pub use life::{Boost, ContainerLife, Life, PAUSE, ResizeState, Touched};
 pub use placement::{NodeTerm, Operator, Placement, Requirement, Taint, Toleration};
 pub use quotas::{PodScope, Scope, ScopedQuota};
 pub use resolve::{CustomOwner, Resolution, WorkloadPods, Workloads};
+pub use rest::AtRest;
 pub use rooms::{Occupied, Room, needed_first, requests};
 pub use sizings::{Aim, ContainerSizing, Sizing};
 pub use table::Table;
@@ -106,6 +110,7 @@ pub struct Index {
     departed: HashMap<Uid, ControllerFacts>,
     names: Interner<str>,
     owners: Interner<Owner>,
+    pools: Interner<Pool>,
     shapes: Interner<Shape>,
     placements: Interner<Placement>,
     labels: Interner<Labels>,
@@ -144,7 +149,16 @@ impl Index {
             [&self.replica_sets, &self.stateful_sets, &self.deployments, &self.jobs, &self.daemon_sets];
         let built_in = tables.into_iter().flat_map(Table::iter).filter_map(|(_, facts)| facts.owner.as_ref());
         let used: HashSet<Uid> = owners.chain(above).chain(built_in).map(|owner| owner.uid).collect();
-        self.custom.retain(|uid, _| used.contains(uid));
+        // A workload without pods may only be at rest.
+        let recommended = self.recommendations.iter().filter_map(|(name, written)| {
+            let workload = written.workload.as_ref()?;
+            Some((&*name.namespace, workload.kind.as_str(), object_of(&workload.name)))
+        });
+        let recommended: HashSet<_> = recommended.collect();
+        self.custom.retain(|uid, custom| {
+            let (pod, owner) = &custom.owner;
+            used.contains(uid) || recommended.contains(&(&*pod.namespace, &*owner.kind, &*owner.name))
+        });
     }
 
     /// The bounds that a namespace's LimitRanges set together: the narrowest.

@@ -14,7 +14,6 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet}
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota};
-use kube::api::ObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Config, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_kind};
@@ -24,6 +23,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::custom::Answer;
 use super::error::Request;
 use super::feed::{self, Extent};
 use super::index::{Fold, Index, MemoryEvent, ObjectKey, Owner};
@@ -187,15 +187,8 @@ impl Live {
     }
 
     /// Takes note of what the API server says of an owner of a custom kind.
-    pub fn learn(
-        &self,
-        pod: &ObjectKey,
-        owner: &Arc<Owner>,
-        scales: bool,
-        metadata: Option<&ObjectMeta>,
-        now: Timestamp,
-    ) {
-        self.index().learn(pod, owner, scales, metadata, now);
+    pub fn learn(&self, pod: &ObjectKey, owner: &Arc<Owner>, answer: &Answer, now: Timestamp) {
+        self.index().learn(pod, owner, answer, now);
         self.version.fetch_add(1, Ordering::Relaxed);
         self.changed.notify_one();
     }

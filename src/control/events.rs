@@ -70,7 +70,7 @@ impl Events {
         let regarding = ObjectReference {
             api_version: Some(workload.api_version.to_string()),
             kind: Some(workload.kind.to_string()),
-            name: Some(workload.name.to_string()),
+            name: Some(workload.object().to_owned()),
             namespace: Some(workload.namespace.to_string()),
             ..ObjectReference::default()
         };

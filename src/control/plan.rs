@@ -15,12 +15,12 @@ use super::book::{Book, SeriesKey};
 use super::compose::{self, Common, Surroundings};
 use super::naming;
 use super::rules;
-use super::select::{Choice, Outcome, Policies, PolicyKey};
+use super::select::{Candidate, Choice, Outcome, Policies, PolicyKey};
 use crate::api::{PolicyStatus, RecommendationSpec, RecommendationStatus, WorkloadReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    Limits, ObjectKey, Occupied, Owner, Placement, PodScope, Quota, Room, Uid, WorkloadKey, WorkloadPods,
-    Workloads, Written, spec_fingerprint, status_fingerprint,
+    AtRest, Limits, ObjectKey, Occupied, Owner, Placement, PodScope, Quota, Room, Uid, WorkloadKey,
+    WorkloadPods, Workloads, Written, spec_fingerprint, status_fingerprint,
 };
 use crate::model::Prices;
 use crate::units::{Bytes, Cores, Timestamp};
@@ -68,7 +68,8 @@ pub fn plan(index: &Index, book: &mut Book, common: &Common<'_>) -> Plan {
     let mut policies = Policies::read(index);
     let mut chosen: Chosen<'_> = Vec::new();
     for (key, workload) in workloads {
-        if let Some(choice) = policies.choose(index, &key, &workload.labels) {
+        let candidate = Candidate { key: &key, labels: &workload.labels, owners: &workload.owners };
+        if let Some(choice) = policies.choose(index, &candidate) {
             chosen.push((key, workload, choice));
         }
     }
@@ -88,7 +89,7 @@ pub fn plan(index: &Index, book: &mut Book, common: &Common<'_>) -> Plan {
         let status = compose::status(key, workload, choice, book, &around, common, before);
         plan.add(key, name, choice, status, known);
     }
-    plan.keep_and_remove(index, &unresolved, &mut policies, &mut names);
+    plan.keep_and_remove(index, book, &unresolved, &mut policies, &mut names);
     plan.policies = policies
         .outcomes
         .iter()
@@ -135,10 +136,11 @@ impl Plan {
     }
 
     /// What no pod stands behind any more goes, but not where the workload is only at rest: scaled to zero, or between
-    /// the runs of a CronJob; nor where a pod's workload is not known yet, which may be just this one.
+    /// its runs; nor where a pod's workload is not known yet, which may be just this one.
     fn keep_and_remove(
         &mut self,
         index: &Index,
+        book: &Book,
         unresolved: &HashSet<Arc<str>>,
         policies: &mut Policies,
         names: &mut HashMap<(String, String), WorkloadKey>,
@@ -156,14 +158,43 @@ impl Plan {
                 };
                 !self.workloads.contains_key(&key)
                     && naming::name(&key, names) == *name.name
-                    && index
-                        .controller(&key)
-                        .is_some_and(|labels| policies.choose(index, &key, labels).is_some())
+                    && self.rests(index, book, policies, &key, known)
             });
             if rests || unresolved.contains(&name.namespace) {
                 self.standing.insert(name.clone());
             } else {
                 self.removals.push(name.clone());
+            }
+        }
+    }
+
+    /// Whether a workload without pods is there all the same, and a policy speaks for it.
+    fn rests(
+        &mut self,
+        index: &Index,
+        book: &Book,
+        policies: &mut Policies,
+        key: &WorkloadKey,
+        known: &Written,
+    ) -> bool {
+        match index.at_rest(key) {
+            AtRest::There(labels, owners) => {
+                policies.choose(index, &Candidate { key, labels: &labels, owners: &owners }).is_some()
+            }
+            AtRest::Gone => false,
+            AtRest::Unseen => {
+                let remembers = |name: &Arc<str>| {
+                    let series = SeriesKey { workload: key.clone(), container: Arc::clone(name) };
+                    book.known(&series).is_some()
+                };
+                let policy = known.policy.as_ref();
+                policy.is_some_and(|policy| policies.stands(policy, &key.namespace))
+                    && known.containers.iter().any(|advice| remembers(&advice.name))
+            }
+            AtRest::Ask(owner) => {
+                let somewhere = ObjectKey { namespace: Arc::clone(&key.namespace), name: "".into() };
+                self.unknown.insert(owner.uid, (somewhere, owner));
+                true
             }
         }
     }

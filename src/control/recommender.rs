@@ -242,7 +242,7 @@ impl Recommender {
         let mut waiting = Vec::new();
         for (event, until) in std::mem::take(&mut state.waiting) {
             let workload = match index.resolve(&event.pod, &event.origin) {
-                Resolution::Workload(workload, _) => workload,
+                Resolution::Workload(workload) => workload,
                 _ if now < until => {
                     waiting.push((event, until));
                     continue;

@@ -16,7 +16,7 @@ use crate::api::{
     WorkloadReference,
 };
 use crate::cluster::Index;
-use crate::cluster::index::{Labels, ObjectKey, Unreadable, WorkloadKey, group};
+use crate::cluster::index::{Labels, ObjectKey, Owner, Unreadable, WorkloadKey, group};
 
 /// How specific a policy is; the higher the more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,21 +91,42 @@ impl Policy {
         named(name).or_else(|| named("*"))
     }
 
-    fn selects(&self, index: &Index, workload: &WorkloadKey, labels: &Labels) -> bool {
+    fn selects(&self, index: &Index, workload: &Candidate<'_>) -> bool {
+        let Candidate { key: workload, labels, owners } = *workload;
         let place = if self.key.of_cluster {
             self.namespaces.as_ref().is_none_or(|s| index.namespace_matches(&workload.namespace, s))
         } else {
             self.key.object.namespace == workload.namespace
         };
         let reference = self.target.reference.as_ref().is_none_or(|wanted| {
-            wanted.kind == *workload.kind
-                && wanted.name == *workload.name
-                && group(&wanted.api_version) == group(&workload.api_version)
+            let is = |kind: &str, names: &[&str], api_version: &str| {
+                wanted.kind == *kind
+                    && names.contains(&wanted.name.as_str())
+                    && group(&wanted.api_version) == group(api_version)
+            };
+            is(&workload.kind, &[&workload.name, workload.object()], &workload.api_version)
+                || owners.iter().any(|owner| is(&owner.kind, &[&owner.name], &owner.api_version))
         });
-        let kind =
-            self.target.kinds.is_empty() || self.target.kinds.iter().any(|kind| **kind == *workload.kind);
+        // What a Deployment or a CronJob has made counts as that, and not as a ReplicaSet or a Job.
+        let is_made = |owner: &Owner| matches!(&*owner.kind, "ReplicaSet" | "Job");
+        let has = |kind: &str| {
+            let mut others = owners.iter().filter(|owner| !is_made(owner));
+            kind == &*workload.kind || others.any(|owner| kind == &*owner.kind)
+        };
+        let kind = self.target.kinds.is_empty() || self.target.kinds.iter().any(|kind| has(kind));
         place && reference && kind && self.target.labels.as_ref().is_none_or(|s| s.matches(labels))
     }
+}
+
+/// A workload that policies may be for.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// Which one.
+    pub key: &'a WorkloadKey,
+    /// Its labels.
+    pub labels: &'a Labels,
+    /// All owners of its pods, to the top: a policy that names one of them is for it.
+    pub owners: &'a [Arc<Owner>],
 }
 
 /// What became of a policy.
@@ -200,9 +221,19 @@ impl Policies {
 
     /// Returns the cluster's policy whose bounds and pace are the walls of a namespace's policy for that workload.
     #[must_use]
-    pub fn walls(&self, index: &Index, workload: &WorkloadKey, labels: &Labels) -> Option<&Arc<Policy>> {
+    pub fn walls(&self, index: &Index, workload: &Candidate<'_>) -> Option<&Arc<Policy>> {
         let of_cluster = self.ranked.iter().filter(|policy| policy.rank == Rank::Cluster);
-        of_cluster.into_iter().find(|policy| policy.selects(index, workload, labels))
+        of_cluster.into_iter().find(|policy| policy.selects(index, workload))
+    }
+
+    /// Whether that policy is there and can be honoured.
+    #[must_use]
+    pub fn stands(&self, policy: &PolicyReference, namespace: &str) -> bool {
+        self.ranked.iter().map(|known| &known.key).any(|key| {
+            key.kind() == policy.kind
+                && *key.object.name == *policy.name
+                && (key.of_cluster || &*key.object.namespace == namespace)
+        })
     }
 
     fn add(&mut self, key: PolicyKey, read: Result<Parts<'_>, &Unreadable>) {
@@ -236,9 +267,9 @@ impl Policies {
     }
 
     /// The policy that speaks for a workload, noted with each policy that selects it.
-    pub fn choose(&mut self, index: &Index, workload: &WorkloadKey, labels: &Labels) -> Option<Choice> {
+    pub fn choose(&mut self, index: &Index, workload: &Candidate<'_>) -> Option<Choice> {
         let selecting: Vec<_> =
-            self.ranked.iter().filter(|policy| policy.selects(index, workload, labels)).cloned().collect();
+            self.ranked.iter().filter(|policy| policy.selects(index, workload)).cloned().collect();
         let (winner, others) = selecting.split_first()?;
         if let Some(outcome) = self.outcomes.get_mut(&winner.key) {
             outcome.workloads += 1;
@@ -247,7 +278,11 @@ impl Policies {
             let Some(outcome) = self.outcomes.get_mut(&other.key) else { continue };
             if other.rank == winner.rank {
                 let lost = outcome.lost.get_or_insert_with(|| {
-                    (format!("{} {}", workload.kind, workload.name), winner.key.object.name.to_string(), 0)
+                    (
+                        format!("{} {}", workload.key.kind, workload.key.name),
+                        winner.key.object.name.to_string(),
+                        0,
+                    )
                 });
                 lost.2 += 1;
             } else {
@@ -333,7 +368,7 @@ mod tests {
     fn chosen(index: &Index) -> (Option<String>, Policies) {
         let mut policies = Policies::read(index);
         let (key, labels) = web();
-        let choice = policies.choose(index, &key, &labels);
+        let choice = policies.choose(index, &Candidate { key: &key, labels: &labels, owners: &[] });
         (choice.map(|choice| choice.policy.key.object.name.to_string()), policies)
     }
 
@@ -418,7 +453,7 @@ mod tests {
         );
         let mut policies = Policies::read(&index);
         let (key, labels) = web();
-        let choice = policies.choose(&index, &key, &labels).unwrap();
+        let choice = policies.choose(&index, &Candidate { key: &key, labels: &labels, owners: &[] }).unwrap();
         assert_eq!(&*choice.walls.unwrap().key.object.name, "walls");
         assert_eq!(choice.policy.container("app").unwrap().resources.len(), 2);
         assert!(choice.policy.container("other").unwrap().resources.is_empty());

@@ -72,6 +72,12 @@ pub(super) fn api_version(kind: &str) -> &'static str {
         "Job" | "CronJob" => "batch/v1",
         "VerticalScalingPolicy" | "ClusterVerticalScalingPolicy" | "Recommendation" => "plumb.dev/v1alpha1",
         "Pod" | "Node" | "Namespace" | "LimitRange" | "ResourceQuota" => "v1",
+        "Rollout" | "AnalysisRun" | "Workflow" => "argoproj.io/v1alpha1",
+        "LeaderWorkerSet" => "leaderworkerset.x-k8s.io/v1",
+        "JobSet" => "jobset.x-k8s.io/v1alpha2",
+        "TaskRun" => "tekton.dev/v1",
+        "SparkApplication" => "sparkoperator.k8s.io/v1beta2",
+        "Revision" => "serving.knative.dev/v1",
         _ => "example.dev/v1",
     }
 }

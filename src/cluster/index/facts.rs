@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as RawQuantity;
 
+use super::kinds::{self, Named, Pool};
 use super::life::{FirmLimit, Life};
 use super::placement::{Placement, Taint};
 use crate::api::ContainerKind;
@@ -105,10 +106,24 @@ pub struct WorkloadKey {
     pub namespace: Arc<str>,
     /// Kind, such as Deployment.
     pub kind: Arc<str>,
-    /// Name.
+    /// Name; after a colon the role of its pods, where pods of different roles are sized apart.
     pub name: Arc<str>,
     /// Group and version, as the pods' owner references have it.
     pub api_version: Arc<str>,
+}
+
+impl WorkloadKey {
+    /// The name of the object, without the role of its pods.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        kinds::object_of(&self.name)
+    }
+
+    /// Whether its pods run to their end.
+    #[must_use]
+    pub fn ends(&self) -> bool {
+        kinds::runs_to_its_end(&self.api_version, &self.kind, &self.name)
+    }
 }
 
 impl fmt::Display for WorkloadKey {
@@ -290,22 +305,35 @@ impl PodFacts {
 }
 
 /// Who made a pod: what its workload is found by, also when the pod is gone.
-#[derive(Clone, Debug)]
-pub enum Origin {
-    /// This controls it.
-    Owner(Arc<Owner>),
-    /// Nothing controls it, or only its node: its labels and its name say what it is.
-    Labels(Arc<Labels>),
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// What controls it; `None` of a pod that nothing controls, or only its node.
+    pub owner: Option<Arc<Owner>>,
+    /// The workload that it names itself.
+    pub pool: Option<Arc<Pool>>,
+    /// Its role in its owner's work, where only its name tells it.
+    pub role: Option<Arc<str>>,
 }
 
 impl Origin {
+    /// Reads what a pod says of itself. `controller`: what controls it, be it its node.
+    #[must_use]
+    pub fn of(controller: Option<Arc<Owner>>, pod: Named<'_>, labels: impl FnOnce() -> Arc<Labels>) -> Self {
+        // A static pod is controlled by its node, which says nothing of what it is.
+        let (node, owner): (Option<_>, Option<_>) = match controller {
+            Some(owner) if owner.group().is_empty() && &*owner.kind == "Node" => (Some(owner), None),
+            owner => (None, owner),
+        };
+        let pod = Named { node: node.as_ref().map(|node| &*node.name), ..pod };
+        let pool = kinds::pool(pod, owner.as_deref(), labels).map(Arc::new);
+        let role = owner.as_ref().and_then(|owner| kinds::role(pod.name, owner)).map(Arc::from);
+        Self { owner, pool, role }
+    }
+
     /// What controls the pod.
     #[must_use]
     pub fn owner(&self) -> Option<&Arc<Owner>> {
-        match self {
-            Self::Owner(owner) => Some(owner),
-            Self::Labels(_) => None,
-        }
+        self.owner.as_ref()
     }
 }
 

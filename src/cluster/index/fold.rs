@@ -17,6 +17,7 @@ use super::facts::{
     VerticalAutoscaler, stable_hash,
 };
 use super::intern::Interner;
+use super::kinds::{self, Named, Pool};
 use super::life::{PAUSE, doubt, note_raises};
 use super::placement::{Placement, Taint};
 use super::quotas::ScopedQuota;
@@ -96,11 +97,14 @@ impl Index {
     }
 
     fn origin(&mut self, metadata: &ObjectMeta) -> Origin {
-        match self.owner(metadata) {
-            // A static pod is controlled by its node, which says nothing of what it is.
-            Some(owner) if !(owner.group().is_empty() && &*owner.kind == "Node") => Origin::Owner(owner),
-            _ => Origin::Labels(self.labels.value(metadata.labels.clone().unwrap_or_default())),
-        }
+        let controller = self.owner(metadata);
+        let none = Labels::new();
+        let labels = metadata.labels.as_ref().unwrap_or(&none);
+        let name = metadata.name.as_deref().unwrap_or_default();
+        let origin =
+            Origin::of(controller, Named { name, labels, node: None }, || self.labels.value(labels.clone()));
+        let pool = origin.pool.map(|pool| self.pools.value(Pool::clone(&pool)));
+        Origin { pool, role: origin.role.map(|role| self.names.text(&role)), ..origin }
     }
 
     fn pod_facts(&mut self, pod: &LeanPod) -> PodFacts {
@@ -213,9 +217,14 @@ impl Index {
         }
     }
 
-    /// The same as the pods' owners would be, for an owner that was asked for.
-    pub fn custom_facts(&mut self, metadata: &ObjectMeta) -> ControllerFacts {
-        self.controller_facts(metadata)
+    /// The same for an owner that was asked for, and what it is a run of.
+    pub fn custom_facts(
+        &mut self,
+        owner: &Owner,
+        metadata: &ObjectMeta,
+    ) -> (ControllerFacts, Option<Arc<Pool>>) {
+        let template = kinds::template(owner, metadata).map(|template| self.pools.value(template));
+        (self.controller_facts(metadata), template)
     }
 }
 

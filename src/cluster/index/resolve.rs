@@ -1,24 +1,21 @@
-//! From a pod to its workload: up the owners to the top one that scales.
+//! From a pod to its workload: up the owners to the top one that scales, or to what the pod or a run says that it is of.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::facts::{ControllerFacts, Labels, Origin, Owner, Phase, PodFacts, Template, WorkloadKey, group};
-use super::{Index, ObjectKey, Uid};
+use super::facts::{ControllerFacts, Labels, Origin, Owner, Phase, PodFacts, Template, WorkloadKey};
+use super::kinds::{self, Pool, ROLE};
+use super::{Index, ObjectKey, Table, Uid};
 use crate::units::Timestamp;
 
 /// Owner references can be written by hand into a circle; no real chain is longer than this.
 const HIGHEST: usize = 8;
 
-/// Labels whose value names a pod that nothing controls, most telling first.
-const NAMING_LABELS: [&str; 6] =
-    ["app.kubernetes.io/instance", "app.kubernetes.io/name", "k8s-app", "app", "component", "run"];
-
 /// What a pod's workload is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resolution {
-    /// This, with these labels.
-    Workload(WorkloadKey, Arc<Labels>),
+    /// This.
+    Workload(WorkloadKey),
     /// Its owner has not been told of yet.
     Pending,
     /// Its owner is of a kind that nothing is known of: ask, and put the answer into [`Index::custom`].
@@ -30,8 +27,12 @@ pub enum Resolution {
 pub struct CustomOwner {
     /// It has /scale: a workload in its own right.
     pub scales: bool,
-    /// Its labels and its own owner.
+    /// No object of that name is there.
+    pub gone: bool,
+    /// Its labels and its own owner; no key where we may not read it.
     pub facts: ControllerFacts,
+    /// What it is one run of.
+    pub template: Option<Arc<Pool>>,
     /// Which one, and a pod of it: to ask again.
     pub owner: (ObjectKey, Arc<Owner>),
     /// When that was asked for.
@@ -41,8 +42,10 @@ pub struct CustomOwner {
 /// A workload and its pods.
 #[derive(Debug)]
 pub struct WorkloadPods<'a> {
-    /// Its labels.
+    /// Its labels, and below them those of all owners on the way to it.
     pub labels: Arc<Labels>,
+    /// All owners of its pods, to the top.
+    pub owners: Vec<Arc<Owner>>,
     /// What its template asks for, where that is known.
     pub template: Option<Arc<Template>>,
     /// Its pods that have not ended, in the order of their names.
@@ -60,15 +63,32 @@ pub struct Workloads<'a> {
     pub unresolved: HashSet<Arc<str>>,
 }
 
-/// A workload, with what is known of it.
+/// An owner on the way, with what is known of it.
 type Known<'a> = (&'a Arc<Owner>, Option<&'a ControllerFacts>);
 
-/// Where in the climb an owner stands.
+/// The way from a pod, or from a workload, up its owners.
+#[derive(Default)]
+pub(super) struct Way<'a> {
+    /// All of them, from the pod's up.
+    owners: Vec<Known<'a>>,
+    /// The place of the top one that is a workload.
+    workload: Option<usize>,
+    /// What the top one is a run of.
+    template: Option<&'a Pool>,
+    /// Why it goes no further, though there may be more.
+    end: Option<Resolution>,
+}
+
+/// Where on the way an owner stands.
 enum Step<'a> {
     /// A workload, with what is known of it.
     Workload(Option<&'a ControllerFacts>),
+    /// One run of this.
+    Run(&'a Pool, &'a ControllerFacts),
     /// Nothing that scales, but it may have an owner that does.
     Between(&'a ControllerFacts),
+    /// A pod that has made others.
+    Pod(Option<&'a Arc<Owner>>),
     Pending,
     Unknown,
 }
@@ -77,80 +97,71 @@ impl Index {
     /// The workload of a pod that was made by `origin`.
     #[must_use]
     pub fn resolve(&self, pod: &ObjectKey, origin: &Origin) -> Resolution {
-        let owner = match origin {
-            Origin::Owner(owner) => owner,
-            Origin::Labels(labels) => return self.by_labels(pod, labels),
-        };
-        match self.climb(owner) {
-            Ok(Some((top, facts))) => {
-                let labels = facts.map(|facts| Arc::clone(&facts.labels)).unwrap_or_default();
-                Resolution::Workload(key(pod, top), labels)
-            }
-            // Made by something that does not scale, such as a workflow: many short-lived owners, one template.
-            Ok(None) => Resolution::Workload(key(pod, owner), Arc::default()),
-            Err(unknown) => unknown,
+        self.resolve_on(&self.way_from(&pod.namespace, origin), pod, origin)
+    }
+
+    fn resolve_on(&self, way: &Way<'_>, pod: &ObjectKey, origin: &Origin) -> Resolution {
+        let says_all = origin.pool.as_ref().is_some_and(|pool| pool.labels.is_some());
+        match &way.end {
+            Some(end) if !says_all => end.clone(),
+            _ => way.key(&pod.namespace, origin).map_or(Resolution::Pending, Resolution::Workload),
         }
     }
 
-    /// The top one of an owner and its own owners that scales, and what is known of it.
-    fn climb<'a>(&'a self, owner: &'a Arc<Owner>) -> Result<Option<Known<'a>>, Resolution> {
-        let mut found = None;
-        let mut current = Some(owner);
-        for _ in 0..HIGHEST {
-            let Some(owner) = current else { break };
-            let facts = match self.step(owner) {
-                Step::Workload(facts) => {
-                    found = Some((owner, facts));
-                    facts
-                }
-                Step::Between(facts) => Some(facts),
-                Step::Pending => return Err(Resolution::Pending),
-                Step::Unknown => return Err(Resolution::Unknown(Arc::clone(owner))),
-            };
-            current = facts.and_then(|facts| facts.owner.as_ref());
-        }
-        Ok(found)
-    }
-
-    /// What the template asks for that a pod of that origin was made from.
-    fn template_of(&self, origin: &Origin) -> Option<Arc<Template>> {
-        let Ok(Some((_, facts))) = self.climb(origin.owner()?) else { return None };
-        facts?.template.clone()
-    }
-
-    /// The labels of a workload of a built-in kind, where it exists, with pods or without.
+    /// The workload that a new pod names itself, or that its owner is where nothing above it is one.
     #[must_use]
-    pub fn controller(&self, workload: &WorkloadKey) -> Option<&Arc<Labels>> {
-        let table = match (group(&workload.api_version), &*workload.kind) {
-            ("apps", "ReplicaSet") => &self.replica_sets,
-            ("apps", "Deployment") => &self.deployments,
-            ("apps", "StatefulSet") => &self.stateful_sets,
-            ("apps", "DaemonSet") => &self.daemon_sets,
-            ("batch", "Job") => &self.jobs,
-            ("batch", "CronJob") => &self.cron_jobs,
-            _ => return None,
-        };
-        let is_it = |key: &ObjectKey| key.namespace == workload.namespace && *key.name == *workload.name;
-        let found = table.iter().find(|(_, facts)| facts.key.as_ref().is_some_and(is_it));
-        found.map(|(_, facts)| &facts.labels)
+    pub fn named(pod: &ObjectKey, origin: &Origin) -> Option<WorkloadKey> {
+        let direct =
+            Way { owners: origin.owner.iter().map(|owner| (owner, None)).collect(), ..Way::default() };
+        direct.key(&pod.namespace, origin)
     }
 
-    fn step(&self, owner: &Owner) -> Step<'_> {
-        let table = match (owner.group(), &*owner.kind) {
-            ("apps", "ReplicaSet") => &self.replica_sets,
-            ("apps", "Deployment") => &self.deployments,
-            ("apps", "StatefulSet") => &self.stateful_sets,
-            ("apps", "DaemonSet") => &self.daemon_sets,
-            ("batch", "Job") => &self.jobs,
-            ("batch", "CronJob") => &self.cron_jobs,
-            ("", "ReplicationController") => return Step::Workload(None),
-            _ => {
-                return match self.custom.get(&owner.uid) {
-                    Some(custom) if custom.scales => Step::Workload(Some(&custom.facts)),
+    fn way_from<'a>(&'a self, namespace: &Arc<str>, origin: &'a Origin) -> Way<'a> {
+        origin.owner.as_ref().map(|owner| self.climb(namespace, owner)).unwrap_or_default()
+    }
+
+    pub(super) fn climb<'a>(&'a self, namespace: &Arc<str>, owner: &'a Arc<Owner>) -> Way<'a> {
+        let mut way = Way::default();
+        let mut current = Some(owner);
+        while let Some(owner) = current.filter(|_| way.owners.len() < HIGHEST) {
+            let step = self.step(namespace, owner);
+            let facts = match step {
+                Step::Workload(facts) => facts,
+                Step::Run(_, facts) | Step::Between(facts) => Some(facts),
+                Step::Pod(_) | Step::Pending | Step::Unknown => None,
+            };
+            let place = way.owners.len();
+            // What is known already is there also where the rest is not.
+            way.owners.push((owner, facts));
+            match step {
+                Step::Workload(_) if way.template.is_none() && way.takes(place) => way.workload = Some(place),
+                Step::Run(template, _) => way.template = way.template.or(Some(template)),
+                Step::Pending => way.end = Some(Resolution::Pending),
+                Step::Unknown => way.end = Some(Resolution::Unknown(Arc::clone(owner))),
+                Step::Workload(_) | Step::Between(_) | Step::Pod(_) => {}
+            }
+            current = match step {
+                Step::Pod(above) => above,
+                _ => facts.and_then(|facts| facts.owner.as_ref()),
+            };
+        }
+        way
+    }
+
+    fn step<'a>(&'a self, namespace: &Arc<str>, owner: &Owner) -> Step<'a> {
+        let Some(table) = self.table(owner.group(), &owner.kind) else {
+            return match (owner.group(), &*owner.kind) {
+                ("", "ReplicationController") => Step::Workload(None),
+                ("", "Pod") => Step::Pod(self.owner_of(namespace, owner)),
+                _ => match self.custom.get(&owner.uid) {
+                    Some(CustomOwner { template: Some(template), facts, .. }) => Step::Run(template, facts),
+                    Some(custom) if custom.scales || kinds::is_workload(owner) => {
+                        Step::Workload(Some(&custom.facts))
+                    }
                     Some(custom) => Step::Between(&custom.facts),
                     None => Step::Unknown,
-                };
-            }
+                },
+            };
         };
         match table.get(&owner.uid).or_else(|| self.departed.get(&owner.uid)) {
             Some(facts) => Step::Workload(Some(facts)),
@@ -158,24 +169,29 @@ impl Index {
         }
     }
 
+    /// What controls the pod that controls another.
+    fn owner_of(&self, namespace: &Arc<str>, pod: &Owner) -> Option<&Arc<Owner>> {
+        let key = ObjectKey { namespace: Arc::clone(namespace), name: (*pod.name).into() };
+        self.pods.get(&key).filter(|known| known.uid == pod.uid)?.origin.owner()
+    }
+
+    pub(super) fn table(&self, group: &str, kind: &str) -> Option<&Table<Uid, ControllerFacts>> {
+        Some(match (group, kind) {
+            ("apps", "ReplicaSet") => &self.replica_sets,
+            ("apps", "Deployment") => &self.deployments,
+            ("apps", "StatefulSet") => &self.stateful_sets,
+            ("apps", "DaemonSet") => &self.daemon_sets,
+            ("batch", "Job") => &self.jobs,
+            ("batch", "CronJob") => &self.cron_jobs,
+            _ => return None,
+        })
+    }
+
     /// Owners of pods whose answer is older than `before`, to be asked for again. Without pods an answer is forgotten
     /// instead.
     pub fn custom_before(&self, before: Timestamp) -> impl Iterator<Item = &(ObjectKey, Arc<Owner>)> {
         let old = self.custom.values().filter(move |custom| self.pods.synced() && custom.asked < before);
         old.map(|custom| &custom.owner)
-    }
-
-    /// A pod that nothing controls is pooled with those that its labels name alike, whatever its own name.
-    fn by_labels(&self, pod: &ObjectKey, labels: &Arc<Labels>) -> Resolution {
-        let named = NAMING_LABELS.iter().find_map(|label| labels.get(*label)).filter(|name| !name.is_empty());
-        let name = named.map_or(&*pod.name, String::as_str);
-        let key = WorkloadKey {
-            namespace: Arc::clone(&pod.namespace),
-            kind: Arc::from("Pod"),
-            name: Arc::from(name),
-            api_version: Arc::from("v1"),
-        };
-        Resolution::Workload(key, Arc::clone(labels))
     }
 
     /// All workloads that have pods.
@@ -186,12 +202,16 @@ impl Index {
             if pod.phase == Phase::Ended {
                 continue;
             }
-            match self.resolve(name, &pod.origin) {
-                Resolution::Workload(key, labels) => {
-                    let workload = found.workloads.entry(key).or_insert_with(|| {
-                        let template = self.template_of(&pod.origin);
-                        WorkloadPods { labels, template, pods: Vec::new() }
+            let way = self.way_from(&name.namespace, &pod.origin);
+            match self.resolve_on(&way, name, &pod.origin) {
+                Resolution::Workload(key) => {
+                    let workload = found.workloads.entry(key).or_insert_with_key(|key| WorkloadPods {
+                        labels: way.labels(key, &pod.origin),
+                        owners: Vec::new(),
+                        template: way.pod_template(),
+                        pods: Vec::new(),
                     });
+                    way.add_to(&mut workload.owners);
                     workload.pods.push((name, pod));
                 }
                 Resolution::Unknown(owner) => {
@@ -208,11 +228,93 @@ impl Index {
     }
 }
 
-fn key(pod: &ObjectKey, owner: &Owner) -> WorkloadKey {
-    WorkloadKey {
-        namespace: Arc::clone(&pod.namespace),
-        kind: Arc::clone(&owner.kind),
-        name: Arc::clone(&owner.name),
-        api_version: Arc::clone(&owner.api_version),
+impl<'a> Way<'a> {
+    /// Whether what stands there is a workload for what stands below it: a Job that something scalable has started, such
+    /// as an analysis of a rollout, is none of its replicas.
+    fn takes(&self, place: usize) -> bool {
+        let Some(((above, _), below)) = self.owners.get(..=place).and_then(<[_]>::split_last) else {
+            return false;
+        };
+        let is_job = |owner: &Owner| (owner.group(), &*owner.kind) == ("batch", "Job");
+        !below.iter().any(|(below, _)| is_job(below)) || above.group() == "batch" || kinds::is_workload(above)
+    }
+
+    fn key(&self, namespace: &Arc<str>, origin: &Origin) -> Option<WorkloadKey> {
+        let of = |api_version: &Arc<str>, kind: &Arc<str>, name: Arc<str>| WorkloadKey {
+            namespace: Arc::clone(namespace),
+            kind: Arc::clone(kind),
+            name,
+            api_version: Arc::clone(api_version),
+        };
+        if let Some(pool) = &origin.pool {
+            return Some(of(&pool.api_version, &pool.kind, Arc::clone(&pool.name)));
+        }
+        let with_role = |name: &Arc<str>| match &origin.role {
+            Some(role) => Arc::from(format!("{name}{ROLE}{role}")),
+            None => Arc::clone(name),
+        };
+        if let Some(template) = self.template {
+            return Some(of(&template.api_version, &template.kind, with_role(&template.name)));
+        }
+        // Made by something that does not scale, such as a workflow: many short-lived owners, one template.
+        let (owner, _) = self.owners.get(self.workload.unwrap_or(0))?;
+        Some(of(&owner.api_version, &owner.kind, with_role(&owner.name)))
+    }
+
+    /// What the template asks for that the pod was made from.
+    fn pod_template(&self) -> Option<Arc<Template>> {
+        self.owners.iter().find_map(|(_, facts)| facts.and_then(|facts| facts.template.clone()))
+    }
+
+    /// The labels of the workload, and below them those of all that is on the way.
+    fn labels(&self, workload: &WorkloadKey, origin: &Origin) -> Arc<Labels> {
+        if let Some(labels) = origin.pool.as_ref().and_then(|pool| pool.labels.clone()) {
+            return labels;
+        }
+        let is_it =
+            |(owner, _): &&Known<'_>| owner.kind == workload.kind && *owner.name == *workload.object();
+        let own = self.owners.iter().find(is_it).and_then(|(_, facts)| *facts);
+        let mut labels = own.map(|facts| Arc::clone(&facts.labels)).unwrap_or_default();
+        Self::merge(&mut labels, self.labels_on_the_way());
+        labels
+    }
+
+    /// The labels of all owners, the pod's first. Those of ReplicaSets and Jobs that something else has made are its
+    /// pods', not its own.
+    pub(super) fn labels_on_the_way(&self) -> impl Iterator<Item = &Arc<Labels>> {
+        let is_made = |(owner, facts): &&Known<'_>| {
+            matches!((owner.group(), &*owner.kind), ("apps", "ReplicaSet") | ("batch", "Job"))
+                && facts.is_some_and(|facts| facts.owner.is_some())
+        };
+        self.owners
+            .iter()
+            .filter(move |known| !is_made(known))
+            .filter_map(|(_, facts)| Some(&(*facts)?.labels))
+    }
+
+    /// Adds labels that are not there yet.
+    pub(super) fn merge<'l>(labels: &mut Arc<Labels>, more: impl Iterator<Item = &'l Arc<Labels>>) {
+        for more in more.filter(|more| !more.is_empty()) {
+            if labels.is_empty() {
+                *labels = Arc::clone(more);
+            } else if !Arc::ptr_eq(labels, more) {
+                let labels = Arc::make_mut(labels);
+                for (name, value) in &**more {
+                    labels.entry(name.clone()).or_insert_with(|| value.clone());
+                }
+            }
+        }
+    }
+
+    pub(super) fn add_to(&self, owners: &mut Vec<Arc<Owner>>) {
+        let first = self.owners.first().map(|(owner, _)| owner.uid);
+        if owners.iter().any(|known| Some(known.uid) == first) {
+            return;
+        }
+        for (owner, _) in &self.owners {
+            if owners.iter().all(|known| known.uid != owner.uid) {
+                owners.push(Arc::clone(owner));
+            }
+        }
     }
 }

@@ -1,5 +1,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "a json! that is made for the call")]
 
+mod owners;
+
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota};
 use kube::core::DeserializeGuard;
@@ -143,13 +145,22 @@ fn what_nothing_controls_is_pooled_by_its_labels() {
 #[test]
 fn a_custom_owner_is_asked_for_once_and_then_known() {
     let mut index = Index::default();
+    Fold::<LeanPod>::begin(&mut index);
+    Fold::<LeanPod>::finish(&mut index, NOW);
     let pod = testing::pod("r").uid("u").controlled_by("Rollout", "roll", "ro").running();
     index.apply(pod.object::<LeanPod>(), NOW);
     let unknown = index.workloads().unknown;
     let owner = unknown[&Uid::from("ro")].clone();
     assert_eq!(&*owner.1.name, "roll");
     assert!(index.workloads().unresolved.contains("shop"));
-    let custom = CustomOwner { scales: true, facts: ControllerFacts::default(), owner, asked: NOW };
+    let custom = CustomOwner {
+        scales: true,
+        gone: false,
+        facts: ControllerFacts::default(),
+        template: None,
+        owner,
+        asked: NOW,
+    };
     index.custom.insert(Uid::from("ro"), custom);
     let found = index.workloads();
     assert!(found.unknown.is_empty() && found.unresolved.is_empty());

@@ -125,7 +125,7 @@ impl Book {
         entry.changed = true;
         self.newest = self.newest.max(Some(at));
         // What runs to its end is always starting up: that is its need.
-        let old = !ends(workload) && self.fleet.get(id).is_some_and(|series| series.hours() >= YOUNG_HOURS);
+        let old = !workload.ends() && self.fleet.get(id).is_some_and(|series| series.hours() >= YOUNG_HOURS);
         let started = pod.container_started(place).filter(|_| old);
         let limits = (shape.sizes.limits, pod.shape.pod.limits);
         let usage = Usage {
@@ -182,14 +182,9 @@ impl Book {
                 continue;
             };
             entry.changed = true;
-            fleet.finish(latest.series, &mut latest.replica, ends(&key.workload));
+            fleet.finish(latest.series, &mut latest.replica, key.workload.ends());
         }
     }
-}
-
-/// Whether a workload's pods run to their end.
-fn ends(workload: &WorkloadKey) -> bool {
-    matches!(&*workload.kind, "Job" | "CronJob")
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ impl Book {
             }
             let place = key_of(name).and_then(|key| {
                 let series = self.id(&key)?;
-                let ends = matches!(&*key.workload.kind, "Job" | "CronJob");
+                let ends = key.workload.ends();
                 Some(Place { series, ends, after: self.entry(series)?.resumed })
             });
             places.insert(name, place);

@@ -164,7 +164,7 @@ impl Reader {
         if let Some(facts) = index.pods.get(&pod) {
             facts.container(&name.container)?;
             return match index.resolve(&pod, &facts.origin) {
-                Resolution::Workload(workload, _) => Some(workload),
+                Resolution::Workload(workload) => Some(workload),
                 Resolution::Pending | Resolution::Unknown(_) => None,
             };
         }

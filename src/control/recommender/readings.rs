@@ -10,7 +10,9 @@ use tokio::time::MissedTickBehavior;
 
 use super::past::{self, Past};
 use super::{NEWS_SECONDS, Recommender, State, window};
-use crate::cluster::index::{NodeFacts, ObjectKey, PodFacts, Resolution, Uid, WorkloadKey, stable_hash};
+use crate::cluster::index::{
+    NodeFacts, ObjectKey, Origin, PodFacts, Resolution, Uid, WorkloadKey, stable_hash,
+};
 use crate::cluster::{ClusterError, Connection, Index, resize};
 use crate::control::book::{self, SeriesKey, Taken};
 use crate::control::kills::Told as ToldKill;
@@ -100,18 +102,20 @@ fn node_of<'a>(index: &'a Index, pod: &PodFacts) -> Option<&'a NodeFacts> {
     pod.node.as_ref().and_then(|name| index.nodes.get(name))
 }
 
-/// The workload of each pod; replicas have one owner, which is climbed once a reading.
+/// The workload of each pod; replicas have one owner and one role in its work, which are resolved once a reading.
 #[derive(Default)]
-struct Climbed(HashMap<Uid, Option<WorkloadKey>>);
+struct Climbed(HashMap<(Uid, Option<Arc<str>>), Option<WorkloadKey>>);
 
 impl Climbed {
     fn workload(&mut self, index: &Index, key: &ObjectKey, pod: &PodFacts) -> Option<WorkloadKey> {
+        let Origin { owner, pool, role } = &pod.origin;
+        let part = pool.as_ref().map(|pool| &pool.name).or(role.as_ref()).cloned();
         let climb = || match index.resolve(key, &pod.origin) {
-            Resolution::Workload(workload, _) => Some(workload),
+            Resolution::Workload(workload) => Some(workload),
             Resolution::Pending | Resolution::Unknown(_) => None,
         };
-        match pod.origin.owner() {
-            Some(owner) => self.0.entry(owner.uid).or_insert_with(climb).clone(),
+        match owner {
+            Some(owner) => self.0.entry((owner.uid, part)).or_insert_with(climb).clone(),
             None => climb(),
         }
     }

@@ -22,7 +22,7 @@ use crate::cluster::index::{
     Previous, ResizeState, Sizes, Uid, WorkloadKey, WorkloadPods, Workloads, Written, group,
 };
 use crate::control::rules::Tempo;
-use crate::control::select::Policies;
+use crate::control::select::{Candidate, Policies};
 use crate::control::{advice, rules, window};
 use crate::policy::ContainerSize;
 use crate::units::Timestamp;
@@ -149,7 +149,7 @@ fn lent(index: &Index, key: &WorkloadKey, pods: &WorkloadPods<'_>, now: Timestam
         scalers: Vec::new(),
         bound_to_nodes: false,
         around: Around::default(),
-        pods: due.iter().map(|(_, facts)| pod(facts, &key.kind, None, now)).collect(),
+        pods: due.iter().map(|(_, facts)| pod(facts, key, None, now)).collect(),
     };
     let names = due.iter().map(|(name, facts)| (facts.uid.number(), (*name).clone())).collect();
     // There is no Recommendation to say anything on.
@@ -217,9 +217,10 @@ fn one(
         holds && shares.any(|share| share.memory == memory)
     };
     let scalers = autoscalers.iter().filter(|(_, found)| !holds && !found.shares.is_empty());
+    let candidate = Candidate { key, labels: &pods.labels, owners: &pods.owners };
     let tempo = Tempo::of(actuation);
     let is_of_cluster = written.policy.as_ref().is_some_and(|policy| policy.kind == CLUSTER_POLICY);
-    let walls = others.walls.walls(index, key, &pods.labels).filter(|_| !is_of_cluster);
+    let walls = others.walls.walls(index, &candidate).filter(|_| !is_of_cluster);
     let tempo = walls.map_or(tempo, |walls| tempo.within(walls));
     let rules = Rules {
         method: match actuation.method {
@@ -258,10 +259,7 @@ fn one(
         pods: pods
             .pods
             .iter()
-            .map(|(_, facts)| Pod {
-                place: others.places.of(facts),
-                ..pod(facts, &key.kind, stalled(facts), now)
-            })
+            .map(|(_, facts)| Pod { place: others.places.of(facts), ..pod(facts, key, stalled(facts), now) })
             .collect(),
     };
     let names = pods.pods.iter().map(|(name, facts)| (facts.uid.number(), (*name).clone()));
@@ -278,7 +276,7 @@ fn before(written: &Written) -> Option<Before> {
         .then(|| Before { had: of(|previous| &previous.had), meant: of(|previous| &previous.meant) })
 }
 
-fn pod(facts: &PodFacts, kind: &str, stalled: Option<Stalled>, now: Timestamp) -> Pod {
+fn pod(facts: &PodFacts, workload: &WorkloadKey, stalled: Option<Stalled>, now: Timestamp) -> Pod {
     let life = &facts.life;
     let containers = facts.shape.containers.iter().enumerate();
     let containers = containers.filter(|(_, shape)| shape.kind != api::ContainerKind::Init);
@@ -288,7 +286,7 @@ fn pod(facts: &PodFacts, kind: &str, stalled: Option<Stalled>, now: Timestamp) -
         running: facts.phase == Phase::Running && facts.node.is_some(),
         ready: life.ready,
         leaving: life.leaving,
-        managed: facts.origin.owner().is_some() && kind != "Job" && kind != "CronJob",
+        managed: facts.origin.owner().is_some() && !workload.ends(),
         may_not_be_evicted: life.may_not_be_evicted,
         paused: life.paused,
         stamped: life.stamped,

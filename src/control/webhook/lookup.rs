@@ -8,7 +8,7 @@ use crate::admit::{self, Advice, Boost, Bounds, Extent, Left, Pod, Range, Want};
 use crate::api::{BoostDuration, ContainerKind, Given, Mode};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    ObjectKey, Origin, Owner, PodScope, Ratio, Resolution, Size, Sizing, Uid, WorkloadKey, group,
+    Named, ObjectKey, Origin, Owner, PodScope, Ratio, Resolution, Size, Sizing, Uid, WorkloadKey,
 };
 use crate::control::{naming, rules};
 use crate::policy::LimitRules;
@@ -31,40 +31,28 @@ pub enum Found<'a> {
 #[must_use]
 pub fn find<'a>(index: &'a Index, namespace: &str, pod: &Pod, now: Timestamp) -> Found<'a> {
     let key = ObjectKey { namespace: namespace.into(), name: pod.metadata.name.as_str().into() };
-    let origin = origin(pod);
-    match index.resolve(&key, &origin) {
-        Resolution::Workload(workload, _) => written(index, &workload, now),
-        Resolution::Pending => Found::Soon,
-        // Whoever has recommended for that owner itself has found it to be the workload.
-        Resolution::Unknown(owner) => match written(index, &of_owner(&key, &owner), now) {
-            Found::Nothing(_) => Found::Ask(key, owner),
-            found => found,
-        },
-    }
-}
-
-/// Who made the pod, as [`Index`] keeps it of pods that are there.
-fn origin(pod: &Pod) -> Origin {
     let controller = pod.metadata.owner_references.iter().find(|owner| owner.controller);
-    match controller {
-        Some(owner) if !(group(&owner.api_version).is_empty() && owner.kind == "Node") => {
-            Origin::Owner(Arc::new(Owner {
-                api_version: owner.api_version.as_str().into(),
-                kind: owner.kind.as_str().into(),
-                name: owner.name.as_str().into(),
-                uid: Uid::from(owner.uid.as_str()),
-            }))
-        }
-        _ => Origin::Labels(Arc::new(pod.metadata.labels.clone())),
+    let controller = controller.map(|owner| {
+        Arc::new(Owner {
+            api_version: owner.api_version.as_str().into(),
+            kind: owner.kind.as_str().into(),
+            name: owner.name.as_str().into(),
+            uid: Uid::from(owner.uid.as_str()),
+        })
+    });
+    let named = Named { name: &pod.metadata.name, labels: &pod.metadata.labels, node: None };
+    // By labels workloads are chosen by policies, and here they are chosen already.
+    let origin = Origin::of(controller, named, Arc::default);
+    let resolution = index.resolve(&key, &origin);
+    if let Resolution::Workload(workload) = &resolution {
+        return written(index, workload, now);
     }
-}
-
-fn of_owner(pod: &ObjectKey, owner: &Owner) -> WorkloadKey {
-    WorkloadKey {
-        namespace: Arc::clone(&pod.namespace),
-        kind: Arc::clone(&owner.kind),
-        name: Arc::clone(&owner.name),
-        api_version: Arc::clone(&owner.api_version),
+    // Whoever has recommended for what the pod names, or for its owner, has found it to be the workload.
+    let named = Index::named(&key, &origin).map(|workload| written(index, &workload, now));
+    match (named, resolution) {
+        (Some(found @ Found::Recommendation(..)), _) => found,
+        (_, Resolution::Unknown(owner)) => Found::Ask(key, owner),
+        _ => Found::Soon,
     }
 }
 
