@@ -1,6 +1,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "a json! that is made for the call")]
 
 mod bounds;
+mod owners;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
