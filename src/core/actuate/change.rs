@@ -273,11 +273,11 @@ fn fit(
         // What it is given to start up with ends by itself, and says nothing of what it needs.
         (to.cpu_request, to.cpu_limit) = (asked.cpu_request, asked.cpu_limit);
     }
-    if workload.rules.cpu_scaled {
+    if workload.scales_by_cpu(container) {
         held = held.or((to.cpu_request != asked.cpu_request).then_some(Hold::HorizontalPodAutoscaler));
         (to.cpu_request, to.cpu_limit) = (asked.cpu_request, asked.cpu_limit);
     }
-    if workload.rules.memory_scaled {
+    if workload.scales_by_memory(container) {
         held = held.or((to.memory_request != asked.memory_request).then_some(Hold::HorizontalPodAutoscaler));
         (to.memory_request, to.memory_limit) = (asked.memory_request, asked.memory_limit);
     }

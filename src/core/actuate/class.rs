@@ -96,5 +96,9 @@ fn part(workload: &Workload, pod: &Pod, sizes: &mut Vec<NewSize>) -> Result<(), 
 
 /// A resource of a container that others hold: more of it while it starts up, or a HorizontalPodAutoscaler.
 fn is_held(workload: &Workload, container: &Container, cpu: bool) -> bool {
-    if cpu { container.boost.is_some() || workload.rules.cpu_scaled } else { workload.rules.memory_scaled }
+    if cpu {
+        container.boost.is_some() || workload.scales_by_cpu(container)
+    } else {
+        workload.scales_by_memory(container)
+    }
 }

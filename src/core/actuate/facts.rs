@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::guard::Remembered;
+use super::reason::Hold;
 use super::rescale::Scaler;
 use super::step::Pace;
 use crate::policy::{Amounts, Class, ContainerSize, NamespaceBounds, Recommendation};
@@ -49,6 +50,8 @@ pub struct Workload {
     pub scalers: Vec<Scaler>,
     /// Each pod is bound to its node, and is never moved to another.
     pub bound_to_nodes: bool,
+    /// Its rollouts pause between steps, with all pods ready.
+    pub rolls_out_in_steps: bool,
     /// What its namespace and its nodes allow its pods.
     pub around: Around,
     /// What its pods had before, as is known from before the start of the process.
@@ -105,6 +108,8 @@ pub struct Rules {
     pub paused: bool,
     /// A VerticalPodAutoscaler that acts has it for its own.
     pub owned_by_vpa: bool,
+    /// Another controller has resized pods of it since plumb did, and would put the next change back, too.
+    pub resized_by_other: bool,
     /// No policy acts on it any more: only what was lent for the start is taken back.
     pub loans_only: bool,
     /// A HorizontalPodAutoscaler scales by the use of CPU against its request.
@@ -125,9 +130,22 @@ impl Default for Rules {
             open: true,
             paused: false,
             owned_by_vpa: false,
+            resized_by_other: false,
             loans_only: false,
             cpu_scaled: false,
             memory_scaled: false,
+        }
+    }
+}
+
+impl Rules {
+    /// Why its sizes are another's to decide; `None` where they are plumb's.
+    #[must_use]
+    pub fn sized_by_other(&self) -> Option<Hold> {
+        if self.owned_by_vpa {
+            Some(Hold::OwnedByVpa)
+        } else {
+            self.resized_by_other.then_some(Hold::ResizedByOther)
         }
     }
 }
@@ -260,6 +278,10 @@ pub struct Container {
     pub asked: ContainerSize,
     /// It has more CPU while it starts up.
     pub boost: Option<Boost>,
+    /// A HorizontalPodAutoscaler scales by the use of CPU of this container against its request.
+    pub cpu_scaled: bool,
+    /// The same for memory.
+    pub memory_scaled: bool,
     /// A resize of its CPU restarts it.
     pub cpu_restarts: bool,
     /// A resize of its memory restarts it.
@@ -340,13 +362,25 @@ impl Workload {
         let mut revisions = self.staying().filter_map(|pod| pod.revision.as_ref());
         let first = revisions.next();
         let several = revisions.any(|revision| Some(revision) != first);
-        several && self.pods.iter().any(|pod| !pod.is_available())
+        several && (self.rolls_out_in_steps || self.pods.iter().any(|pod| !pod.is_available()))
     }
 
     /// The pod that was made last.
     #[must_use]
     pub fn newest(&self) -> Option<&Pod> {
         self.staying().max_by_key(|pod| (pod.created, pod.id))
+    }
+
+    /// Whether a HorizontalPodAutoscaler scales by that container's CPU.
+    #[must_use]
+    pub fn scales_by_cpu(&self, container: &Container) -> bool {
+        self.rules.cpu_scaled || container.cpu_scaled
+    }
+
+    /// Whether one scales by that container's memory.
+    #[must_use]
+    pub fn scales_by_memory(&self, container: &Container) -> bool {
+        self.rules.memory_scaled || container.memory_scaled
     }
 
     /// What is recommended for a container.

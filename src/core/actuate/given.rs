@@ -25,7 +25,7 @@ impl Given {
         before: Option<&Before>,
         now: Timestamp,
     ) -> Self {
-        if workload.rules.owned_by_vpa {
+        if workload.rules.sized_by_other().is_some() {
             return Self::Nothing;
         }
         let Some(harm) = harm.filter(|harm| now < harm.until) else { return Self::Target };

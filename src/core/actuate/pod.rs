@@ -120,12 +120,12 @@ impl PodState {
         if rules.loans_only {
             return self.end_boost(pod, now).unwrap_or(Ok(None));
         }
-        if rules.owned_by_vpa {
+        if let Some(hold) = rules.sized_by_other() {
             // What was lent is not theirs to take back: to them it is a request that is far too large.
             if let Some(answer) = self.end_boost(pod, now) {
                 return answer;
             }
-            return if self.would_change(workload, pod, now) { Err(Hold::OwnedByVpa) } else { Ok(None) };
+            return if self.would_change(workload, pod, now) { Err(hold) } else { Ok(None) };
         }
         if pod.sized_as_whole {
             // Nor would a new one be given sizes.

@@ -51,6 +51,8 @@ pub enum Hold {
     InPlaceOnly,
     /// A VerticalPodAutoscaler that acts sizes it.
     OwnedByVpa,
+    /// Another controller resizes its pods.
+    ResizedByOther,
     /// A HorizontalPodAutoscaler scales by this resource.
     HorizontalPodAutoscaler,
     /// The target of its HorizontalPodAutoscaler has to move first.
@@ -83,7 +85,7 @@ pub enum Hold {
 
 impl Hold {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::AllPaused,
         Self::Paused,
         Self::WarmUp,
@@ -107,6 +109,7 @@ impl Hold {
         Self::OnCreateOnly,
         Self::InPlaceOnly,
         Self::OwnedByVpa,
+        Self::ResizedByOther,
         Self::HorizontalPodAutoscaler,
         Self::Rescaling,
         Self::ResizeUnsupported,
@@ -183,6 +186,9 @@ impl Hold {
             Self::InPlaceOnly => ("InPlaceOnly", "only a new pod could get it, and the method is InPlace"),
             Self::OwnedByVpa => {
                 ("OwnedByVpa", "a VerticalPodAutoscaler sizes it: set its updateMode to Off, or delete it")
+            }
+            Self::ResizedByOther => {
+                ("ResizedByOther", "another controller resizes its pods, and would put a change back")
             }
             Self::HorizontalPodAutoscaler => {
                 ("HorizontalPodAutoscaler", "a HorizontalPodAutoscaler scales by this resource")

@@ -173,7 +173,7 @@ impl Updater {
             };
             let before = self.before.get(&workload.key);
             said.given = Given::of(workload, said.degraded.as_ref(), before, now);
-            let hands_off = workload.rules.paused || workload.rules.owned_by_vpa;
+            let hands_off = workload.rules.paused || workload.rules.sized_by_other().is_some();
             let rescales = rescales.into_iter().filter(|_| !hands_off);
             plan.rescales.extend(rescales.map(|rescale| (Arc::clone(&workload.key), rescale)));
             plan.workloads.insert(Arc::clone(&workload.key), said);
@@ -288,7 +288,7 @@ impl Updater {
         let before = self.before.get(&workload.key).cloned();
         let stranded: Vec<&Pod> =
             workload.staying().filter(|pod| strand::is_stranded(pod, before.as_ref(), now)).collect();
-        if stranded.is_empty() || workload.rules.owned_by_vpa {
+        if stranded.is_empty() || workload.rules.sized_by_other().is_some() {
             return;
         }
         self.guard(workload).strand(now);
@@ -309,7 +309,7 @@ impl Updater {
         settings: &Settings,
     ) -> Option<Candidate> {
         let pod = workload.pods.iter().find(|other| other.id == pod)?;
-        let keeps_off = pod.paused || workload.rules.paused || workload.rules.owned_by_vpa;
+        let keeps_off = pod.paused || workload.rules.paused || workload.rules.sized_by_other().is_some();
         let refused = self.pods.get(&pod.id).is_some_and(PodState::is_refused);
         let change = back_to(pod, before).filter(|_| !keeps_off && !refused)?;
         candidate(workload, pod, Wish::PutBack(change), settings)

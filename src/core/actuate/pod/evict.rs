@@ -18,19 +18,18 @@ impl PodState {
         settings: &Settings,
         now: Timestamp,
     ) -> Option<Result<Option<Wish>, Hold>> {
-        let needs_more = pod.containers.iter().any(|container| {
+        let needs_more = |container: &Container| {
             let recent = container.oom_killed.is_some_and(|at| now.seconds_since(at) < EMERGENCY);
             let again = self.was_killed_again(container);
             let wanted = workload.advice(&container.name).and_then(|advice| advice.target.memory_limit);
             // What was asked for in place and is not in force counts as not given.
             let more = wanted > container.given.memory_limit || container.asked != container.given || again;
             recent && more && (container.down || again)
-        });
-        if !needs_more {
-            return None;
-        }
+        };
+        let mut needy = pod.containers.iter().filter(|container| needs_more(container)).peekable();
+        needy.peek()?;
         let rules = &workload.rules;
-        if rules.memory_scaled {
+        if needy.any(|container| workload.scales_by_memory(container)) {
             return Some(Err(Hold::HorizontalPodAutoscaler));
         }
         let again = pod.containers.iter().any(|container| self.was_killed_again(container));

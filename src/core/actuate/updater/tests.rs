@@ -135,8 +135,9 @@ fn a_pod_from_before_new_ones_were_given_sizes_says_nothing_of_admission() {
 #[test]
 fn each_reason_to_leave_a_pod_alone_is_named() {
     type Change = fn(&mut Workload);
-    let cases: [(Hold, Change); 12] = [
+    let cases: [(Hold, Change); 15] = [
         (Hold::OwnedByVpa, |web| web.rules.owned_by_vpa = true),
+        (Hold::ResizedByOther, |web| web.rules.resized_by_other = true),
         (Hold::PodResources, |web| web.pods.iter_mut().for_each(|pod| pod.sized_as_whole = true)),
         (Hold::Paused, |web| web.rules.paused = true),
         (Hold::WindowClosed, |web| web.rules.open = false),
@@ -160,6 +161,15 @@ fn each_reason_to_leave_a_pod_alone_is_named() {
             web.pods[0].revision = Some("r2".into());
             web.pods[0].ready = false;
             web.pods[0].running = false;
+        }),
+        (Hold::Rollout, |web| {
+            web.rolls_out_in_steps = true;
+            web.pods[0].revision = Some("r2".into());
+        }),
+        (Hold::HorizontalPodAutoscaler, |web| {
+            web.pods.iter_mut().for_each(|pod| pod.containers[0].cpu_scaled = true);
+            web.advice[0].1.target.memory_request = Some(Bytes::from_mib(256));
+            web.advice[0].1.lower.memory_request = Some(Bytes::from_mib(200));
         }),
         (Hold::HorizontalPodAutoscaler, |web| {
             web.rules.cpu_scaled = true;

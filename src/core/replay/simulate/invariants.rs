@@ -300,10 +300,10 @@ impl Watch {
         let late: Vec<_> = late.map(|(id, past)| (past.load, *id, past.late)).collect();
         for (load, id, count) in late {
             let workload = world.scene.workloads.get(load);
-            // Where somebody else writes, or the policy's pace is slow, more changes are due.
+            // Where the policy's pace is slow, more changes are due.
             let slow =
                 |workload: &Workload| workload.policy.max_shrink < 50 || workload.policy.cooldown > 600;
-            if workload.is_none_or(|workload| workload.operator_minutes.is_some() || slow(workload)) {
+            if workload.is_none_or(slow) {
                 continue;
             }
             let message = format!(

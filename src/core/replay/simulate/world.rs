@@ -88,6 +88,8 @@ pub(super) struct Pod {
     pub(super) stamped: bool,
     pub(super) resize: Resize,
     pub(super) resized: Option<i64>,
+    /// The field manager of its last resize is not plumb's.
+    pub(super) resized_by_other: bool,
     /// Its status has a resize that the kubelet looks at then.
     pub(super) sync: i64,
     /// A resize reached a container that was down (kubernetes#138760): its cgroup keeps its limit for good.

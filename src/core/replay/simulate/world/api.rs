@@ -117,6 +117,7 @@ impl World<'_> {
             stamped,
             resize: Resize::None,
             resized: None,
+            resized_by_other: false,
             sync: now + 1,
             trapped: false,
             ends,
@@ -169,6 +170,7 @@ impl World<'_> {
             }
             restarted = kubelet::restart(pod, workload, &before, now);
             pod.resized = Some(now);
+            pod.resized_by_other = !by.starts_with("plumb");
             pod.resize = Resize::UnderWay;
             pod.sync = now + 2;
             pod.failing_since = None;
