@@ -13,6 +13,8 @@ use super::pods::LeanPod;
 use super::{ClusterError, Connection};
 use crate::units::{Bytes, Cores, MIB};
 
+/// The field manager of resizes: by it plumb tells its own from another controller's.
+const MANAGER: &str = "plumb-updater";
 /// How long the API server may take, admission included. It gives up on its own after 60 s.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -160,7 +162,8 @@ pub async fn resize(
     uid: &str,
     containers: &[ContainerResize],
 ) -> Result<LeanPod, ResizeError> {
-    let (params, patch) = (PatchParams::default(), Patch::Strategic(patch(uid, containers)));
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = Patch::Strategic(patch(uid, containers));
     let answer = pods.patch_subresource("resize", pod, &params, &patch);
     match tokio::time::timeout(TIMEOUT, answer).await {
         Ok(Ok(pod)) => Ok(pod),

@@ -38,6 +38,7 @@ struct Metadata {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Written {
+    manager: Option<String>,
     subresource: Option<String>,
     time: Option<Time>,
 }
@@ -48,6 +49,7 @@ impl From<Metadata> for ObjectMeta {
         let resizes = resizes.filter(|written| written.subresource.as_deref() == Some("resize"));
         let resizes: Vec<_> = resizes
             .map(|written| ManagedFieldsEntry {
+                manager: written.manager,
                 subresource: written.subresource,
                 time: written.time,
                 ..ManagedFieldsEntry::default()
@@ -70,7 +72,7 @@ impl From<Metadata> for ObjectMeta {
     }
 }
 
-/// Reads metadata; of its managed fields it keeps when resizes were asked for.
+/// Reads metadata; of its managed fields it keeps when resizes were asked for, and by whom.
 pub(super) fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::Error> {
     Metadata::deserialize(from).map(ObjectMeta::from)
 }
@@ -320,7 +322,7 @@ mod tests {
     use crate::testing::recommendation;
 
     #[test]
-    fn of_managed_fields_only_the_time_of_a_resize_is_kept() {
+    fn of_managed_fields_only_who_resized_is_kept_and_when() {
         let fields = json!([
             {"manager": "kubelet", "subresource": "status", "time": "2026-11-23T07:00:00Z", "fieldsV1": {"f:a": {}}},
             {"manager": "plumb", "subresource": "resize", "time": "2026-11-23T08:00:00Z", "fieldsV1": {"f:b": {}}}]);
@@ -331,7 +333,10 @@ mod tests {
             (Some("n"), Slim::<Namespace>::plural(&()))
         );
         let kept = json!(read.metadata.managed_fields);
-        assert_eq!(kept, json!([{"subresource": "resize", "time": "2026-11-23T08:00:00Z"}]));
+        assert_eq!(
+            kept,
+            json!([{"manager": "plumb", "subresource": "resize", "time": "2026-11-23T08:00:00Z"}])
+        );
     }
 
     #[test]

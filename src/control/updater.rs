@@ -324,6 +324,7 @@ impl Updater {
                     remembered: state.core.remembered(&one.workload.key),
                     problem: one.problem.as_deref(),
                     scaler: one.workload.scalers.first().map(|scaler| &*scaler.name),
+                    resizer: one.resizer.as_deref(),
                 };
                 let acted = status::say(said, &known, &written.acted, now);
                 if acted != written.acted {

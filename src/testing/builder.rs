@@ -70,6 +70,7 @@ pub(super) fn api_version(kind: &str) -> &'static str {
     match kind {
         "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" => "apps/v1",
         "Job" | "CronJob" => "batch/v1",
+        "HorizontalPodAutoscaler" => "autoscaling/v2",
         "VerticalScalingPolicy" | "ClusterVerticalScalingPolicy" | "Recommendation" => "plumb.dev/v1alpha1",
         "Pod" | "Node" | "Namespace" | "LimitRange" | "ResourceQuota" => "v1",
         "Rollout" | "AnalysisRun" | "Workflow" => "argoproj.io/v1alpha1",

@@ -407,6 +407,8 @@ pub struct Autoscaler {
     pub name: String,
     /// What it scales by that is a share of the request.
     pub shares: Vec<Share>,
+    /// Another object controls it, such as KEDA's ScaledObject, and would put its targets back.
+    pub owned: bool,
     /// What our annotation on it says.
     pub thresholds: Option<String>,
     /// It has annotations.

@@ -404,6 +404,7 @@ fn autoscaler(object: &HorizontalPodAutoscaler) -> Autoscaler {
         kind: spec.scale_target_ref.kind.clone(),
         name: spec.scale_target_ref.name.clone(),
         shares: shares.collect(),
+        owned: object.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true)),
         thresholds: annotations.and_then(|all| all.get(THRESHOLDS)).cloned(),
         annotated: annotations.is_some_and(|all| !all.is_empty()),
         version: object.metadata.resource_version.clone().unwrap_or_default(),

@@ -22,7 +22,12 @@ const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
 /// The annotation that admission has stamped.
 const SIZED: &str = admit::ANNOTATION;
 /// The labels that tell one rollout's pods from the next one's.
-const REVISIONS: [&str; 2] = ["pod-template-hash", "controller-revision-hash"];
+const REVISIONS: [&str; 4] = [
+    "pod-template-hash",
+    "rollouts-pod-template-hash",
+    "leaderworkerset.sigs.k8s.io/template-revision-hash",
+    "controller-revision-hash",
+];
 
 /// How a pod fares.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,6 +63,8 @@ pub struct Life {
 pub struct Touched {
     /// When it was last asked for another size, by whomever.
     pub resized: Option<Timestamp>,
+    /// The field manager of that, where it is another controller's.
+    pub resized_by_other: Option<Arc<str>>,
     /// Its containers that have more while they start up.
     pub boosts: Box<[Boost]>,
 }
@@ -178,10 +185,18 @@ impl Index {
             revision: revision.map(|revision| self.name(&revision)),
             resize: resize_state(pod),
             unschedulable: is_unschedulable(pod),
-            touched: touched(pod),
+            touched: self.touched(pod),
             asked: asked(pod),
             containers: containers(pod),
         }
+    }
+}
+
+impl Index {
+    fn touched(&mut self, pod: &LeanPod) -> Option<Box<Touched>> {
+        let by = resized_by_other(&pod.metadata).map(|manager| self.name(manager));
+        let touched = Touched { resized: resized(&pod.metadata), resized_by_other: by, boosts: boosts(pod) };
+        (touched != Touched::default()).then(|| Box::new(touched))
     }
 }
 
@@ -238,11 +253,6 @@ fn has(noted: &Option<String>, stated: &BTreeMap<String, RawQuantity>, resource:
     read(noted).is_some() && read(noted) == stated.get(resource).and_then(|stated| read(&stated.0))
 }
 
-fn touched(pod: &LeanPod) -> Option<Box<Touched>> {
-    let touched = Touched { resized: resized(&pod.metadata), boosts: boosts(pod) };
-    (touched != Touched::default()).then(|| Box::new(touched))
-}
-
 /// As admission has noted them, of those containers that still ask for what was noted.
 fn boosts(pod: &LeanPod) -> Box<[Boost]> {
     let annotation = pod.metadata.annotations.as_ref().and_then(|all| all.get(SIZED));
@@ -277,10 +287,24 @@ fn boosts(pod: &LeanPod) -> Box<[Boost]> {
 }
 
 /// The API server notes who has written by which subresource, and when.
-fn resized(metadata: &ObjectMeta) -> Option<Timestamp> {
+fn resizes(metadata: &ObjectMeta) -> impl Iterator<Item = (Timestamp, &str)> {
     let fields = metadata.managed_fields.iter().flatten();
     let resizes = fields.filter(|entry| entry.subresource.as_deref() == Some("resize"));
-    resizes.filter_map(|entry| entry.time.as_ref()).map(|time| Timestamp(time.0.as_second())).max()
+    resizes.filter_map(|entry| {
+        let at = Timestamp(entry.time.as_ref()?.0.as_second());
+        Some((at, entry.manager.as_deref().unwrap_or_default()))
+    })
+}
+
+fn resized(metadata: &ObjectMeta) -> Option<Timestamp> {
+    resizes(metadata).map(|(at, _)| at).max()
+}
+
+/// Who resized it last, where that is neither plumb nor a person: such a one does so again.
+fn resized_by_other(metadata: &ObjectMeta) -> Option<&str> {
+    let is_other = |manager: &str| !manager.starts_with("plumb") && !manager.starts_with("kubectl");
+    let (_, manager) = resizes(metadata).max_by_key(|(at, manager)| (*at, is_other(manager)))?;
+    Some(manager).filter(|manager| is_other(manager))
 }
 
 /// In the order of a shape: containers, then init containers.
@@ -339,6 +363,23 @@ mod tests {
             .containers([app, injected])
             .with("/metadata/managedFields", if resized { fields } else { json!([]) });
         Index::default().life(&pod.object()).stamped
+    }
+
+    #[test]
+    fn who_resized_a_pod_last_is_known_where_it_is_another_controller() {
+        let by = |entries: &[(&str, u32)]| {
+            let entry = |(manager, second): &(&str, u32)| json!({"subresource": "resize", "manager": manager, "time": format!("2026-11-23T05:00:{second:02}Z")});
+            let fields: Vec<_> = entries.iter().map(entry).collect();
+            let touched =
+                Index::default().life(&pod("p").with("/metadata/managedFields", fields).object()).touched;
+            touched.and_then(|touched| touched.resized_by_other)
+        };
+        assert_eq!(by(&[("kruise-manager", 9), ("plumb-updater", 3)]).as_deref(), Some("kruise-manager"));
+        assert_eq!(by(&[("kruise-manager", 3), ("plumb-updater", 9)]), None);
+        // Within one second nobody can tell; it has put back what was just given.
+        assert_eq!(by(&[("kruise-manager", 3), ("plumb-updater", 3)]).as_deref(), Some("kruise-manager"));
+        assert_eq!(by(&[("kubectl-patch", 3)]), None, "a person does so once");
+        assert_eq!(by(&[]), None);
     }
 
     #[test]

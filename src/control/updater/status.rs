@@ -24,18 +24,20 @@ pub(super) struct Known<'a> {
     pub(super) problem: Option<&'a str>,
     /// The autoscaler whose target moves with its requests.
     pub(super) scaler: Option<&'a str>,
+    /// Another controller that resizes its pods.
+    pub(super) resizer: Option<&'a str>,
 }
 
 /// What is to be said, given what stands.
 pub(super) fn say(plan: &WorkloadPlan, known: &Known<'_>, before: &Acted, now: Timestamp) -> Acted {
-    let Known { previous: had, remembered, problem, scaler } = *known;
+    let Known { previous: had, remembered, problem, scaler, resizer } = *known;
     let moves = scaler.map(|name| format!("; the target of HorizontalPodAutoscaler {name} moves with them"));
     let moves = moves.unwrap_or_default();
     let held: usize = plan.held.values().sum();
     // What a person has to do something about is told before what passes.
     let worst = plan.held.iter().max_by_key(|(hold, count)| (!hold.passes(), **count)).map(|(hold, _)| *hold);
     let blocked = worst.filter(|hold| !hold.passes());
-    let held_words = worst.map(|hold| words(hold, plan));
+    let held_words = worst.map(|hold| words(hold, plan, resizer));
     let applied = held == 0 && plan.acting == 0;
     let (state, message) = match (&plan.degraded, problem) {
         (Some(harm), _) => ("Degraded", Some(evidence(harm))),
@@ -63,7 +65,7 @@ pub(super) fn say(plan: &WorkloadPlan, known: &Known<'_>, before: &Acted, now: T
         },
         match (problem, blocked) {
             (Some(problem), _) => condition("Blocked", true, "PolicyInvalid", problem),
-            (None, Some(hold)) => condition("Blocked", true, hold.word(), &words(hold, plan)),
+            (None, Some(hold)) => condition("Blocked", true, hold.word(), &words(hold, plan, resizer)),
             (None, None) => {
                 condition("Blocked", false, "NothingHolds", "nothing keeps its pods from changing")
             }
@@ -154,9 +156,11 @@ fn amounts(sizes: &Sizes) -> Resources {
     Resources { requests: of(&sizes.requests), limits: of(&sizes.limits) }
 }
 
-fn words(hold: Hold, plan: &WorkloadPlan) -> String {
+fn words(hold: Hold, plan: &WorkloadPlan, resizer: Option<&str>) -> String {
     let count = plan.held.get(&hold).copied().unwrap_or(0);
-    format!("{count} of {} pods: {hold}", plan.pods)
+    let by = resizer.filter(|_| hold == Hold::ResizedByOther);
+    let by = by.map(|manager| format!(" (field manager {manager})")).unwrap_or_default();
+    format!("{count} of {} pods: {hold}{by}", plan.pods)
 }
 
 fn evidence(harm: &crate::actuate::Degraded) -> String {
@@ -185,6 +189,14 @@ mod tests {
         assert_eq!(message, "1 of 4 pods: a PodDisruptionBudget allows no disruption");
         assert_eq!(said(&plan(4, 2, &[(Hold::Canary, 2)])).0, "Applying");
         assert_eq!(said(&plan(4, 4, &[])), ("Applied".to_owned(), String::new()));
+    }
+
+    #[test]
+    fn who_resizes_pods_beside_plumb_is_named() {
+        let known = Known { resizer: Some("kruise-manager"), ..Known::default() };
+        let held = plan(2, 1, &[(Hold::ResizedByOther, 1)]);
+        let message = say(&held, &known, &Acted::default(), Timestamp(0)).message.unwrap();
+        assert!(message.ends_with("put a change back (field manager kruise-manager)"), "{message}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From the watched cluster to what the updater decides by. Pure but for the lock on the index that the caller holds.
 
+mod others;
 mod places;
 #[cfg(test)]
 mod tests;
@@ -7,22 +8,22 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use self::places::Places;
-use super::{kept, scaler};
+use self::others::Others;
+use super::kept;
 use crate::actuate::Remembered;
 use crate::actuate::facts::{
     Around, Before, Boost, Container, MaxUnavailable, Method, Place, Pod, Resize, Rollback, Rules, Stalled,
     Workload,
 };
 use crate::actuate::step::Pace;
-use crate::api::{self, Actuation, Band, HpaRule, Mode, PolicyReference};
+use crate::api::{self, Actuation, Band, Mode, PolicyReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    Autoscaler, ContainerLife, ContainerShape, Labels, Life, ObjectKey, Owner, PAUSE, Phase, PodFacts,
-    Previous, ResizeState, Sizes, Uid, WorkloadKey, WorkloadPods, Workloads, Written, group,
+    ContainerLife, ContainerShape, Labels, Life, ObjectKey, Owner, PAUSE, Phase, PodFacts, Previous,
+    ResizeState, Sizes, Uid, WorkloadKey, WorkloadPods, Workloads, Written, group, rolls_out_in_steps,
 };
 use crate::control::rules::Tempo;
-use crate::control::select::{Candidate, Policies};
+use crate::control::select::Candidate;
 use crate::control::{advice, rules, window};
 use crate::policy::ContainerSize;
 use crate::units::Timestamp;
@@ -39,38 +40,12 @@ pub(super) struct Seen {
     pub(super) pods: HashMap<u128, ObjectKey>,
     /// What of its policy cannot be honoured.
     pub(super) problem: Option<String>,
+    /// Another controller that resizes pods of it, by its field manager.
+    pub(super) resizer: Option<Arc<str>>,
 }
 
 /// The kind of the cluster's policies.
 const CLUSTER_POLICY: &str = "ClusterVerticalScalingPolicy";
-
-/// A workload by namespace, kind and name.
-type Name<'a> = (&'a str, &'a str, &'a str);
-
-/// Whom and what else pods are sized or counted by, by workload.
-struct Others<'a> {
-    autoscalers: HashMap<Name<'a>, Vec<(&'a ObjectKey, &'a Autoscaler)>>,
-    /// Those that a VerticalPodAutoscaler changes.
-    owned: HashSet<Name<'a>>,
-    /// How watched pods wait for CPU.
-    stalled: &'a HashMap<Uid, Stalled>,
-    /// The cluster's policies, which bound how fast pods are changed.
-    walls: Policies,
-    places: Places<'a>,
-}
-
-impl<'a> Others<'a> {
-    fn of(index: &'a Index, stalled: &'a HashMap<Uid, Stalled>) -> Self {
-        let mut autoscalers: HashMap<Name<'a>, Vec<_>> = HashMap::new();
-        for (of, scaler) in index.autoscalers.iter() {
-            autoscalers.entry((&of.namespace, &scaler.kind, &scaler.name)).or_default().push((of, scaler));
-        }
-        autoscalers.values_mut().for_each(|all| all.sort_by_key(|(of, _)| *of));
-        let acting = index.vertical_autoscalers.iter().filter(|(_, scaler)| scaler.acts);
-        let owned = acting.map(|(of, scaler)| (&*of.namespace, &*scaler.kind, &*scaler.name)).collect();
-        Self { autoscalers, owned, stalled, walls: Policies::of_cluster(index), places: Places::new(index) }
-    }
-}
 
 /// One round's view of the cluster.
 pub(super) struct View {
@@ -134,6 +109,7 @@ fn lent(index: &Index, key: &WorkloadKey, pods: &WorkloadPods<'_>, now: Timestam
         open: true,
         paused: is_marked(Some(&pods.labels)) || is_marked(index.namespaces.get(&key.namespace)),
         owned_by_vpa: false,
+        resized_by_other: false,
         loans_only: true,
         cpu_scaled: false,
         memory_scaled: false,
@@ -148,13 +124,14 @@ fn lent(index: &Index, key: &WorkloadKey, pods: &WorkloadPods<'_>, now: Timestam
         rollback: None,
         scalers: Vec::new(),
         bound_to_nodes: false,
+        rolls_out_in_steps: false,
         around: Around::default(),
         pods: due.iter().map(|(_, facts)| pod(facts, key, None, now)).collect(),
     };
     let names = due.iter().map(|(name, facts)| (facts.uid.number(), (*name).clone())).collect();
     // There is no Recommendation to say anything on.
     let none = ObjectKey { namespace: Arc::clone(&key.namespace), name: "".into() };
-    Some(Seen { workload, key: key.clone(), recommendation: none, pods: names, problem: None })
+    Some(Seen { workload, key: key.clone(), recommendation: none, pods: names, problem: None, resizer: None })
 }
 
 fn is_marked(labels: Option<&Arc<Labels>>) -> bool {
@@ -209,14 +186,9 @@ fn one(
     };
     let problem = problem.or(unreadable.clone());
     let paused = paused || is_marked(Some(&pods.labels)) || is_marked(index.namespaces.get(&name.namespace));
-    let whose: Name<'_> = (&key.namespace, &key.kind, &key.name);
-    let autoscalers = others.autoscalers.get(&whose).map(Vec::as_slice).unwrap_or_default();
-    let holds = actuation.hpa == HpaRule::Hold;
-    let scaled = |memory: bool| {
-        let mut shares = autoscalers.iter().flat_map(|(_, scaler)| &scaler.shares);
-        holds && shares.any(|share| share.memory == memory)
-    };
-    let scalers = autoscalers.iter().filter(|(_, found)| !holds && !found.shares.is_empty());
+    let scaling = others.scaling(key, &pods.owners, actuation.hpa);
+    let resizer =
+        pods.pods.iter().find_map(|(_, facts)| facts.life.touched.as_ref()?.resized_by_other.clone());
     let candidate = Candidate { key, labels: &pods.labels, owners: &pods.owners };
     let tempo = Tempo::of(actuation);
     let is_of_cluster = written.policy.as_ref().is_some_and(|policy| policy.kind == CLUSTER_POLICY);
@@ -235,10 +207,11 @@ fn one(
         observe: i64::try_from(actuation.guard.observe.seconds).unwrap_or(i64::MAX),
         open,
         paused: paused || unreadable.is_some(),
-        owned_by_vpa: others.owned.contains(&whose),
+        owned_by_vpa: others.is_owned(key, &pods.owners),
+        resized_by_other: resizer.is_some(),
         loans_only: false,
-        cpu_scaled: scaled(false),
-        memory_scaled: scaled(true),
+        cpu_scaled: scaling.holds(false, None),
+        memory_scaled: scaling.holds(true, None),
     };
     let stalled = others.stalled;
     let stalled = |facts: &PodFacts| stalled.get(&facts.uid).copied();
@@ -250,8 +223,9 @@ fn one(
         before: before(written),
         remembered: written.acted.canary.as_deref().map(kept::read).unwrap_or_default(),
         rollback,
-        scalers: scalers.map(|(of, found)| scaler::scaler(of, found)).collect(),
+        scalers: scaling.moved(),
         bound_to_nodes: &*key.kind == "DaemonSet",
+        rolls_out_in_steps: pods.owners.iter().any(|owner| rolls_out_in_steps(owner)),
         around: Around {
             gives_previous: written.acted.new_pods.is_some_and(|new| new.given != api::Given::Target),
             ..others.places.around(key, pods)
@@ -259,11 +233,19 @@ fn one(
         pods: pods
             .pods
             .iter()
-            .map(|(_, facts)| Pod { place: others.places.of(facts), ..pod(facts, key, stalled(facts), now) })
+            .map(|(_, facts)| {
+                let mut pod = Pod { place: others.places.of(facts), ..pod(facts, key, stalled(facts), now) };
+                for container in &mut pod.containers {
+                    container.cpu_scaled = scaling.holds(false, Some(&container.name));
+                    container.memory_scaled = scaling.holds(true, Some(&container.name));
+                }
+                pod
+            })
             .collect(),
     };
     let names = pods.pods.iter().map(|(name, facts)| (facts.uid.number(), (*name).clone()));
-    Seen { workload, key: key.clone(), recommendation: name.clone(), pods: names.collect(), problem }
+    let (key, recommendation) = (key.clone(), name.clone());
+    Seen { workload, key, recommendation, pods: names.collect(), problem, resizer }
 }
 
 /// What was kept of what its pods had, over restarts.
@@ -318,6 +300,8 @@ fn container(facts: &PodFacts, place: usize, shape: &ContainerShape, now: Timest
         given: size(&shape.sizes),
         asked: size(asked.unwrap_or(&shape.sizes)),
         boost: boost(&facts.life, place, now),
+        cpu_scaled: false,
+        memory_scaled: false,
         cpu_restarts: shape.cpu_restarts,
         memory_restarts: shape.memory_restarts,
         restarts,

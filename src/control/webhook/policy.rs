@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(found.mutations.unwrap().len(), 1);
         // What is false of most Recommendations comes first.
         let [condition] = &found.match_conditions.unwrap()[..] else { panic!("not one") };
-        assert!(condition.expression.starts_with("(object.metadata.?ownerReferences"), "{condition:?}");
+        assert!(condition.expression.starts_with("(params.spec.workloadRef.kind in "), "{condition:?}");
         for other in others() {
             assert!(condition.expression.contains(&format!(" && ({other})")), "{condition:?}");
         }

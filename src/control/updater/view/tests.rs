@@ -1,3 +1,5 @@
+mod owners;
+
 use std::collections::HashMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
