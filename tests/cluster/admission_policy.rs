@@ -14,6 +14,10 @@ use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
+use plumb::cluster::index::WorkloadKey;
+use plumb::control::naming;
+use plumb::testing;
+
 use crate::admission::{dry_run, place, start, wait_stamped};
 use crate::support::plumb::Plumb;
 use crate::support::recommended::{auto_policy, container, new_pods, recommend, stamp};
@@ -24,6 +28,7 @@ async fn an_admission_policy_stamps_as_the_webhook_does(context: Context) -> Res
     let account = place(&context).await?;
     let mut pods = many_pods(&context).await?;
     pods.extend(pods_of_controllers(&context).await?);
+    pods.extend(pods_that_name_their_workload(&context).await?);
     let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
     recommend(&context, "pod-web", ("v1", "Pod", "web"), "Auto", containers).await?;
     let webhook = start(&context, &account.kubeconfig, &[]).await?;
@@ -54,7 +59,7 @@ async fn an_admission_policy_stamps_as_the_webhook_does(context: Context) -> Res
         of("back").count() == 7 && of("back").all(|made| requests(made) == "222m"),
         "not what was before"
     );
-    for (app, count) in [("dep", 1), ("nightly", 1), ("whole", 2)] {
+    for (app, count) in [("dep", 1), ("nightly", 1), ("whole", 2), ("named", 8), ("apart", 0)] {
         ensure!(of(app).filter(|made| requests(made) == "180m").count() == count, "{app} is not stamped");
     }
     ensure!(of("others").count() == 7 && of("others").all(|made| made["stamped"] == false), "sized by two");
@@ -232,6 +237,64 @@ async fn pods_of_controllers(context: &Context) -> Result<Vec<Value>> {
         pod(json!(set.labels()), owned("ReplicaSet", &set.name_any(), set.uid().as_ref())),
         pod(json!({"app": "nightly"}), owned("Job", &job.name_any(), job.uid().as_ref())),
     ])
+}
+
+/// Pods that say by labels which workload they are of, whatever run of it has made them; and some that do not quite.
+async fn pods_that_name_their_workload(context: &Context) -> Result<Vec<Value>> {
+    let lws = "leaderworkerset.sigs.k8s.io";
+    let workloads = [
+        ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", "llm:worker"),
+        ("jobset.x-k8s.io/v1alpha2", "JobSet", "train:driver"),
+        ("tekton.dev/v1", "Pipeline", "ci:build"),
+        ("tekton.dev/v1", "Task", "go-build"),
+        ("sparkoperator.k8s.io/v1beta2", "SparkApplication", "etl:executor"),
+        ("serving.knative.dev/v1", "Service", "hello"),
+        ("v1", "Pod", "dag:load"),
+    ];
+    for of in workloads {
+        let (api_version, kind, name) = of;
+        let key = testing::workload(name).kind(kind).api_version(api_version).key();
+        let key = WorkloadKey { namespace: context.namespace.as_str().into(), ..key };
+        let [plain, hashed] = naming::candidates(&key);
+        let name = if name.contains(':') { hashed } else { plain };
+        let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
+        recommend(context, &name, of, "Auto", containers).await?;
+    }
+    let spark = |name: &str, role: &str| json!({"spark-app-name": name, "spark-role": role});
+    let (run, other) = ("etl-1795406400000000000", "etl-2");
+    let task = json!({"tekton.dev/task": "go-build", "tekton.dev/pipeline": "ci", "tekton.dev/pipelineTask": "build"});
+    let pods = [
+        ("named", "StatefulSet", json!({format!("{lws}/name"): "llm", format!("{lws}/worker-index"): "2"})),
+        ("apart", "StatefulSet", json!({format!("{lws}/name"): "llm", format!("{lws}/worker-index"): "0"})),
+        (
+            "named",
+            "Job",
+            json!({"jobset.sigs.k8s.io/jobset-name": "train", "jobset.sigs.k8s.io/replicatedjob-name": "driver"}),
+        ),
+        ("named", "TaskRun", task.clone()),
+        ("apart", "Pod", task),
+        ("named", "TaskRun", json!({"tekton.dev/task": "go-build"})),
+        ("named", "Pod", spark(run, "executor")),
+        ("named", "", spark("etl", "executor")),
+        ("apart", "Pod", spark(run, "driver")),
+        ("apart", "Pod", spark(other, "executor")),
+        ("named", "ReplicaSet", json!({"serving.knative.dev/service": "hello"})),
+        ("named", "", json!({"dag_id": "dag", "task_id": "load"})),
+        ("apart", "", json!({"dag_id": "dag", "task_id": "clean"})),
+        // One label in common makes no workload.
+        ("apart", "", json!({"team": "web"})),
+    ];
+    let pod = |(app, maker, labels): (&str, &str, Value)| {
+        let mut metadata = json!({"generateName": "p-", "labels": labels});
+        metadata["labels"]["app"] = json!(app);
+        if !maker.is_empty() {
+            metadata["ownerReferences"] = json!([{"apiVersion": "x/v1", "kind": maker, "name": "run-1",
+                "uid": "11111111-1111-1111-1111-111111111112", "controller": true}]);
+        }
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata,
+               "spec": {"containers": [{"name": "load", "image": "x"}]}})
+    };
+    Ok(pods.map(pod).to_vec())
 }
 
 /// What each of the pods becomes: its resources, and whether there is a note.

@@ -312,6 +312,22 @@ mod tests {
         assert_eq!(of("ReplicaSet", json!({"app": "web"})), None);
     }
 
+    /// The admission policy knows the same labels.
+    #[test]
+    fn the_admission_policy_has_the_same_table() {
+        let expressions = include_str!("../../control/webhook/policy.cel");
+        for rule in &LABELLED {
+            let group = rule.api_version.split('/').next().unwrap();
+            let role = match rule.role {
+                Role::None => "",
+                Role::Label(label) | Role::Index(label) => label,
+            };
+            let row = [rule.kind, group, &rule.makers.join(","), &rule.names.join(","), role];
+            let row = format!("['{}']", row.join("', '"));
+            assert!(expressions.contains(&row), "{row}");
+        }
+    }
+
     #[test]
     fn bare_pods_with_one_common_label_are_apart() {
         let bare = |name: &str, labels: Value| pooled(name, labels, None).unwrap();

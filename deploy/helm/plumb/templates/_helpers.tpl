@@ -43,3 +43,36 @@ app.kubernetes.io/component: {{ . }}
 {{- end -}}
 {{- toYaml $config -}}
 {{- end }}
+
+{{/* What all roles may know of owners of custom kinds. */}}
+{{- define "plumb.owners" -}}
+# Owners of kinds that are not built in: the labels that policies select by, their own owners, and what they are a run
+# of. plumb asks for metadata only. That a kind scales is found without a right; for other kinds see docs/owners.md.
+- apiGroups:
+  - argoproj.io
+  - jobset.x-k8s.io
+  - keda.sh
+  - leaderworkerset.x-k8s.io
+  - postgresql.cnpg.io
+  - serving.knative.dev
+  - sparkoperator.k8s.io
+  - tekton.dev
+  resources:
+  - rollouts
+  - analysisruns
+  - experiments
+  - workflows
+  - cronworkflows
+  - jobsets
+  - scaledjobs
+  - leaderworkersets
+  - clusters
+  - services
+  - configurations
+  - revisions
+  - sparkapplications
+  - scheduledsparkapplications
+  - pipelineruns
+  - taskruns
+  verbs: [get]
+{{- end }}
