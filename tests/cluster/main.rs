@@ -38,6 +38,7 @@ mod one_need;
 mod oom_answered;
 mod oom_kill;
 mod owners;
+mod owners_known;
 mod past;
 mod recommender;
 mod recommender_on_node;

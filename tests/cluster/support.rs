@@ -14,6 +14,7 @@ pub mod cgroups;
 pub mod cluster;
 pub mod conform;
 pub mod control_plane;
+pub mod custom_kinds;
 pub mod faults;
 pub mod keep;
 pub mod kwok;
