@@ -140,14 +140,14 @@ pub enum Mode {
     validation = Rule::new("!(has(self.workloadRef) && has(self.kinds))").message("target.workloadRef and target.kinds exclude each other").field_path(".kinds")
 )]
 pub struct PolicyTarget {
-    /// One workload by name.
+    /// One workload by name, or another owner of its pods, such as what an operator makes a Deployment from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload_ref: Option<WorkloadReference>,
-    /// The workloads whose own labels match (not those of their pods).
+    /// The workloads whose labels match: their own, and those of owners above them; not those of their pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<LabelSelectorSchema>")]
     pub selector: Option<LabelSelector>,
-    /// The workloads of these kinds only, such as Deployment or StatefulSet. Absent: all kinds.
+    /// The workloads of these kinds, or with owners of these kinds, such as Deployment or StatefulSet. Absent: all kinds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 63)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -164,7 +164,7 @@ pub struct WorkloadReference {
     /// Kind, such as Deployment.
     #[schemars(length(min = 1, max = 63))]
     pub kind: String,
-    /// Name of the workload.
+    /// Name of the workload; after a colon the role of its pods, where pods of several roles are sized apart.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }

@@ -78,7 +78,7 @@ impl Desk {
         if !self.live.knows_all() {
             return Err("not_ready");
         }
-        let begin = Instant::now();
+        let (begin, mut asked) = (Instant::now(), false);
         loop {
             let judgement = judge(&self.live.index(), &review.namespace, &pod, (self.clock)());
             match judgement {
@@ -86,10 +86,14 @@ impl Desk {
                 Judgement::Leave(reason) => return Err(reason),
                 Judgement::Soon if begin.elapsed() < OWNER_WAIT => tokio::time::sleep(OWNER_POLL).await,
                 Judgement::Soon => return Err("owner_unknown"),
-                Judgement::Ask(pod, owner) => {
-                    self.owners.ask([(pod, owner)]);
-                    return Err("owner_asked_for");
+                // An owner that lives for one run is new with its first pod: the answer is as near as a ReplicaSet is.
+                Judgement::Ask(pod, owner) if begin.elapsed() < OWNER_WAIT => {
+                    if !std::mem::replace(&mut asked, true) {
+                        self.owners.ask([(pod, owner)]);
+                    }
+                    tokio::time::sleep(OWNER_POLL).await;
                 }
+                Judgement::Ask(..) => return Err("owner_asked_for"),
             }
         }
     }
