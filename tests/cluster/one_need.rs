@@ -1,8 +1,8 @@
 //! One usage is one need, whoever measured it: the metrics API, Prometheus as it goes, and Prometheus's past.
 //!
-//! On a real node. The container uses a core for 10 s of each minute, on the clock, so that every five minutes are alike:
-//! bursts of 30 s in ten minutes would take half an hour to tell apart. It takes up to eleven minutes, as five minutes on
-//! the clock must be whole.
+//! On a real node. The container uses a core for 10 s in the middle of each minute, so that every five minutes on the clock
+//! are alike, and none begins with a burst that a source would put into both: bursts of 30 s in ten minutes would take half
+//! an hour to tell apart. It takes up to eleven minutes, as five minutes on the clock must be whole.
 
 use std::time::Duration;
 
@@ -109,7 +109,6 @@ async fn target(context: &Context) -> Result<f64> {
         let found = context.api::<Recommendation>().get("pod-bursts").await?;
         let status = found.status.context("no status yet")?;
         let container = status.containers.first().context("no container")?;
-        println!("{}", serde_json::to_string(&container)?);
         let cpu = container.target.requests.cpu.as_ref().context("no CPU target yet")?;
         Ok(cpu.value().as_cores().0)
     })

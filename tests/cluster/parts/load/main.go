@@ -29,7 +29,7 @@ type settings struct {
 	startupEnds time.Time
 	burstCPU    float64       // cores, instead of cpu in bursts
 	burstLasts  time.Duration // how long one is
-	burstEvery  time.Duration // one begins whenever the clock is at a multiple of this; 0 for never
+	burstEvery  time.Duration // one begins when the clock is half-way between multiples of this; 0 for never
 	memory      int64         // bytes to hold, besides the program's own few MiB
 	grow        int64         // bytes more each second
 	ready       bool
@@ -43,7 +43,7 @@ func (s *settings) cores(now time.Time) float64 {
 	if now.Before(s.startupEnds) {
 		return s.startupCPU
 	}
-	if s.burstEvery > 0 && time.Duration(now.UnixNano())%s.burstEvery < s.burstLasts {
+	if s.burstEvery > 0 && (time.Duration(now.UnixNano())+s.burstEvery/2)%s.burstEvery < s.burstLasts {
 		return s.burstCPU
 	}
 	return s.cpu
