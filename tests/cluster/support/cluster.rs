@@ -125,7 +125,11 @@ impl Cluster {
             let group = self.plane.number.control_group();
             ensure!(cgroups::pods_of(&group).is_empty(), "processes of pods");
             for name in &foreign {
-                ensure!(definitions.get_metadata_opt(name).await?.is_none(), "the definition {name}");
+                let Some(left) = definitions.get_metadata_opt(name).await? else { continue };
+                if left.metadata.deletion_timestamp.is_none() {
+                    definitions.delete(name, &DeleteParams::default()).await?;
+                }
+                anyhow::bail!("the definition {name}, {:?}", left.metadata.deletion_timestamp);
             }
             let made = namespaces.list_metadata(&ListParams::default()).await?.items;
             let made = made.iter().map(ResourceExt::name_any).find(|name| !is_system(name));
