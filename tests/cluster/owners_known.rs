@@ -247,10 +247,13 @@ async fn what_others_do_with_pods_of_custom_kinds_is_left_to_them(context: Conte
     }
     put_back(&context, "put-back").await?;
     let target = || json!([container("load", "30m", "24Mi", "64Mi")]);
-    for name in ["keda", "put-back", "plain"] {
+    for name in ["keda", "plain"] {
         let workload = ("apps/v1", "Deployment", name);
         recommend(&context, &format!("deployment-{name}"), workload, "Auto", target()).await?;
     }
+    // So much more that nobody would wait with it, though the pod was resized a moment ago.
+    let more = json!([container("load", "400m", "24Mi", "64Mi")]);
+    recommend(&context, "deployment-put-back", ("apps/v1", "Deployment", "put-back"), "Auto", more).await?;
     let squad = ("apps.example.test/v1", "Squad", "below");
     recommend(&context, "squad-below", squad, "Auto", target()).await?;
     let rollout = ("argoproj.io/v1alpha1", "Rollout", "steps");

@@ -270,6 +270,8 @@ pub fn rolls_out_in_steps(owner: &Owner) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::needless_pass_by_value, reason = "values that are made for the call")]
+
     use serde_json::{Value, json};
 
     use super::*;
