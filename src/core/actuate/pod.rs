@@ -50,6 +50,8 @@ pub(super) struct PodState {
     killed_at_most: Option<Timestamp>,
     /// It was evicted.
     pub(super) evicted: Option<Timestamp>,
+    /// It was seen to be ready.
+    pub(super) was_ready: bool,
     /// It was seen at this round.
     pub(super) seen: bool,
 }
@@ -85,6 +87,12 @@ impl Wish {
             Self::Evict { .. } => true,
             _ => self.change().is_some_and(|change| change.restarts > 0),
         }
+    }
+
+    /// Lets a pod grow that a rollout waits for.
+    pub(super) fn helps(&self, workload: &Workload, pod: &Pod) -> bool {
+        let grows = |change: &Change| change.grows && !change.shrinks;
+        !pod.ready && workload.is_rolling_out() && matches!(self, Self::Resize(change) if grows(change))
     }
 
     /// The resize that is wished; `None` where it is another thing.
@@ -162,6 +170,13 @@ impl PodState {
             }
             other => other?,
         };
+        let proposal = match proposal {
+            // What is being rolled out may be stuck because it has too little; the rest waits for it.
+            Some(proposal) if workload.is_rolling_out() && !proposal.change.after_oom => {
+                Some(proposal.without_loss(pod).ok_or(Hold::Rollout)?)
+            }
+            other => other,
+        };
         let Some(Proposal { change, steppers }) = proposal else {
             return if self.leaks(workload, pod, now) { Err(Hold::Leaking) } else { Ok(None) };
         };
@@ -182,6 +197,8 @@ impl PodState {
         }
         match rules.method {
             Method::OnCreate => Err(Hold::OnCreateOnly),
+            // The rollout replaces it, and gives its successor what is recommended.
+            Method::Evict if pod.ready && workload.is_rolling_out() => Err(Hold::Rollout),
             Method::Evict => self.evict(workload, pod, disruptable, settings, Hold::OnCreateOnly).map(Some),
             _ if !settings.resize_served => {
                 self.evict(workload, pod, disruptable, settings, Hold::ResizeUnsupported).map(Some)
@@ -267,6 +284,7 @@ impl PodState {
         }
         self.changed = self.changed.max(pod.resized);
         self.seen = true;
+        self.was_ready |= pod.ready;
         if self.refused.is_some_and(|(_, until)| now >= until) {
             self.refused = None;
         }
@@ -292,13 +310,17 @@ impl PodState {
         settings: &Settings,
         now: Timestamp,
     ) -> Result<(), Hold> {
-        timely(workload, settings)?;
+        if grows {
+            seasonable(workload, settings)?;
+        } else {
+            timely(workload, settings)?;
+        }
         let cooldown = workload.rules.pace.cooldown;
         let within = |at: Option<Timestamp>, pause| at.is_some_and(|at| now.seconds_since(at) < pause);
         // A pod that has just been made has not been seen at work yet, but for what replaced others of its kind.
         let made = pod.created.filter(|_| !pod.ready);
         let pause = if grows { cooldown.min(GROWTH_PAUSE) } else { cooldown };
-        if within(self.changed, pause) || within(made, cooldown) { Err(Hold::Cooldown) } else { Ok(()) }
+        if within(self.changed, pause) || within(made, pause) { Err(Hold::Cooldown) } else { Ok(()) }
     }
 
     /// Seconds for which its resize has been in that state.
@@ -408,14 +430,14 @@ impl PodState {
 
 /// Whether this is a time at which pods of it are changed.
 fn timely(workload: &Workload, settings: &Settings) -> Result<(), Hold> {
+    seasonable(workload, settings)?;
+    if workload.is_rolling_out() { Err(Hold::Rollout) } else { Ok(()) }
+}
+
+/// Whether this is a time at which pods of it may grow.
+fn seasonable(workload: &Workload, settings: &Settings) -> Result<(), Hold> {
     if settings.warming_up {
         return Err(Hold::WarmUp);
     }
-    if !workload.rules.open {
-        return Err(Hold::WindowClosed);
-    }
-    if workload.is_rolling_out() {
-        return Err(Hold::Rollout);
-    }
-    Ok(())
+    if workload.rules.open { Ok(()) } else { Err(Hold::WindowClosed) }
 }

@@ -259,7 +259,7 @@ impl Driver<'_> {
                 Given::Target => around.given_since.or(Some(now)),
                 Given::Previous | Given::Nothing => None,
             };
-            around.gives_previous = said.given != Given::Target;
+            around.gives = said.given;
             if let Some(given) = self.given.get_mut(place) {
                 *given = (said.given, around.before.as_ref().map(|before| before.had.clone()));
             }
