@@ -6,7 +6,9 @@ use super::super::scene::{Kind, Part, Workload as Stated};
 use super::super::world::{Load, Pod as Simulated, State, World};
 use super::recommender::Advice;
 use super::{container_size, namespace, pace, time};
-use crate::actuate::facts::{self, Before, Container, MaxUnavailable, Place, Pod, PodId, Rules, Workload};
+use crate::actuate::facts::{
+    self, Before, Container, MaxUnavailable, Place, Pod, PodId, RefusedCreation, Rules, Workload,
+};
 use crate::actuate::rescale::{Kept, Measure, Scaler, Target};
 use crate::actuate::{Given, Remembered};
 use crate::policy::{Amounts, Class};
@@ -59,7 +61,11 @@ pub(in crate::replay::simulate) fn workload(
         before: around.before.clone(),
         remembered: around.remembered.clone(),
         rollback: None,
-        refused: None,
+        refused: load.refused.map(|(first, last)| RefusedCreation {
+            first: time(first),
+            last: time(last),
+            why: "denied".into(),
+        }),
         around: facts::Around {
             bounds: namespace(world, stated),
             free: Some(free(world, stated)),
