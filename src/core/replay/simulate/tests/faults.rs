@@ -230,13 +230,16 @@ pub(super) fn unbootable() -> Scene {
     }
 }
 
-/// A release comes before anything is known of pods that have far too little CPU, and that take an hour to start.
+/// A release's first pod comes up unstamped with far too little CPU, and takes its time to start.
 pub(super) fn stuck() -> Scene {
     let slow =
-        Container { limit_milli: Some(800), busy_milli: 400, boots: 5000, ..container(100, 512, 1024) };
+        Container { limit_milli: Some(800), busy_milli: 400, boots: 3000, ..container(100, 512, 1024) };
     Scene {
-        faults: vec![Fault::Release { at: 3, workload: 0, percent: 100 }],
-        ..scene(3, 2, two(slow, Policy::default()))
+        faults: vec![
+            Fault::AdmissionDown { at: 55, minutes: 120 },
+            Fault::Release { at: 60, workload: 0, percent: 100 },
+        ],
+        ..scene(3, 3, two(slow, Policy::default()))
     }
 }
 
