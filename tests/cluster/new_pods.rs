@@ -153,9 +153,9 @@ async fn new_pods_that_are_refused_get_what_their_template_says(context: Context
     plumb.stop()
 }
 
-cluster_test!(a_stuck_rollout_gets_its_growth, [Node, Crds]);
+cluster_test!(new_pods_that_a_rollout_waits_for_get_their_growth, [Node, Crds]);
 /// The second release is ready with more CPU than its template asks for alone, and gets that in place.
-async fn a_stuck_rollout_gets_its_growth(context: Context) -> Result<()> {
+async fn new_pods_that_a_rollout_waits_for_get_their_growth(context: Context) -> Result<()> {
     context.apply(&picky(60, 60)).await?;
     ready(&context, "web", 2).await?;
     let mut second = picky(60, 90);

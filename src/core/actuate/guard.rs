@@ -40,6 +40,8 @@ pub(super) struct Guard {
     was_back: bool,
     unready_since: Option<Timestamp>,
     stalled_since: Option<Timestamp>,
+    /// Admission gives new pods what was before since then.
+    told: Option<Timestamp>,
 }
 
 /// What outlives the process.
@@ -318,7 +320,13 @@ impl Guard {
 
     /// New pods come to harm: the next ones are given what was before, and what their template says where that does no
     /// better.
-    pub(super) fn heed(&mut self, trouble: &Trouble<'_>, before: Option<&Before>, now: Timestamp) {
+    pub(super) fn heed(
+        &mut self,
+        workload: &Workload,
+        trouble: &Trouble<'_>,
+        before: Option<&Before>,
+        now: Timestamp,
+    ) {
         if let (Symptom::Late, Some(pod), Some(before)) = (trouble.symptom, trouble.pods.first(), before) {
             self.put_back = Some((pod.id, before.had.clone()));
         }
@@ -329,15 +337,19 @@ impl Guard {
                 if let Some(harm) = &mut self.kept.harm {
                     harm.new_pods = Some(remedy);
                 }
+                self.told = None;
             }
             Some(harm) => {
+                if harm.new_pods == Some(workload.around.gives) {
+                    self.told.get_or_insert(now);
+                }
+                let no_better = || self.told.is_some_and(|told| trouble.shows_since(told));
                 let next = match harm.new_pods {
                     None => remedy,
-                    Some(Given::Previous) if remedy == Given::Nothing || trouble.shows_since(harm.at) => {
-                        Given::Nothing
-                    }
+                    Some(Given::Previous) if remedy == Given::Nothing || no_better() => Given::Nothing,
                     Some(_) => return,
                 };
+                self.told = None;
                 (harm.new_pods, harm.at) = (Some(next), now);
                 harm.evidence.clone_from(&trouble.evidence);
             }
@@ -367,6 +379,11 @@ impl Guard {
     pub(super) fn forget(&mut self) {
         self.kept.watched = None;
         (self.passed, self.put_back, self.unready_since) = (None, None, None);
+    }
+
+    /// New pods did not come up with any size but their template's, and none has since: no pod is given up to try.
+    pub(super) fn fears_new_pods(&self) -> bool {
+        self.kept.harm.as_ref().is_some_and(|harm| harm.new_pods == Some(Given::Nothing))
     }
 
     /// The harm that was done last, until something has gone well; of new pods, until they are given the targets again.

@@ -19,8 +19,6 @@ const LATE: std::ops::Range<i64> = 600..1800;
 /// Refusals over so many seconds are no hiccup. The slowest controller tries again within twenty minutes.
 const REFUSED_FOR: i64 = 10;
 const TRIES_AGAIN: i64 = 1200;
-/// What new pods are given is known to admission within so many seconds.
-const TOLD: i64 = 30;
 
 /// Harm that is seen in new pods.
 pub(super) struct Trouble<'a> {
@@ -49,9 +47,9 @@ impl Trouble<'_> {
         if self.symptom == Symptom::Refused || before.is_none() { Given::Nothing } else { Given::Previous }
     }
 
-    /// A pod shows it that was made since then, and that admission knew by then what to give it.
+    /// A pod shows it that was made since then.
     pub(super) fn shows_since(&self, at: Timestamp) -> bool {
-        self.pods.iter().any(|pod| pod.created.is_some_and(|created| created > at.plus(TOLD)))
+        self.pods.iter().any(|pod| pod.created.is_some_and(|created| created > at))
     }
 
     /// Its pods serve nobody until others come in their place.

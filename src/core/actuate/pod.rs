@@ -165,6 +165,7 @@ impl PodState {
         let proposal = match proposal {
             // Only a new pod can be given a request where there was none.
             Err(Hold::BestEffort) if rules.method != Method::InPlace => {
+                timely(workload, settings)?;
                 self.calm(workload, pod, true, settings, now)?;
                 return self.evict(workload, pod, disruptable, settings, Hold::BestEffort).map(Some);
             }
@@ -184,25 +185,26 @@ impl PodState {
         if !change.after_oom {
             self.calm(workload, pod, change.grows, settings, now)?;
         }
+        let replace = |otherwise: Hold| {
+            if pod.ready && workload.is_rolling_out() && !change.after_oom {
+                // The rollout replaces it, and gives its successor what is recommended.
+                return Err(Hold::Rollout);
+            }
+            self.evict(workload, pod, disruptable, settings, otherwise).map(Some)
+        };
         if let Some((hold, until)) = self.refused
             && now < until
         {
             // Admission or the node refused it; a new pod may be another matter.
             return match hold {
-                Hold::NodeTooSmall | Hold::ResizeUnsupported => {
-                    self.evict(workload, pod, disruptable, settings, hold).map(Some)
-                }
+                Hold::NodeTooSmall | Hold::ResizeUnsupported => replace(hold),
                 hold => Err(hold),
             };
         }
         match rules.method {
             Method::OnCreate => Err(Hold::OnCreateOnly),
-            // The rollout replaces it, and gives its successor what is recommended.
-            Method::Evict if pod.ready && workload.is_rolling_out() => Err(Hold::Rollout),
-            Method::Evict => self.evict(workload, pod, disruptable, settings, Hold::OnCreateOnly).map(Some),
-            _ if !settings.resize_served => {
-                self.evict(workload, pod, disruptable, settings, Hold::ResizeUnsupported).map(Some)
-            }
+            Method::Evict => replace(Hold::OnCreateOnly),
+            _ if !settings.resize_served => replace(Hold::ResizeUnsupported),
             _ => {
                 if change.restarts > 0 && !change.after_oom {
                     disruptable?;

@@ -1,5 +1,6 @@
 //! All workloads: what is done first, how much at once, and what is said of the rest.
 
+mod newcomers;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +13,6 @@ use super::change::{Change, back_to};
 use super::facts::{Before, Pod, PodId, Resize, Rollback, SizesByName, Workload};
 use super::given::Given;
 use super::guard::{Degraded, Guard, Remembered, Verdict, similar, targets};
-use super::newcomer;
 use super::pod::{PodState, Wish};
 use super::reason::Hold;
 use super::rescale::{self, Rescale};
@@ -252,6 +252,7 @@ impl Updater {
         let guard = self.guard(workload);
         let verdict = guard.judge(workload, now);
         said.degraded = guard.degraded(now).cloned();
+        let keeps_pods = guard.fears_new_pods();
         if let Verdict::PutBack(pod, before) = &verdict {
             // What was killed and is down, or needs more than it had, is healed and not put back.
             if !own.iter().any(|candidate| candidate.action.pod == *pod && candidate.action.urgent) {
@@ -266,6 +267,7 @@ impl Updater {
             let hold = match (candidate.action.urgent, rescaling) {
                 (true, _) => Ok(()),
                 (false, true) => Err(Hold::Rescaling),
+                (false, false) if keeps_pods && candidate.action.deed == Deed::Evict => Err(Hold::RolledBack),
                 // Nobody waits for what may get a pod to serve.
                 (false, false) if candidate.helps => Ok(()),
                 (false, false) => turn.may_go(candidate.step()),
@@ -281,35 +283,6 @@ impl Updater {
             }
         }
         said
-    }
-
-    /// Where new pods come to harm with the sizes that they are given, the next ones are given what was before; those that
-    /// serve nobody get a successor as soon as that is known to admission. Answers these.
-    fn heed_newcomers(
-        &mut self,
-        workload: &Workload,
-        settings: &Settings,
-        now: Timestamp,
-        own: &mut Vec<Candidate>,
-        said: &mut WorkloadPlan,
-    ) -> HashSet<PodId> {
-        let before = self.before.get(&workload.key).cloned();
-        let was_ready = |pod: &Pod| self.pods.get(&pod.id).is_some_and(|state| state.was_ready);
-        let trouble = newcomer::trouble(workload, before.as_ref(), was_ready, now);
-        let trouble = trouble.filter(|_| workload.rules.sized_by_other().is_none());
-        let guard = self.guard(workload);
-        guard.acquit(workload, now);
-        let Some(trouble) = trouble else { return HashSet::new() };
-        guard.heed(&trouble, before.as_ref(), now);
-        let given = Given::of(workload, guard.degraded(now), before.as_ref(), now);
-        let replaced: Vec<&Pod> = trouble.pods.iter().copied().filter(|pod| trouble.replaces(pod)).collect();
-        for pod in &replaced {
-            match self.meet(pod, now).replace_newcomer(workload, (pod, given), now) {
-                Ok(wish) => own.extend(candidate(workload, pod, wish, settings)),
-                Err(hold) => *said.held.entry(hold).or_default() += 1,
-            }
-        }
-        replaced.into_iter().map(|pod| pod.id).collect()
     }
 
     /// What puts back the harm that was done to a pod, unless somebody has said to keep off it.

@@ -70,11 +70,10 @@ fn what_was_before_is_tried_first_and_the_template_after_it() {
     web.around.gives = Given::Previous;
     assert_eq!(evicted(&mut world, &web), [2]);
     world.now += 10;
-    fail(&mut web.pods[2], world.now - 200);
     assert_eq!(given(&mut world, &web), Given::Previous, "it came up before that was known");
-    world.now += 300;
+    world.now += 60;
     web.pods[2] = pod(9, size(300, 256, 700));
-    fail(&mut web.pods[2], world.now - 100);
+    fail(&mut web.pods[2], world.now - 50);
     assert_eq!(given(&mut world, &web), Given::Nothing);
     assert_eq!(evicted(&mut world, &web), [], "it would get the same again");
     web.around.gives = Given::Nothing;
@@ -133,6 +132,23 @@ fn new_pods_that_are_refused_get_what_their_template_says() {
     // All of its pods may be missing.
     web.pods.clear();
     assert_eq!(given(&mut World::new(), &web), Given::Nothing);
+}
+
+#[test]
+fn no_pod_is_given_up_to_try_again_what_was_refused() {
+    let mut web = workload(advice(500, 256, 700), fleet(4, size(200, 256, 700)));
+    (web.rules.method, web.given_since) = (Method::Evict, None);
+    let mut world = World::new();
+    let at = |seconds| Timestamp(START + 60 - seconds);
+    web.refused = Some(RefusedCreation { first: at(20), last: at(1), why: "too small".into() });
+    assert_eq!(given(&mut world, &web), Given::Nothing);
+    world.now += 7200;
+    assert_eq!(given(&mut world, &web), Given::Target);
+    assert_eq!(world.held(&web), [Hold::RolledBack]);
+    // Somebody has scaled it, and that went well.
+    web.pods.push(pod(9, size(500, 256, 700)));
+    web.pods[4].created = Some(Timestamp(world.now - 600));
+    assert_eq!(evicted(&mut world, &web).len(), 1);
 }
 
 #[test]
