@@ -10,7 +10,6 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use plumb::api::Recommendation;
-use plumb::testing;
 use serde_json::{Value, json};
 
 use crate::admission::{dry_run, wait_stamped};
