@@ -54,8 +54,8 @@ impl Index {
         for (event, refused) in self.refusals.iter().filter(|(_, refused)| refused.why.is_some()) {
             let name =
                 ObjectKey { namespace: Arc::clone(&event.namespace), name: (*refused.owner.name).into() };
-            let origin = Origin::Owner(Arc::clone(&refused.owner));
-            let Resolution::Workload(key, _) = self.resolve(&name, &origin) else { continue };
+            let origin = Origin { owner: Some(Arc::clone(&refused.owner)), ..Origin::default() };
+            let Resolution::Workload(key) = self.resolve(&name, &origin) else { continue };
             let known = found.entry(key).or_insert_with(|| refused.clone());
             known.first = known.first.min(refused.first);
             if refused.last >= known.last {
@@ -70,7 +70,7 @@ impl WorkloadPods<'_> {
     /// A workload of which no pod is there.
     #[must_use]
     pub fn none() -> Self {
-        Self { labels: Arc::default(), template: None, pods: Vec::new() }
+        Self { labels: Arc::default(), owners: Vec::new(), template: None, pods: Vec::new() }
     }
 }
 

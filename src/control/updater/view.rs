@@ -20,7 +20,8 @@ use crate::api::{self, Actuation, Band, Mode, PolicyReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
     ContainerLife, ContainerShape, Labels, Life, ObjectKey, Owner, PAUSE, Phase, PodFacts, Previous,
-    RefusedPods, ResizeState, Sizes, Uid, WorkloadKey, WorkloadPods, Workloads, Written, group, rolls_out_in_steps,
+    RefusedPods, ResizeState, Sizes, Uid, WorkloadKey, WorkloadPods, Workloads, Written, group,
+    rolls_out_in_steps,
 };
 use crate::control::rules::Tempo;
 use crate::control::select::Candidate;

@@ -174,7 +174,9 @@ impl PodState {
         let proposal = match proposal {
             // What is being rolled out may be stuck because it has too little; the rest waits for it.
             Some(proposal) if workload.is_rolling_out() && !proposal.change.after_oom => {
-                Some(proposal.without_loss(pod).ok_or(Hold::Rollout)?)
+                // An analysis between two steps compares pods that serve.
+                let held = pod.ready && workload.rolls_out_in_steps;
+                Some(proposal.without_loss(pod).filter(|_| !held).ok_or(Hold::Rollout)?)
             }
             other => other,
         };
