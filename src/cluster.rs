@@ -12,6 +12,7 @@ pub mod index;
 mod listed;
 pub mod owners;
 pub mod pods;
+pub mod refused;
 pub mod resize;
 mod rows;
 pub mod slim;

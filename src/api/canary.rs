@@ -4,8 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::PreviousSize;
 use super::schema::TimeSchema;
+use super::{Given, PreviousSize};
 
 /// What is known of the first pod that was changed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -69,4 +69,7 @@ pub struct Harm {
     /// Whether a container was OOM killed.
     #[serde(default)]
     pub oom_killed: bool,
+    /// What new pods are given until then, where new pods showed the harm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_pods: Option<Given>,
 }

@@ -245,7 +245,7 @@ pub enum Given {
     Target,
     /// What pods had before the last change: somebody has rolled that back, or it did harm a short time ago.
     Previous,
-    /// None: a VerticalPodAutoscaler sizes them.
+    /// None: a VerticalPodAutoscaler sizes them, or new pods fail or are refused with any size but their template's.
     Nothing,
 }
 

@@ -93,6 +93,7 @@ const RIGHTS: &[Right] = &[
     own(&["list", "create", "patch", "delete"], "", "configmaps"),
     Right { subresource: "resize", ..right(Purpose::Auto, &["patch"], "", "pods") },
     Right { subresource: "eviction", ..right(Purpose::Auto, &["create"], "", "pods") },
+    right(Purpose::Auto, WATCH, "", "events"),
     right(Purpose::Auto, WATCH, "policy", "poddisruptionbudgets"),
     right(Purpose::Auto, WATCH, "autoscaling", "horizontalpodautoscalers"),
 ];

@@ -9,6 +9,7 @@ mod kinds;
 mod life;
 mod placement;
 mod quotas;
+mod refused;
 mod resolve;
 mod rest;
 mod rooms;
@@ -35,6 +36,7 @@ pub use kinds::{Named, Pool, is_known_by_its_runs, object_of, rolls_out_in_steps
 pub use life::{Boost, ContainerLife, Life, PAUSE, ResizeState, Touched};
 pub use placement::{NodeTerm, Operator, Placement, Requirement, Taint, Toleration};
 pub use quotas::{PodScope, Scope, ScopedQuota};
+pub use refused::RefusedPods;
 pub use resolve::{CustomOwner, Resolution, WorkloadPods, Workloads};
 pub use rest::AtRest;
 pub use rooms::{Occupied, Room, needed_first, requests};
@@ -103,6 +105,8 @@ pub struct Index {
     pub autoscalers: Table<ObjectKey, Autoscaler>,
     /// What sizes workloads beside us.
     pub vertical_autoscalers: Table<ObjectKey, VerticalAutoscaler>,
+    /// New pods that were refused, by the event that tells it.
+    pub refusals: Table<ObjectKey, RefusedPods>,
     /// The recommendations, as the API server holds them.
     pub recommendations: Table<ObjectKey, Written>,
     /// What the recommendations say of new pods, where nothing else of them is followed.

@@ -28,6 +28,7 @@ use super::error::Request;
 use super::feed::{self, Extent};
 use super::index::{Fold, Index, MemoryEvent, ObjectKey, Owner};
 use super::pods::LeanPod;
+use super::refused::{self, LeanRefusal};
 use super::slim::{Guarded, Slim, Stampable};
 use super::templates::Skimmed;
 use super::vpa::LeanVpa;
@@ -126,9 +127,10 @@ impl Live {
         (live, news)
     }
 
-    /// Watches HorizontalPodAutoscalers too, and VerticalPodAutoscalers where there are such: who resizes pods must know
-    /// what scales by their requests, and what sizes them already.
-    pub fn watch_autoscalers(
+    /// Watches also what only the updater heeds: HorizontalPodAutoscalers, VerticalPodAutoscalers where there are such, as
+    /// who resizes pods must know what scales by their requests and what sizes them already; and the refusals of new pods,
+    /// without which it acts as well.
+    pub fn watch_for_updates(
         self: &Arc<Self>,
         connection: &Connection,
         stop: &CancellationToken,
@@ -138,6 +140,8 @@ impl Live {
         let start = Start { live: self, connection, stop, tasks, tell: &tell, config: Config::default() };
         start.follow::<HorizontalPodAutoscaler>(AUTOSCALERS[0]);
         start.follow::<LeanVpa>(VERTICAL_AUTOSCALERS);
+        let start = Start { config: Config::default().fields(refused::SELECTOR), ..start };
+        start.follow::<LeanRefusal>("events");
     }
 
     /// True once it is known which workloads are scaled or sized by what.

@@ -9,12 +9,12 @@ mod class;
 pub mod facts;
 mod given;
 mod guard;
+mod newcomer;
 mod pod;
 mod ranges;
 pub mod reason;
 pub mod rescale;
 pub mod step;
-mod strand;
 mod turn;
 mod updater;
 

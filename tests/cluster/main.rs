@@ -33,6 +33,7 @@ mod fleet;
 mod history;
 mod import;
 mod metrics;
+mod new_pods;
 mod older_server;
 mod one_need;
 mod oom_answered;

@@ -25,6 +25,7 @@ use super::shortages::{shortages, timestamp};
 use super::{Index, Readable, Sizing, Table, Unreadable, Written};
 use crate::api::{ClusterVerticalScalingPolicy, ContainerKind, VerticalScalingPolicy};
 use crate::cluster::pods::{LeanContainer, LeanContainerStatus, LeanPod, LeanSpec};
+use crate::cluster::refused::LeanRefusal;
 use crate::cluster::slim::{Guarded, Slim, Stampable};
 use crate::cluster::vpa::LeanVpa;
 use crate::units::Timestamp;
@@ -328,6 +329,8 @@ objects! {
             name: object.spec.target_ref.name.clone(),
             acts: object.acts(),
         },
+    LeanRefusal => refusals: |index, object|
+        index.object_key(&object.metadata) => index.refused_pods(object),
     Guarded => recommendations: |index, object|
         index.object_key(object.meta()) => object.whole.as_ref().map(|object| Written::of(object, &mut index.names)).unwrap_or_default(),
     Stampable => sizings: |index, object|

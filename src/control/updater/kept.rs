@@ -34,6 +34,7 @@ pub(super) fn written(remembered: &Remembered) -> Option<Canary> {
         until: time(harm.until),
         times: harm.times,
         oom_killed: harm.killed,
+        new_pods: harm.new_pods.map(status::given),
     });
     (watched.is_some() || harm.is_some()).then_some(Canary { watched, harm })
 }
@@ -74,6 +75,7 @@ pub(super) fn read(canary: &Canary) -> Remembered {
         times: harm.times,
         asked: false,
         killed: harm.oom_killed,
+        new_pods: harm.new_pods.map(status::given_of),
     });
     Remembered { watched, harm }
 }
@@ -85,6 +87,7 @@ fn time(at: Timestamp) -> Time {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::actuate::Given;
     use crate::policy::ContainerSize;
     use crate::testing::{NOW, pure::size};
     use crate::units::{Bytes, Cores};
@@ -109,6 +112,7 @@ mod tests {
                 times: 2,
                 asked: false,
                 killed: true,
+                new_pods: Some(Given::Previous),
             }),
         };
         let text = serde_json::to_string(&written(&all).unwrap()).unwrap();

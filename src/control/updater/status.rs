@@ -72,7 +72,11 @@ pub(super) fn say(plan: &WorkloadPlan, known: &Known<'_>, before: &Acted, now: T
         },
     ];
     if let Some(harm) = &plan.degraded {
-        let reason = if harm.asked { "RolledBack" } else { "ChangeDidHarm" };
+        let reason = match (harm.asked, harm.new_pods) {
+            (true, _) => "RolledBack",
+            (false, None) => "ChangeDidHarm",
+            (false, Some(_)) => "NewPodsFail",
+        };
         conditions.push(condition("Degraded", true, reason, &evidence(harm)));
     }
     Acted {
@@ -96,12 +100,26 @@ pub(super) fn is_held_anew(acted: &Acted, before: &Acted) -> bool {
     reason(acted).is_some() && reason(acted) != reason(before)
 }
 
-fn new_pods(plan: &WorkloadPlan, before: Option<NewPods>, now: Timestamp) -> NewPods {
-    let given = match plan.given {
+/// Sizes of new pods, as the API server holds it.
+pub(super) fn given(given: Given) -> api::Given {
+    match given {
         Given::Target => api::Given::Target,
         Given::Previous => api::Given::Previous,
         Given::Nothing => api::Given::Nothing,
-    };
+    }
+}
+
+/// The same as it is decided by.
+pub(super) fn given_of(given: api::Given) -> Given {
+    match given {
+        api::Given::Target => Given::Target,
+        api::Given::Previous => Given::Previous,
+        api::Given::Nothing => Given::Nothing,
+    }
+}
+
+fn new_pods(plan: &WorkloadPlan, before: Option<NewPods>, now: Timestamp) -> NewPods {
+    let given = given(plan.given);
     before.filter(|before| before.given == given).unwrap_or(NewPods { given, since: now })
 }
 
@@ -165,7 +183,12 @@ fn words(hold: Hold, plan: &WorkloadPlan, resizer: Option<&str>) -> String {
 
 fn evidence(harm: &crate::actuate::Degraded) -> String {
     let until = jiff::Timestamp::from_second(harm.until.0).unwrap_or_default();
-    format!("{}; it was put back, and is tried again after {until}", harm.evidence)
+    let what = match harm.new_pods {
+        None => "it was put back, and is tried again after",
+        Some(Given::Nothing) => "new pods have what their template says until",
+        Some(_) => "new pods have what pods had before until",
+    };
+    format!("{}; {what} {until}", harm.evidence)
 }
 
 #[cfg(test)]
@@ -237,6 +260,7 @@ mod tests {
             times: 1,
             asked: false,
             killed: false,
+            new_pods: None,
         };
         let degraded = WorkloadPlan { degraded: Some(harm), ..plan(2, 2, &[]) };
         let (state, message) = said(&degraded);

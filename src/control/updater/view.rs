@@ -9,18 +9,19 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use self::others::Others;
-use super::kept;
+use super::{kept, status};
 use crate::actuate::Remembered;
 use crate::actuate::facts::{
-    Around, Before, Boost, Container, MaxUnavailable, Method, Place, Pod, Resize, Rollback, Rules, Stalled,
-    Workload,
+    Around, Before, Boost, Container, MaxUnavailable, Method, Place, Pod, RefusedCreation, Resize, Rollback,
+    Rules, Stalled, Workload,
 };
 use crate::actuate::step::Pace;
 use crate::api::{self, Actuation, Band, Mode, PolicyReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
     ContainerLife, ContainerShape, Labels, Life, ObjectKey, Owner, PAUSE, Phase, PodFacts, Previous,
-    ResizeState, Sizes, Uid, WorkloadKey, WorkloadPods, Workloads, Written, group, rolls_out_in_steps,
+    RefusedPods, ResizeState, Sizes, Uid, WorkloadKey, WorkloadPods, Workloads, Written, group,
+    rolls_out_in_steps,
 };
 use crate::control::rules::Tempo;
 use crate::control::select::Candidate;
@@ -65,6 +66,11 @@ pub(super) fn see(index: &Index, stalled: &HashMap<Uid, Stalled>, now: Timestamp
         let name = (Arc::clone(&key.namespace), key.kind.to_string(), key.name.to_string());
         workloads.insert(name, (key, pods));
     }
+    let refused = index.refused();
+    for key in refused.keys() {
+        let name = (Arc::clone(&key.namespace), key.kind.to_string(), key.name.to_string());
+        workloads.entry(name).or_insert_with(|| (key.clone(), WorkloadPods::none()));
+    }
     let mut others = Others::of(index, stalled);
     let mut seen = Vec::new();
     let mut newest: Option<(Timestamp, bool)> = None;
@@ -81,7 +87,12 @@ pub(super) fn see(index: &Index, stalled: &HashMap<Uid, Stalled>, now: Timestamp
             let made = pod.life.created.filter(|created| since.is_some_and(|since| *created > since));
             newest = newest.max(made.map(|made| (made, pod.life.stamped)));
         }
-        seen.push(one((index, &mut others), name, written, (key, pods), (actuation, band, paused), now));
+        let mut found = one((index, &mut others), name, written, (key, pods), (actuation, band, paused), now);
+        found.workload.refused = refused.get(key).and_then(|refused| {
+            let RefusedPods { first, last, why, .. } = refused.clone();
+            Some(RefusedCreation { first, last, why: why? })
+        });
+        seen.push(found);
     }
     let acted_on: HashSet<&WorkloadKey> = seen.iter().map(|seen| &seen.key).collect();
     let others = workloads.values().filter(|(key, _)| !acted_on.contains(key));
@@ -125,6 +136,7 @@ fn lent(index: &Index, key: &WorkloadKey, pods: &WorkloadPods<'_>, now: Timestam
         scalers: Vec::new(),
         bound_to_nodes: false,
         rolls_out_in_steps: false,
+        refused: None,
         around: Around::default(),
         pods: due.iter().map(|(_, facts)| pod(facts, key, None, now)).collect(),
     };
@@ -226,8 +238,9 @@ fn one(
         scalers: scaling.moved(),
         bound_to_nodes: &*key.kind == "DaemonSet",
         rolls_out_in_steps: pods.owners.iter().any(|owner| rolls_out_in_steps(owner)),
+        refused: None,
         around: Around {
-            gives_previous: written.acted.new_pods.is_some_and(|new| new.given != api::Given::Target),
+            gives: written.acted.new_pods.map(|new| status::given_of(new.given)).unwrap_or_default(),
             ..others.places.around(key, pods)
         },
         pods: pods

@@ -76,6 +76,24 @@ pub(super) struct Proposal {
     pub(super) steppers: Vec<Stepper>,
 }
 
+impl Proposal {
+    /// Leaves out what takes something away; `None` where nothing grows.
+    pub(super) fn without_loss(self, pod: &Pod) -> Option<Self> {
+        let Self { change: Change { sizes, after_oom, .. }, mut steppers } = self;
+        let sizes: Vec<_> = sizes.into_iter().filter_map(NewSize::without_loss).collect();
+        observe(pod, &sizes, &mut steppers);
+        (!sizes.is_empty()).then(|| Self { change: change(pod, sizes, after_oom), steppers })
+    }
+}
+
+/// Tells the steppers of what is asked for in the end.
+fn observe(pod: &Pod, sizes: &[NewSize], steppers: &mut [Stepper]) {
+    for (container, stepper) in pod.containers.iter().zip(steppers) {
+        let new = sizes.iter().find(|size| size.container == container.name);
+        stepper.observe(new.map_or(container.asked, |size| size.to));
+    }
+}
+
 /// What of a pod's past bears on what it should change to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Past {
@@ -136,10 +154,7 @@ pub(super) fn propose(
     if after_oom {
         // It goes out of turn and unwatched: nothing is taken away by it.
         sizes = sizes.into_iter().filter_map(NewSize::without_loss).collect();
-        for (container, stepper) in pod.containers.iter().zip(&mut next) {
-            let new = sizes.iter().find(|size| size.container == container.name);
-            stepper.observe(new.map_or(container.asked, |size| size.to));
-        }
+        observe(pod, &sizes, &mut next);
     }
     let mut sizes = within_namespace(workload, pod, sizes, &mut next, &mut held);
     if sizes.is_empty() {

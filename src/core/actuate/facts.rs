@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::given::Given;
 use super::guard::Remembered;
 use super::reason::Hold;
 use super::rescale::Scaler;
@@ -60,8 +61,21 @@ pub struct Workload {
     pub remembered: Remembered,
     /// Somebody wants that back.
     pub rollback: Option<Rollback>,
+    /// New pods of it are refused.
+    pub refused: Option<RefusedCreation>,
     /// Its pods.
     pub pods: Vec<Pod>,
+}
+
+/// Refusals of new pods by the API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedCreation {
+    /// The first one.
+    pub first: Timestamp,
+    /// The last one.
+    pub last: Timestamp,
+    /// Words of the API server.
+    pub why: Arc<str>,
 }
 
 /// What its namespace and its nodes allow a workload's pods.
@@ -71,8 +85,8 @@ pub struct Around {
     pub bounds: NamespaceBounds,
     /// CPU and memory that are free on nodes that its pods may use, each of one node; `None`: not known.
     pub free: Option<Arc<[Amounts]>>,
-    /// New pods are not given the targets by now, but what was before.
-    pub gives_previous: bool,
+    /// Sizes that admission gives to new pods by now.
+    pub gives: Given,
 }
 
 /// By which means a pod gets its new size.

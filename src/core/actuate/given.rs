@@ -29,9 +29,12 @@ impl Given {
             return Self::Nothing;
         }
         let Some(harm) = harm.filter(|harm| now < harm.until) else { return Self::Target };
-        if before.is_none() {
+        if let Some(given) = harm.new_pods {
             // Of what only new pods were given, the template says what was before.
-            return if harm.is_of_size() { Self::Nothing } else { Self::Target };
+            return if before.is_some() { given } else { Self::Nothing };
+        }
+        if before.is_none() {
+            return Self::Target;
         }
         let killed_since = || workload.staying().any(|pod| pod.oom_killed() >= Some(harm.at));
         if harm.asked || !(harm.killed || killed_since()) { Self::Previous } else { Self::Target }

@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use super::change::back_to;
-use super::facts::{Pod, PodId, Rollback, SizesByName, Stalled, Workload};
-use super::strand;
+use super::facts::{Before, Pod, PodId, Rollback, SizesByName, Stalled, Workload};
+use super::given::Given;
+use super::newcomer::{Symptom, Trouble};
 use crate::policy::ContainerSize;
 use crate::units::{Bytes, Cores, Timestamp};
 
@@ -39,6 +40,8 @@ pub(super) struct Guard {
     was_back: bool,
     unready_since: Option<Timestamp>,
     stalled_since: Option<Timestamp>,
+    /// Admission gives new pods what was before since then.
+    told: Option<Timestamp>,
 }
 
 /// What outlives the process.
@@ -95,13 +98,15 @@ pub struct Degraded {
     pub asked: bool,
     /// A container was OOM killed.
     pub killed: bool,
+    /// New pods showed it, and are given this until then; `None`: a pod that was changed.
+    pub new_pods: Option<Given>,
 }
 
 impl From<Rollback> for Degraded {
     fn from(rollback: Rollback) -> Self {
         let evidence = "`plumb rollback` was asked for".to_owned();
         let Rollback { at, until, times } = rollback;
-        Self { evidence, at, until, times, asked: true, killed: false }
+        Self { evidence, at, until, times, asked: true, killed: false, new_pods: None }
     }
 }
 
@@ -240,7 +245,9 @@ impl Guard {
             Some(pod) if watched.was_ready && !pod.ready => Verdict::Watching,
             Some(_) => {
                 self.passed = Some(watched.targets);
-                self.kept = Remembered::default();
+                self.kept.watched = None;
+                // That a pod that runs is well says nothing of how one starts.
+                self.kept.harm.take_if(|harm| harm.new_pods.is_none());
                 Verdict::Open
             }
             // The one that was to come is not there.
@@ -311,17 +318,59 @@ impl Guard {
         })
     }
 
-    /// New pods find no node at the size that they are given.
-    pub(super) fn strand(&mut self, now: Timestamp) {
-        if self.kept.harm.as_ref().is_none_or(|harm| now >= harm.until) {
-            self.note_harm(strand::UNSCHEDULABLE.to_owned(), false, now);
+    /// New pods come to harm: the next ones are given what was before, and what their template says where that does no
+    /// better.
+    pub(super) fn heed(
+        &mut self,
+        workload: &Workload,
+        trouble: &Trouble<'_>,
+        before: Option<&Before>,
+        now: Timestamp,
+    ) {
+        if let (Symptom::Late, Some(pod), Some(before)) = (trouble.symptom, trouble.pods.first(), before) {
+            self.put_back = Some((pod.id, before.had.clone()));
         }
+        let remedy = trouble.remedy(before);
+        match self.kept.harm.as_mut().filter(|harm| now < harm.until) {
+            None => {
+                self.note_harm(trouble.evidence.clone(), false, now);
+                if let Some(harm) = &mut self.kept.harm {
+                    harm.new_pods = Some(remedy);
+                }
+                self.told = None;
+            }
+            Some(harm) => {
+                if harm.new_pods == Some(workload.around.gives) {
+                    self.told.get_or_insert(now);
+                }
+                let no_better = || self.told.is_some_and(|told| trouble.shows_since(told));
+                let next = match harm.new_pods {
+                    None => remedy,
+                    Some(Given::Previous) if remedy == Given::Nothing || no_better() => Given::Nothing,
+                    Some(_) => return,
+                };
+                self.told = None;
+                (harm.new_pods, harm.at) = (Some(next), now);
+                harm.evidence.clone_from(&trouble.evidence);
+            }
+        }
+    }
+
+    /// A new pod with the targets does well: what harm others came to is over.
+    pub(super) fn acquit(&mut self, workload: &Workload, now: Timestamp) {
+        let does_well = |pod: &Pod, since: Timestamp| {
+            let old = pod.created.is_some_and(|at| now.seconds_since(at) >= workload.rules.observe);
+            pod.stamped && pod.ready && pod.restarts() == 0 && old && pod.created >= Some(since)
+        };
+        self.kept.harm.take_if(|harm| {
+            harm.new_pods.is_some() && workload.staying().any(|pod| does_well(pod, harm.until))
+        });
     }
 
     fn note_harm(&mut self, evidence: String, killed: bool, now: Timestamp) {
         let times = self.kept.harm.as_ref().map_or(0, |harm| harm.times).saturating_add(1);
         let until = now.plus(pause_after(times));
-        let harm = Degraded { evidence, at: now, until, times, asked: false, killed };
+        let harm = Degraded { evidence, at: now, until, times, asked: false, killed, new_pods: None };
         self.kept = Remembered { watched: None, harm: Some(harm) };
         (self.passed, self.unready_since) = (None, None);
     }
@@ -332,8 +381,13 @@ impl Guard {
         (self.passed, self.put_back, self.unready_since) = (None, None, None);
     }
 
-    /// The harm that was done last, until something has gone well.
-    pub(super) fn degraded(&self) -> Option<&Degraded> {
-        self.kept.harm.as_ref()
+    /// New pods did not come up with any size but their template's, and none has since: no pod is given up to try.
+    pub(super) fn fears_new_pods(&self) -> bool {
+        self.kept.harm.as_ref().is_some_and(|harm| harm.new_pods == Some(Given::Nothing))
+    }
+
+    /// The harm that was done last, until something has gone well; of new pods, until they are given the targets again.
+    pub(super) fn degraded(&self, now: Timestamp) -> Option<&Degraded> {
+        self.kept.harm.as_ref().filter(|harm| harm.new_pods.is_none() || now < harm.until)
     }
 }

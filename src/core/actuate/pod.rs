@@ -50,6 +50,8 @@ pub(super) struct PodState {
     killed_at_most: Option<Timestamp>,
     /// It was evicted.
     pub(super) evicted: Option<Timestamp>,
+    /// It was seen to be ready.
+    pub(super) was_ready: bool,
     /// It was seen at this round.
     pub(super) seen: bool,
 }
@@ -85,6 +87,12 @@ impl Wish {
             Self::Evict { .. } => true,
             _ => self.change().is_some_and(|change| change.restarts > 0),
         }
+    }
+
+    /// Lets a pod grow that a rollout waits for.
+    pub(super) fn helps(&self, workload: &Workload, pod: &Pod) -> bool {
+        let grows = |change: &Change| change.grows && !change.shrinks;
+        !pod.ready && workload.is_rolling_out() && matches!(self, Self::Resize(change) if grows(change))
     }
 
     /// The resize that is wished; `None` where it is another thing.
@@ -157,10 +165,20 @@ impl PodState {
         let proposal = match proposal {
             // Only a new pod can be given a request where there was none.
             Err(Hold::BestEffort) if rules.method != Method::InPlace => {
+                timely(workload, settings)?;
                 self.calm(workload, pod, true, settings, now)?;
                 return self.evict(workload, pod, disruptable, settings, Hold::BestEffort).map(Some);
             }
             other => other?,
+        };
+        let proposal = match proposal {
+            // What is being rolled out may be stuck because it has too little; the rest waits for it.
+            Some(proposal) if workload.is_rolling_out() && !proposal.change.after_oom => {
+                // An analysis between two steps compares pods that serve.
+                let held = pod.ready && workload.rolls_out_in_steps;
+                Some(proposal.without_loss(pod).filter(|_| !held).ok_or(Hold::Rollout)?)
+            }
+            other => other,
         };
         let Some(Proposal { change, steppers }) = proposal else {
             return if self.leaks(workload, pod, now) { Err(Hold::Leaking) } else { Ok(None) };
@@ -169,23 +187,26 @@ impl PodState {
         if !change.after_oom {
             self.calm(workload, pod, change.grows, settings, now)?;
         }
+        let replace = |otherwise: Hold| {
+            if pod.ready && workload.is_rolling_out() && !change.after_oom {
+                // The rollout replaces it, and gives its successor what is recommended.
+                return Err(Hold::Rollout);
+            }
+            self.evict(workload, pod, disruptable, settings, otherwise).map(Some)
+        };
         if let Some((hold, until)) = self.refused
             && now < until
         {
             // Admission or the node refused it; a new pod may be another matter.
             return match hold {
-                Hold::NodeTooSmall | Hold::ResizeUnsupported => {
-                    self.evict(workload, pod, disruptable, settings, hold).map(Some)
-                }
+                Hold::NodeTooSmall | Hold::ResizeUnsupported => replace(hold),
                 hold => Err(hold),
             };
         }
         match rules.method {
             Method::OnCreate => Err(Hold::OnCreateOnly),
-            Method::Evict => self.evict(workload, pod, disruptable, settings, Hold::OnCreateOnly).map(Some),
-            _ if !settings.resize_served => {
-                self.evict(workload, pod, disruptable, settings, Hold::ResizeUnsupported).map(Some)
-            }
+            Method::Evict => replace(Hold::OnCreateOnly),
+            _ if !settings.resize_served => replace(Hold::ResizeUnsupported),
             _ => {
                 if change.restarts > 0 && !change.after_oom {
                     disruptable?;
@@ -267,6 +288,7 @@ impl PodState {
         }
         self.changed = self.changed.max(pod.resized);
         self.seen = true;
+        self.was_ready |= pod.ready;
         if self.refused.is_some_and(|(_, until)| now >= until) {
             self.refused = None;
         }
@@ -292,13 +314,17 @@ impl PodState {
         settings: &Settings,
         now: Timestamp,
     ) -> Result<(), Hold> {
-        timely(workload, settings)?;
+        if grows {
+            seasonable(workload, settings)?;
+        } else {
+            timely(workload, settings)?;
+        }
         let cooldown = workload.rules.pace.cooldown;
         let within = |at: Option<Timestamp>, pause| at.is_some_and(|at| now.seconds_since(at) < pause);
         // A pod that has just been made has not been seen at work yet, but for what replaced others of its kind.
         let made = pod.created.filter(|_| !pod.ready);
         let pause = if grows { cooldown.min(GROWTH_PAUSE) } else { cooldown };
-        if within(self.changed, pause) || within(made, cooldown) { Err(Hold::Cooldown) } else { Ok(()) }
+        if within(self.changed, pause) || within(made, pause) { Err(Hold::Cooldown) } else { Ok(()) }
     }
 
     /// Seconds for which its resize has been in that state.
@@ -408,14 +434,14 @@ impl PodState {
 
 /// Whether this is a time at which pods of it are changed.
 fn timely(workload: &Workload, settings: &Settings) -> Result<(), Hold> {
+    seasonable(workload, settings)?;
+    if workload.is_rolling_out() { Err(Hold::Rollout) } else { Ok(()) }
+}
+
+/// Whether this is a time at which pods of it may grow.
+fn seasonable(workload: &Workload, settings: &Settings) -> Result<(), Hold> {
     if settings.warming_up {
         return Err(Hold::WarmUp);
     }
-    if !workload.rules.open {
-        return Err(Hold::WindowClosed);
-    }
-    if workload.is_rolling_out() {
-        return Err(Hold::Rollout);
-    }
-    Ok(())
+    if workload.rules.open { Ok(()) } else { Err(Hold::WindowClosed) }
 }

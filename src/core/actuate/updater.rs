@@ -1,5 +1,6 @@
 //! All workloads: what is done first, how much at once, and what is said of the rest.
 
+mod newcomers;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,6 @@ use super::guard::{Degraded, Guard, Remembered, Verdict, similar, targets};
 use super::pod::{PodState, Wish};
 use super::reason::Hold;
 use super::rescale::{self, Rescale};
-use super::strand;
 use super::turn::{Budget, Step, Turn, at_once};
 use crate::units::Timestamp;
 
@@ -115,6 +115,8 @@ struct Candidate {
     action: Action,
     node: Option<Arc<str>>,
     shrinks: bool,
+    /// It lets a pod grow that a rollout waits for.
+    helps: bool,
     benefit: f64,
 }
 
@@ -207,7 +209,10 @@ impl Updater {
             Deed::Evict => &mut self.evictions,
             Deed::Resize(_) | Deed::PutBack(_) | Deed::EndBoost(_) => &mut self.resizes,
         };
-        let own = self.paces.get_mut(&candidate.action.workload).filter(|_| !candidate.action.urgent);
+        let own = self
+            .paces
+            .get_mut(&candidate.action.workload)
+            .filter(|_| !candidate.action.urgent && !candidate.helps);
         match own {
             Some(own) => own.holds() && bucket.take() && own.take(),
             None => bucket.take(),
@@ -234,8 +239,9 @@ impl Updater {
         let mut said = WorkloadPlan { pods: workload.staying().count(), ..WorkloadPlan::default() };
         let budget = self.budget(workload, now);
         let mut own = Vec::new();
-        self.replace_stranded(workload, settings, now, &mut own, &mut said);
-        for pod in workload.staying().filter(|pod| pod.running || pod.is_stuck()) {
+        let replaced = self.heed_newcomers(workload, settings, now, &mut own, &mut said);
+        let judged = |pod: &&Pod| (pod.running || pod.is_stuck()) && !replaced.contains(&pod.id);
+        for pod in workload.staying().filter(judged) {
             let state = self.meet(pod, now);
             match state.judge(workload, pod, budget.may_disrupt(pod.id), settings, now) {
                 Ok(None) => said.steady += usize::from(pod.running),
@@ -245,7 +251,8 @@ impl Updater {
         }
         let guard = self.guard(workload);
         let verdict = guard.judge(workload, now);
-        said.degraded = guard.degraded().cloned();
+        said.degraded = guard.degraded(now).cloned();
+        let keeps_pods = guard.fears_new_pods();
         if let Verdict::PutBack(pod, before) = &verdict {
             // What was killed and is down, or needs more than it had, is healed and not put back.
             if !own.iter().any(|candidate| candidate.action.pod == *pod && candidate.action.urgent) {
@@ -260,6 +267,9 @@ impl Updater {
             let hold = match (candidate.action.urgent, rescaling) {
                 (true, _) => Ok(()),
                 (false, true) => Err(Hold::Rescaling),
+                (false, false) if keeps_pods && candidate.action.deed == Deed::Evict => Err(Hold::RolledBack),
+                // Nobody waits for what may get a pod to serve.
+                (false, false) if candidate.helps => Ok(()),
                 (false, false) => turn.may_go(candidate.step()),
             };
             match hold {
@@ -273,31 +283,6 @@ impl Updater {
             }
         }
         said
-    }
-
-    /// Where no node has room for new pods at the size that they are given, they are given what was before; those that
-    /// wait get a successor as soon as that is known to admission.
-    fn replace_stranded(
-        &mut self,
-        workload: &Workload,
-        settings: &Settings,
-        now: Timestamp,
-        own: &mut Vec<Candidate>,
-        said: &mut WorkloadPlan,
-    ) {
-        let before = self.before.get(&workload.key).cloned();
-        let stranded: Vec<&Pod> =
-            workload.staying().filter(|pod| strand::is_stranded(pod, before.as_ref(), now)).collect();
-        if stranded.is_empty() || workload.rules.sized_by_other().is_some() {
-            return;
-        }
-        self.guard(workload).strand(now);
-        for pod in stranded {
-            match self.meet(pod, now).replace_stranded(workload, pod, now) {
-                Ok(wish) => own.extend(candidate(workload, pod, wish, settings)),
-                Err(hold) => *said.held.entry(hold).or_default() += 1,
-            }
-        }
     }
 
     /// What puts back the harm that was done to a pod, unless somebody has said to keep off it.
@@ -375,7 +360,8 @@ impl Updater {
         if !matches!(action.deed, Deed::PutBack(_) | Deed::EndBoost(_)) {
             self.note_before(workload, pod);
         }
-        if !action.urgent {
+        // A raise does no harm to what is not ready: that it still fails is no news.
+        if !action.urgent && !action.wish.helps(workload, pod) {
             let in_place = action.wish.change().map(|change| change.restarts);
             self.guard(workload).begin(workload, pod, in_place, now);
         }
@@ -455,6 +441,7 @@ fn candidate(workload: &Workload, pod: &Pod, wish: Wish, settings: &Settings) ->
         Wish::Evict { urgent } => (Deed::Evict, *urgent, false, 0.0),
     };
     Some(Candidate {
+        helps: wish.helps(workload, pod),
         action: Action { workload: Arc::clone(&workload.key), pod: pod.id, deed, urgent, wish },
         node: pod.node.clone(),
         shrinks,
@@ -468,7 +455,7 @@ fn sort(candidates: &mut [Candidate], waiting_nodes: &HashSet<Arc<str>>) {
         let class = |candidate: &Candidate| {
             let makes_room =
                 candidate.shrinks && candidate.node.as_ref().is_some_and(|node| waiting_nodes.contains(node));
-            match (candidate.action.urgent, makes_room) {
+            match (candidate.action.urgent, makes_room || candidate.helps) {
                 (true, _) => 2,
                 (false, true) => 1,
                 (false, false) => 0,

@@ -68,11 +68,15 @@ pub enum Mutation {
     DeafToKills,
     /// Requests are set back at each second change.
     Swing,
+    /// New pods are given the targets whatever comes of it.
+    KeepStamping,
+    /// Nothing is done to what is being rolled out.
+    HoldRollouts,
 }
 
 impl Mutation {
     /// All mutations.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::NoCooldown,
         Self::NoStep,
         Self::NoBudget,
@@ -83,6 +87,8 @@ impl Mutation {
         Self::EmptyStamp,
         Self::DeafToKills,
         Self::Swing,
+        Self::KeepStamping,
+        Self::HoldRollouts,
     ];
 }
 

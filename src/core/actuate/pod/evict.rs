@@ -1,6 +1,7 @@
 //! When a pod gets a new one in its place: where it serves nobody as it is, or where nothing else gives it its size.
 
 use super::{EMERGENCY, PodState, Wish};
+use crate::actuate::Given;
 use crate::actuate::facts::{Container, Method, Pod, Workload};
 use crate::actuate::reason::Hold;
 use crate::actuate::updater::Settings;
@@ -109,6 +110,10 @@ fn replaceable(workload: &Workload, pod: &Pod, settings: &Settings) -> Result<()
     }
     if pod.may_not_be_evicted {
         return Err(Hold::SafeToEvictFalse);
+    }
+    // What was before is what it has outgrown.
+    if workload.around.gives != Given::Target {
+        return Err(Hold::RolledBack);
     }
     if !admission_works(workload, settings) {
         return Err(Hold::AdmissionSilent);

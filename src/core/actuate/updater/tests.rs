@@ -2,6 +2,7 @@ mod boost;
 mod canary;
 mod class;
 mod kills;
+mod newcomers;
 mod pace;
 mod placement;
 mod rollback;
@@ -158,6 +159,7 @@ fn each_reason_to_leave_a_pod_alone_is_named() {
             web.rules.max_unavailable = MaxUnavailable::Count(0);
         }),
         (Hold::Rollout, |web| {
+            web.rules.method = Method::Evict;
             web.pods[0].revision = Some("r2".into());
             web.pods[0].ready = false;
             web.pods[0].running = false;

@@ -114,7 +114,7 @@ impl<'a> Driver<'a> {
         match self.world.create(load, ordinal, &sizes, stamped) {
             Ok(id) => {
                 if let Some(state) = self.world.loads.get_mut(load) {
-                    (state.started, state.refusals) = (true, 0);
+                    (state.started, state.refusals, state.refused) = (true, 0, None);
                 }
                 self.watch.created(&self.world, &self.recommender, (load, id), going);
             }
@@ -122,10 +122,11 @@ impl<'a> Driver<'a> {
                 let now = self.world.now;
                 if let Some(state) = self.world.loads.get_mut(load) {
                     state.refusals += 1;
+                    state.refused = Some((state.refused.map_or(now, |(first, _)| first), now));
                     state.retry = now + (i64::from(state.refusals) * 10).min(300);
                 }
                 self.world.note(load, 0, format!("a pod is not created: {refusal}"));
-                self.watch.not_created(&self.world, (load, stamped), refusal);
+                self.watch.not_created(&self.world, (load, stamped), refusal, going);
             }
         }
     }

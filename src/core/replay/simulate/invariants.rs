@@ -1,5 +1,6 @@
 //! Invariants: rules that plumb may never break, each with a name, watched at each step of a run.
 
+mod newcomers;
 mod pace;
 mod serving;
 mod sizes;
@@ -52,8 +53,13 @@ invariants! {
     Bounds = "bounds",
     /// No resize is asked for that a LimitRange forbids.
     LimitRange = "limit-range",
-    /// No pod is stamped so that LimitRange or quota refuse it, where they admit its template.
+    /// No pod is stamped so that a LimitRange refuses it; one that a policy of the cluster refuses is created as its template
+    /// says within a quarter of an hour.
     BlockedCreation = "blocked-creation",
+    /// A new pod that would come up with what its template says comes up within half an hour.
+    Boots = "boots",
+    /// A pod that a rollout waits for gets its growth within half an hour.
+    StuckRollout = "stuck-rollout",
     /// Under rule Ratio a limit keeps the ratio that the template has.
     TemplateRatio = "template-ratio",
     /// Under rule Keep a limit stays, but where the request would pass it.
@@ -164,6 +170,12 @@ struct LoadPast {
     evicted: VecDeque<(u64, Vec<Had>)>,
     /// When the last successor of an evicted pod came up without sizes.
     unstamped: Option<i64>,
+    /// New pods are refused since then.
+    refused: Option<i64>,
+    /// New pods do not boot since then.
+    failing: Option<i64>,
+    /// A rollout waits for growth since then.
+    stuck: Option<i64>,
     /// By container: first and last kill of a loop, and their number.
     loops: Vec<Option<(i64, i64, u32)>>,
 }
@@ -218,6 +230,7 @@ impl Watch {
     /// Looks at the world after each step.
     pub(super) fn look(&mut self, world: &World<'_>, going: &Now) {
         self.look_for_loops(world, going);
+        self.look_for_boots(world, going);
     }
 
     /// A pod was created.
@@ -228,21 +241,11 @@ impl Watch {
         (load, id): (usize, u64),
         going: &Now,
     ) {
+        if let Some(past) = self.loads.get_mut(load) {
+            past.refused = None;
+        }
         self.check_stamp(world, recommender, (load, id));
         self.check_successor(world, (load, id), going);
-    }
-
-    /// A pod was refused at its creation.
-    pub(super) fn not_created(
-        &mut self,
-        world: &World<'_>,
-        (load, stamped): (usize, bool),
-        refusal: Refusal,
-    ) {
-        if stamped && refusal == Refusal::LimitRange {
-            let message = format!("a pod with plumb's sizes is refused: {refusal}");
-            self.broke(world, Invariant::BlockedCreation, (load, 0), message);
-        }
     }
 
     /// Somebody else has changed a pod.
@@ -254,6 +257,7 @@ impl Watch {
     pub(super) fn planned(&mut self, world: &World<'_>, seen: &[Seen], plan: &Plan) {
         for workload in seen {
             let Some(said) = plan.workloads.get(&workload.key) else { continue };
+            self.look_for_growth(world, workload, said);
             let held: usize = said.held.values().sum();
             let running = workload.staying().filter(|pod| pod.running || pod.is_stuck()).count();
             let counted = said.steady + said.acting + held;

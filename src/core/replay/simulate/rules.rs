@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::scene::{Namespace, Part};
+use super::scene::{Container, Namespace, Part};
 use super::size::{Size, mib};
 use crate::policy::Class;
 
@@ -28,6 +28,8 @@ pub enum Refusal {
     LimitRange,
     /// A ResourceQuota has no room.
     Quota,
+    /// A ValidatingAdmissionPolicy denies it.
+    Policy,
     /// A PodDisruptionBudget allows none.
     Budget,
 }
@@ -41,6 +43,7 @@ impl fmt::Display for Refusal {
             Self::NodeTooSmall => "the node is too small",
             Self::LimitRange => "the LimitRange forbids it",
             Self::Quota => "the quota has no room",
+            Self::Policy => "a policy of the cluster denies it",
             Self::Budget => "the PodDisruptionBudget allows none",
         })
     }
@@ -88,6 +91,13 @@ pub fn in_range(size: &Size, namespace: &Namespace) -> bool {
         && ratio
         && most([size.memory, size.memory_limit], namespace.most_mib.map(mib))
         && most([size.cpu, size.cpu_limit], namespace.most_milli)
+}
+
+/// Returns whether a container comes up with this size, where its revision needs so many percent of the first one.
+#[must_use]
+pub fn boots(size: &Size, spec: &Container, percent: u32) -> bool {
+    let enough = |has: Option<u64>, needs: u64| has.unwrap_or(u64::MAX) >= needs * u64::from(percent) / 100;
+    enough(size.cpu, spec.boot_milli) && enough(size.memory_limit, mib(spec.boot_mib))
 }
 
 /// Amount of one resource that scheduler and quota count for a pod: what containers and sidecars have together, or, where

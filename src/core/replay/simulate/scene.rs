@@ -62,6 +62,8 @@ plain! {
         most_milli: Option<u64> = None,
         /// LimitRange: a memory limit is at most this many times its request.
         ratio: Option<u64> = None,
+        /// ValidatingAdmissionPolicy: least CPU request of a container of a new pod, in thousandths of a core.
+        policy_milli: Option<u64> = None,
     }
 }
 
@@ -138,6 +140,10 @@ plain! {
         full_mib: u64 = 300,
         /// Seconds that it takes to start.
         boots: u32 = 20,
+        /// CPU request below which its liveness probe ends it before it is up, in thousandths of a core.
+        boot_milli: u64 = 0,
+        /// Memory limit below which it ends by itself before it is up, in mebibytes.
+        boot_mib: u64 = 0,
         /// A resize of its CPU restarts it.
         cpu_restarts: bool = false,
         /// A resize of its memory restarts it.

@@ -167,6 +167,9 @@ fn clinic() -> Vec<Scene> {
         scene(with(evict.clone()), Vec::new()),
         scene(with(evict), vec![Fault::AdmissionDown { at: 6, minutes: 290 }]),
         scene(small, Vec::new()),
+        faults::refused(),
+        faults::unbootable(),
+        faults::stuck(),
         simple(5),
     ]
 }
@@ -200,6 +203,9 @@ fn each_guard_that_is_taken_away_is_missed() {
         (Mutation::EmptyStamp, Invariant::UselessEviction),
         (Mutation::DeafToKills, Invariant::OomLoop),
         (Mutation::Swing, Invariant::Swing),
+        (Mutation::KeepStamping, Invariant::BlockedCreation),
+        (Mutation::KeepStamping, Invariant::Boots),
+        (Mutation::HoldRollouts, Invariant::StuckRollout),
     ] {
         let found = caught(mutation);
         assert!(found.contains(&guard), "{mutation:?} is not caught by {guard}: {found:?}");

@@ -162,6 +162,8 @@ pub(super) struct Load {
     /// No pod is created before then, as the last try was refused.
     pub(super) retry: i64,
     pub(super) refusals: u32,
+    /// The first and the last refusal of a new pod since one was created.
+    pub(super) refused: Option<(i64, i64)>,
     pub(super) started: bool,
     /// Autoscaler: its target, and the threshold that plumb noted with it.
     pub(super) hpa: (u32, Option<(f64, u32)>),
@@ -347,6 +349,7 @@ fn load(seed: u64, place: u64, workload: &Workload, traces: &[Series]) -> Load {
         flows: flows.collect(),
         retry: 0,
         refusals: 0,
+        refused: None,
         started: false,
         hpa: (workload.hpa_percent.unwrap_or(0), None),
         scaled: 0,

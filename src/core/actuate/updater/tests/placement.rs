@@ -100,7 +100,7 @@ fn a_successor_that_no_node_has_room_for_gets_what_was_before() {
     let (first, evicted, why) = given(&mut world, &web);
     assert_eq!((first, evicted), (Given::Previous, vec![]), "admission does not know that yet");
     assert!(why.unwrap().contains("no node has room"));
-    web.around.gives_previous = true;
+    web.around.gives = Given::Previous;
     let plan = world.plan(std::slice::from_ref(&web));
     let [action] = &plan.actions[..] else { panic!("{plan:?}") };
     assert_eq!((action.pod, &action.deed), (2, &Deed::Evict));
@@ -130,7 +130,7 @@ fn who_waits_for_another_reason_is_left_alone() {
     ];
     for (name, case) in cases {
         let (mut web, mut world) = stranded();
-        web.around.gives_previous = true;
+        web.around.gives = Given::Previous;
         case(&mut web);
         let (given, evicted, _) = given(&mut world, &web);
         assert_eq!((given, evicted.contains(&2)), (Given::Target, false), "{name}");

@@ -72,7 +72,10 @@ impl Driver<'_> {
             warming_up: false,
         };
         let seen = std::mem::take(&mut self.seen);
-        let plan = self.updaters[leader].plan(&seen, &settings, roles::time(now));
+        let mut plan = self.updaters[leader].plan(&seen, &settings, roles::time(now));
+        if self.options.mutation == Some(Mutation::HoldRollouts) {
+            hold_rollouts(&seen, &mut plan);
+        }
         self.watch.planned(&self.world, &seen, &plan);
         self.note_holds(leader, &plan);
         self.rescale(&plan);
@@ -259,10 +262,25 @@ impl Driver<'_> {
                 Given::Target => around.given_since.or(Some(now)),
                 Given::Previous | Given::Nothing => None,
             };
-            around.gives_previous = said.given != Given::Target;
+            let keeps = self.options.mutation == Some(Mutation::KeepStamping);
+            around.gives = if keeps { Given::Target } else { said.given };
             if let Some(given) = self.given.get_mut(place) {
-                *given = (said.given, around.before.as_ref().map(|before| before.had.clone()));
+                *given = (around.gives, around.before.as_ref().map(|before| before.had.clone()));
             }
+        }
+    }
+}
+
+/// Leaves alone what is being rolled out.
+fn hold_rollouts(seen: &[Workload], plan: &mut Plan) {
+    let rolls_out =
+        |key: &str| seen.iter().any(|workload| *workload.key == *key && workload.is_rolling_out());
+    for action in std::mem::take(&mut plan.actions) {
+        if !rolls_out(&action.workload) {
+            plan.actions.push(action);
+        } else if let Some(said) = plan.workloads.get_mut(&action.workload) {
+            said.acting -= 1;
+            *said.held.entry(Hold::Rollout).or_default() += 1;
         }
     }
 }
@@ -273,7 +291,7 @@ fn hold(refusal: Refusal) -> Hold {
         Refusal::NodeTooSmall => Hold::NodeTooSmall,
         Refusal::QosClass => Hold::QosClass,
         Refusal::Invalid => Hold::Invalid,
-        Refusal::LimitRange | Refusal::Quota => Hold::AdmissionRefuses,
+        Refusal::LimitRange | Refusal::Quota | Refusal::Policy => Hold::AdmissionRefuses,
         Refusal::Budget => Hold::DisruptionBudget,
         Refusal::Gone => Hold::ApiServer,
     }

@@ -6,9 +6,11 @@ use super::super::scene::{Kind, Part, Workload as Stated};
 use super::super::world::{Load, Pod as Simulated, State, World};
 use super::recommender::Advice;
 use super::{container_size, namespace, pace, time};
-use crate::actuate::Remembered;
-use crate::actuate::facts::{self, Before, Container, MaxUnavailable, Place, Pod, PodId, Rules, Workload};
+use crate::actuate::facts::{
+    self, Before, Container, MaxUnavailable, Place, Pod, PodId, RefusedCreation, Rules, Workload,
+};
 use crate::actuate::rescale::{Kept, Measure, Scaler, Target};
+use crate::actuate::{Given, Remembered};
 use crate::policy::{Amounts, Class};
 use crate::units::{Bytes, Cores};
 
@@ -21,8 +23,8 @@ pub(in crate::replay::simulate) struct Around {
     pub(in crate::replay::simulate) given_since: Option<i64>,
     /// Sizes that pods had, as written.
     pub(in crate::replay::simulate) before: Option<Before>,
-    /// New pods are given what was before.
-    pub(in crate::replay::simulate) gives_previous: bool,
+    /// Sizes that new pods are given.
+    pub(in crate::replay::simulate) gives: Given,
     /// Canary, as written.
     pub(in crate::replay::simulate) remembered: Remembered,
 }
@@ -59,10 +61,15 @@ pub(in crate::replay::simulate) fn workload(
         before: around.before.clone(),
         remembered: around.remembered.clone(),
         rollback: None,
+        refused: load.refused.map(|(first, last)| RefusedCreation {
+            first: time(first),
+            last: time(last),
+            why: "denied".into(),
+        }),
         around: facts::Around {
             bounds: namespace(world, stated),
             free: Some(free(world, stated)),
-            gives_previous: around.gives_previous,
+            gives: around.gives,
         },
         pods: load.pods.iter().map(|pod| self::pod(world, stated, pod, advice)).collect(),
     }

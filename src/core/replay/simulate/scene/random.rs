@@ -31,11 +31,13 @@ pub enum Theme {
     Tenants,
     /// Everything at once.
     Mixed,
+    /// Policies that refuse new pods, and containers that do not start with too little.
+    Creation,
 }
 
 impl Theme {
     /// All themes.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Policies,
         Self::Memory,
         Self::Nodes,
@@ -47,6 +49,7 @@ impl Theme {
         Self::Metrics,
         Self::Tenants,
         Self::Mixed,
+        Self::Creation,
     ];
 
     /// Name in lower case.
@@ -162,7 +165,11 @@ fn namespaces(theme: Theme, draw: &mut Draw) -> Vec<Namespace> {
             most_mib: draw.maybe(40, 2048),
             most_milli: draw.maybe(30, 2000),
             ratio: draw.maybe(30, 4),
+            policy_milli: None,
         });
+    }
+    if theme == Theme::Creation {
+        namespaces.push(Namespace { policy_milli: draw.maybe(70, 300), ..Namespace::default() });
     }
     namespaces
 }
@@ -247,6 +254,7 @@ fn container(theme: Theme, draw: &mut Draw, part: Part) -> Container {
         mib * u64::from(draw.of(&[100, 150, 200, 400], 150_u32)) / 100
     };
     let mib = mib.min(limit);
+    let demanding = theme == Theme::Creation && draw.happens(50);
     Container {
         part,
         milli,
@@ -257,6 +265,8 @@ fn container(theme: Theme, draw: &mut Draw, part: Part) -> Container {
         busy_milli,
         full_mib,
         boots: draw.number(2, 90),
+        boot_milli: if demanding { milli * 7 / 10 } else { 0 },
+        boot_mib: if demanding && limit > 64 { mib * 7 / 10 } else { 0 },
         cpu_restarts: draw.happens(5),
         memory_restarts: draw.happens(10),
     }
@@ -315,6 +325,10 @@ fn faults(theme: Theme, draw: &mut Draw, scene: &Scene) -> Vec<Fault> {
             (Theme::Rollouts, 0..=2) => {
                 Some(Fault::Release { at, workload, percent: draw.of(&[60, 100, 100, 150, 220], 100) })
             }
+            (Theme::Creation, 0..=3) => {
+                Some(Fault::Release { at, workload, percent: draw.of(&[60, 100, 120], 100) })
+            }
+            (Theme::Creation, _) => Some(Fault::Scale { at, workload, replicas: draw.number(1, 7) }),
             (Theme::Mixed, 1) => Some(Fault::Release { at, workload, percent: 120 }),
             (Theme::Rollouts | Theme::Others, 3) => {
                 Some(Fault::Scale { at, workload, replicas: draw.number(1, 7) })

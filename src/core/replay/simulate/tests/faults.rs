@@ -159,6 +159,10 @@ pub(super) fn found() -> Vec<(Invariant, Scene)> {
                 },
             ),
         ),
+        // What is stamped is refused for ever, fails for ever, or waits for ever.
+        (Invariant::BlockedCreation, refused()),
+        (Invariant::Boots, unbootable()),
+        (Invariant::StuckRollout, stuck()),
         // A budget is of the pods that are there, and not of those that should be.
         (
             Invariant::Budget,
@@ -203,6 +207,40 @@ pub(super) fn found() -> Vec<(Invariant, Scene)> {
             ),
         ),
     ]
+}
+
+/// New pods of a second release are refused with what plumb gives them, and not with what their template says.
+pub(super) fn refused() -> Scene {
+    let policy_milli = Some(400);
+    let shrunk = Policy { learn_hours: 0, ..Policy::default() };
+    Scene {
+        namespaces: vec![Namespace { policy_milli, ..Namespace::default() }],
+        faults: vec![Fault::Release { at: 120, workload: 0, percent: 100 }],
+        ..scene(3, 4, two(container(500, 512, 1024), shrunk))
+    }
+}
+
+/// Containers need more CPU to start than to run.
+pub(super) fn unbootable() -> Scene {
+    let slow = Container { boot_milli: 450, ..container(500, 512, 1024) };
+    let shrunk = Policy { learn_hours: 0, ..Policy::default() };
+    Scene {
+        faults: vec![Fault::Release { at: 120, workload: 0, percent: 100 }],
+        ..scene(3, 4, two(slow, shrunk))
+    }
+}
+
+/// A release's first pod comes up unstamped with far too little CPU, and takes its time to start.
+pub(super) fn stuck() -> Scene {
+    let slow =
+        Container { limit_milli: Some(800), busy_milli: 400, boots: 3000, ..container(100, 512, 1024) };
+    Scene {
+        faults: vec![
+            Fault::AdmissionDown { at: 55, minutes: 120 },
+            Fault::Release { at: 60, workload: 0, percent: 100 },
+        ],
+        ..scene(3, 3, two(slow, Policy::default()))
+    }
 }
 
 /// Pods whose sidecar follows its limit, and whose budget allows no eviction of a Ready one.

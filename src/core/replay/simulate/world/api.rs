@@ -46,6 +46,14 @@ impl World<'_> {
         }
     }
 
+    /// Whether a policy of the cluster admits a new container of that size.
+    pub(in crate::replay::simulate) fn policy_admits(&self, load: usize, size: &Size) -> bool {
+        let workload = self.scene.workloads.get(load);
+        let namespace = workload.and_then(|workload| self.scene.namespaces.get(workload.namespace));
+        let least = namespace.and_then(|namespace| namespace.policy_milli);
+        least.is_none_or(|least| size.cpu.is_none_or(|cpu| cpu >= least))
+    }
+
     /// What a quota says of sizes that take the place of others.
     fn charges(&self, load: usize, before: &[Size], after: &[Size]) -> Result<(), Refusal> {
         let Some(workload) = self.scene.workloads.get(load) else { return Err(Refusal::Gone) };
@@ -75,6 +83,9 @@ impl World<'_> {
         stamped: bool,
     ) -> Result<u64, Refusal> {
         self.ranges(load, sizes)?;
+        if !sizes.iter().all(|size| self.policy_admits(load, size)) {
+            return Err(Refusal::Policy);
+        }
         self.charges(load, &[], sizes)?;
         let Some(workload) = self.scene.workloads.get(load) else { return Err(Refusal::Gone) };
         let (id, now) = (self.next_id, self.now);

@@ -161,8 +161,8 @@ fn step(pod: &mut Pod, load: &Load, workload: &Workload, (place, at): (usize, &M
     if pod.sync > at.now && pod.containers.iter().all(|container| container.state == State::Waiting) {
         return;
     }
-    start_next(pod, workload, at, news);
     let percent = load.percents.get(pod.revision as usize).copied().unwrap_or(100);
+    start_next(pod, workload, (at, percent), news);
     let pod_key = (place as u64) << 32 | u64::from(pod.ordinal);
     let load_share = if workload.hpa_percent.is_some() {
         f64::from(workload.replicas) / f64::from(load.replicas.max(1))
@@ -217,7 +217,7 @@ fn step(pod: &mut Pod, load: &Load, workload: &Workload, (place, at): (usize, &M
 }
 
 /// Starts what may start: init containers one after the other, sidecars with them, then the rest.
-fn start_next(pod: &mut Pod, workload: &Workload, at: &Moment, news: &mut News) {
+fn start_next(pod: &mut Pod, workload: &Workload, (at, percent): (&Moment, u32), news: &mut News) {
     let mut blocked = false;
     for (number, (container, spec)) in pod.containers.iter_mut().zip(&workload.containers).enumerate() {
         match container.state {
@@ -228,6 +228,10 @@ fn start_next(pod: &mut Pod, workload: &Workload, at: &Moment, news: &mut News) 
                 }
                 start(container, spec, at);
                 news.lines.push(format!("container {number} is started again"));
+            }
+            State::Starting(until) if at.now >= until && !rules::boots(&container.given, spec, percent) => {
+                end(container, at.now);
+                news.lines.push(format!("container {number} does not come up with {}", container.given));
             }
             State::Starting(until) if at.now >= until => {
                 container.state = if spec.part == Part::Init { State::Done } else { State::Up };
@@ -252,12 +256,17 @@ fn start(container: &mut Running, spec: &Container, at: &Moment) {
 }
 
 fn kill(container: &mut Running, now: i64) {
+    end(container, now);
+    container.oom_killed = Some(now);
+    container.killed_by_node = false;
+}
+
+/// Ends a container, which is started again after its back-off.
+fn end(container: &mut Running, now: i64) {
     let (wait, next) = rules::back_off(container.backoff, now - container.started);
     container.backoff = next;
     container.state = State::Backoff(now + wait.max(RESTARTS));
     container.restarts += 1;
-    container.oom_killed = Some(now);
-    container.killed_by_node = false;
     container.memory = 0;
     container.cpu = 0.0;
 }
