@@ -6,6 +6,7 @@
 #[expect(unreachable_pub, reason = "KubeSchema derives through a private copy of each struct")]
 mod actuation;
 mod amount;
+mod bounds;
 mod boost;
 mod canary;
 #[expect(
@@ -37,6 +38,7 @@ use kube::CustomResourceExt;
 pub use actuation::{Actuation, Guard, HpaRule, MaxStepPercent, Method, Window};
 pub use amount::{Amount, ResourceAmounts};
 pub use boost::BoostDuration;
+pub use bounds::{Bounded, MOST_HISTORY};
 pub use canary::{Canary, ChangedBy, Harm, WatchedPod};
 pub use policy::{
     ClusterVerticalScalingPolicy, ClusterVerticalScalingPolicySpec, History, Mode, Objective, PolicyStatus,
