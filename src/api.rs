@@ -6,8 +6,8 @@
 #[expect(unreachable_pub, reason = "KubeSchema derives through a private copy of each struct")]
 mod actuation;
 mod amount;
-mod bounds;
 mod boost;
+mod bounds;
 mod canary;
 #[expect(
     unreachable_pub,

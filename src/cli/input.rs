@@ -25,9 +25,8 @@ pub(super) fn policy(file: &Path) -> anyhow::Result<VerticalScalingPolicy> {
 }
 
 fn read_policy(text: &str) -> anyhow::Result<VerticalScalingPolicy> {
-    let first_line = |error: &dyn std::fmt::Display| {
-        anyhow!("{}", error.to_string().lines().next().unwrap_or_default())
-    };
+    let first_line =
+        |error: &dyn std::fmt::Display| anyhow!("{}", error.to_string().lines().next().unwrap_or_default());
     let value: serde_json::Value = serde_saphyr::from_str(text).map_err(|error| first_line(&error))?;
     let mut policy: VerticalScalingPolicy =
         serde_path_to_error::deserialize(value).map_err(|error| first_line(&error))?;

@@ -13,6 +13,7 @@ mod pod;
 mod ranges;
 pub mod reason;
 pub mod rescale;
+pub mod state;
 pub mod step;
 mod strand;
 mod turn;
