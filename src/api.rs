@@ -7,6 +7,7 @@
 mod actuation;
 mod amount;
 mod boost;
+mod bounds;
 mod canary;
 #[expect(
     unreachable_pub,
@@ -37,6 +38,7 @@ use kube::CustomResourceExt;
 pub use actuation::{Actuation, Guard, HpaRule, MaxStepPercent, Method, Window};
 pub use amount::{Amount, ResourceAmounts};
 pub use boost::BoostDuration;
+pub use bounds::{Bounded, MOST_HISTORY};
 pub use canary::{Canary, ChangedBy, Harm, WatchedPod};
 pub use policy::{
     ClusterVerticalScalingPolicy, ClusterVerticalScalingPolicySpec, History, Mode, Objective, PolicyStatus,

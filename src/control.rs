@@ -16,6 +16,7 @@ pub mod kills;
 pub mod lease;
 pub mod metrics;
 pub mod naming;
+pub mod pause;
 pub mod plan;
 pub mod publish;
 pub mod recommender;

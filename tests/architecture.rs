@@ -175,3 +175,23 @@ fn files_are_of_a_size_that_one_reads_in_a_sitting() {
         .collect();
     assert!(long.is_empty(), "over 500 lines: {long:?}");
 }
+
+/// What logs hold is read by people: the Debug form of a type of ours tells them its fields, not what happened.
+#[test]
+fn logs_have_no_debug_format() {
+    let mut broken = Vec::new();
+    for (_, path, text) in sources() {
+        for call in text.split("tracing::").skip(1) {
+            let Some(arguments) = call.split_once("!(").map(|(_, rest)| rest) else { continue };
+            let statement = arguments.split(");").next().unwrap_or_default();
+            let shorthand = |argument: &str| {
+                let value = argument.trim().split('=').next_back().unwrap_or_default().trim();
+                value.starts_with('?')
+            };
+            if statement.split(',').any(shorthand) || statement.contains(":?}") {
+                broken.push(format!("{path}: {}", statement.trim()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "Debug format in logs: {broken:#?}");
+}

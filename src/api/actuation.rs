@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Span;
+use super::bounds::{MOST_COOLDOWN, MOST_OBSERVE, MOST_OPEN, span_rule};
 
 /// How running pods are changed: by which means, at which pace, when, and watched for how long.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,13 +24,15 @@ pub struct Actuation {
     /// How many pods of a workload may be disrupted at once, as a number or in percent of its replicas.
     #[serde(default = "quarter")]
     #[schemars(schema_with = "int_or_percent")]
-    #[x_kube(validation = Rule::new("type(self) == int ? self >= 0 : self.matches('^(100|[0-9]{1,2})%$')").message("maxUnavailable must be a whole number that is not negative, or a percentage from 0% to 100%"))]
+    #[x_kube(validation = Rule::new("type(self) == int ? self >= 0 && self <= 100000 : self.matches('^(100|[0-9]{1,2})%$')").message("maxUnavailable must be a whole number from 0 to 100000, or a percentage from 0% to 100%"))]
     pub max_unavailable: IntOrString,
     /// How far one change may go.
     #[serde(default)]
     pub max_step_percent: MaxStepPercent,
     /// Time after a change in which nothing of the pod is lowered; growth waits for five minutes of it. An OOM kill ends it.
+    /// At most 7d.
     #[serde(default = "ten_minutes")]
+    #[x_kube(validation = Rule::new(span_rule(MOST_COOLDOWN)).message("actuation.cooldown must be at most 7d"))]
     pub cooldown: Span,
     /// When pods may be changed. Absent: always. An OOM kill is answered at any time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -132,8 +135,8 @@ pub struct Window {
         validation = Rule::new(schedule_rule()).message("windows.schedule must be cron fields such as 30 2 * * 1-5")
     )]
     pub schedule: String,
-    /// How long it lasts.
-    #[x_kube(validation = Rule::new("self.matches('[1-9]')").message("windows.duration must be longer than 0"))]
+    /// How long it lasts. At most 31d.
+    #[x_kube(validation = Rule::new("self.matches('[1-9]')").message("windows.duration must be longer than 0"), validation = Rule::new(span_rule(MOST_OPEN)).message("windows.duration must be at most 31d"))]
     pub duration: Span,
     /// A time zone of the IANA database, such as Europe/Berlin.
     #[serde(default = "utc")]
@@ -170,7 +173,9 @@ fn utc() -> String {
 pub struct Guard {
     /// For how long that pod is watched for OOM kills, restarts, readiness and throttling. Harm is rolled back; else
     /// the workload's other pods follow.
+    /// At most 1d.
     #[serde(default = "five_minutes")]
+    #[x_kube(validation = Rule::new(span_rule(MOST_OBSERVE)).message("guard.observe must be at most 1d"))]
     pub observe: Span,
 }
 

@@ -64,19 +64,32 @@ impl Serialize for Amount {
 
 impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum IntOrText {
-            Int(u64),
-            Text(String),
-        }
-        let text = match IntOrText::deserialize(deserializer)? {
-            IntOrText::Int(int) => int.to_string(),
-            IntOrText::Text(text) => text,
-        };
-        let amount: Self = text.parse().map_err(de::Error::custom)?;
+        deserializer.deserialize_any(AmountVisitor)
+    }
+}
+
+/// Reads an amount, and says what may stand there where something else does.
+struct AmountVisitor;
+
+impl de::Visitor<'_> for AmountVisitor {
+    type Value = Amount;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number that is not negative, or text such as \"0.5\", \"250m\" or \"512Mi\"")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Amount, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Amount, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Amount, E> {
+        let amount: Amount = text.parse().map_err(E::custom)?;
         if amount.value.is_negative() {
-            return Err(de::Error::custom(format_args!("{text} is below zero")));
+            return Err(E::custom(format_args!("{text} is below zero")));
         }
         Ok(amount)
     }

@@ -64,7 +64,7 @@ impl JsonSchema for BoostDuration {
         json_schema!({
             "type": "string",
             "maxLength": 32,
-            "pattern": "^(untilReady|([0-9]{1,5}d)?([0-9]{1,6}h)?([0-9]{1,8}m)?([0-9]{1,9}s)?)$",
+            "pattern": "^(untilReady|[0-9]{1,5}d([0-9]{1,2}h)?([0-9]{1,2}m)?([0-9]{1,2}s)?|([0-9]{1,6}h)?([0-9]{1,8}m)?([0-9]{1,9}s)?)$",
             "minLength": 2,
         })
     }

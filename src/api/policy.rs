@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{MOST_HISTORY, span_rule};
 use super::schema::{ConditionSchema, LabelSelectorSchema};
 use super::{Actuation, Band, ContainerPolicy, Span};
 
@@ -76,7 +77,7 @@ pub struct VerticalScalingPolicySpec {
     category = "plumb",
     status = "PolicyStatus",
     derive = "PartialEq",
-    doc = "The cluster's defaults: holds for the workloads that no VerticalScalingPolicy of their own namespace selects. Its minAllowed, maxAllowed and pace also bound what a namespace's policy may ask for: cooldown and minReplicas are at least as here, maxUnavailable and maxStepPercent at most. Of a pace that is left at its default that holds in mode Auto only.",
+    doc = "The cluster's defaults: holds for the workloads that no VerticalScalingPolicy of their own namespace selects. Its minAllowed, maxAllowed and pace also bound what a namespace's policy may ask for: cooldown and minReplicas are at least as here, maxUnavailable and maxStepPercent at most, whatever its own mode.",
     selectable = ".spec.mode",
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
     printcolumn(name = "Objective", type_ = "string", json_path = ".spec.objective"),
@@ -186,14 +187,15 @@ pub enum Objective {
 #[serde(rename_all = "camelCase")]
 pub struct History {
     /// What is older is not asked of Prometheus, and a workload without samples for this long is forgotten.
+    /// At most 90d.
     #[serde(default = "fourteen_days")]
-    #[x_kube(validation = Rule::new("self.matches('[1-9]')").message("history.window must be longer than 0"))]
+    #[x_kube(validation = Rule::new("self.matches('[1-9]')").message("history.window must be longer than 0"), validation = Rule::new(span_rule(MOST_HISTORY)).message("history.window must be at most 90d"))]
     pub window: Span,
     /// Until a container has this much history it is young: its limits are never lowered, and its requests shrink at most
     /// to half of what people set. Growth and answers to OOM kills wait for nothing. New pods are held to the same.
     /// With the past of a Prometheus it is over at once; 0s leaves it out. At most 90d.
     #[serde(default = "one_day")]
-    #[x_kube(validation = Rule::new("self.contains('d') ? int(self.split('d')[0]) < 90 || self == '90d' : duration(self) <= duration('2160h')").message("history.learn must be at most 90d"))]
+    #[x_kube(validation = Rule::new(span_rule(MOST_HISTORY)).message("history.learn must be at most 90d"))]
     pub learn: Span,
 }
 

@@ -178,7 +178,7 @@ pub struct Summary {
     /// How sure the recommendation is.
     #[serde(default)]
     pub confidence: Confidence,
-    /// Advised, Applying, Applied, Blocked or Degraded.
+    /// Advised (mode Recommend), Learning, Waiting, Resizing, Applied, Healing, Blocked or Degraded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Why it is in that state.

@@ -4,6 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{amounts_rule, headroom_rule};
 use super::{Amount, BoostDuration, Objective, ResourceAmounts};
 
 /// A resource that can be controlled.
@@ -34,10 +35,12 @@ pub struct ContainerPolicy {
     pub resources: Vec<ResourceName>,
     /// No request is set below this. Absent: 5m of CPU and 16Mi of memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new(amounts_rule()).message("minAllowed must be at most 10k of CPU and 1Pi of memory"))]
     pub min_allowed: Option<ResourceAmounts>,
     /// No request or limit is set above this. Absent: what the largest node that its pods may use can
     /// hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new(amounts_rule()).message("maxAllowed must be at most 10k of CPU and 1Pi of memory"))]
     pub max_allowed: Option<ResourceAmounts>,
     /// Rules for CPU.
     #[serde(default)]
@@ -141,7 +144,7 @@ pub struct MemoryPolicy {
     pub limit: MemoryLimitRule,
     /// Amount by which the limit is above the request, by limit rule Headroom: `256Mi`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("quantity(string(self)).isGreaterThan(quantity('0'))").message("memory.headroom must be above 0"))]
+    #[x_kube(validation = Rule::new(headroom_rule()).message("memory.headroom must be above 0 and at most 1Pi"))]
     pub headroom: Option<Amount>,
     /// Whether a request or limit that is too large is lowered. False: it only ever grows.
     #[serde(default = "yes")]
@@ -198,5 +201,6 @@ pub struct Band {
     pub min_change_percent: Option<u32>,
     /// As an amount. Absent entries: 10m of CPU, 16Mi of memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new(amounts_rule()).message("minChange must be at most 10k of CPU and 1Pi of memory"))]
     pub min_change: Option<ResourceAmounts>,
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Output;
-use crate::api::{Span, VerticalScalingPolicy};
+use crate::api::Span;
 use crate::control::rules::{self, ContainerRules};
 use crate::replay::arms::plumb::Plumb;
 use crate::replay::arms::{self, NamedArm};
@@ -136,10 +136,7 @@ fn name(trace: &Path) -> String {
 
 /// plumb as the policy in this file asks.
 fn policy_arm(path: &Path) -> anyhow::Result<NamedArm> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let policy: VerticalScalingPolicy = serde_saphyr::from_str(&text)
-        .map_err(|error| anyhow::anyhow!("{}", error.to_string().lines().next().unwrap_or_default()))
-        .with_context(|| format!("{} is no VerticalScalingPolicy", path.display()))?;
+    let policy = super::input::policy(path)?;
     let spec = policy.spec;
     let stated = spec.containers.iter().find(|container| container.name == "*");
     let ContainerRules { rules, .. } = rules::of_container(spec.objective, stated, spec.history.learn);

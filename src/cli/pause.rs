@@ -1,4 +1,4 @@
-//! `plumb pause` and `plumb resume`: the switch that keeps plumb from changing any pod, whatever policies say.
+//! `plumb pause` and `plumb resume`: the switch that keeps plumb from changing any pod and from sizing new ones, whatever policies say.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::note;
 use crate::cluster::error::Request;
 use crate::cluster::{Connection, ConnectionOptions};
-use crate::control::updater::PAUSE_SWITCH;
+use crate::control::pause::PAUSE_SWITCH;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -37,11 +37,13 @@ pub(crate) async fn pause(args: Args) -> anyhow::Result<()> {
     let object = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": PAUSE_SWITCH, "labels": {"app.kubernetes.io/name": "plumb"}},
-        "data": {"why": "`plumb pause`; while this is here plumb changes no pod. `plumb resume` removes it."},
+        "data": {"why": "`plumb pause`; while this is here plumb changes no pod and gives new pods no sizes. `plumb resume` removes it."},
     });
     let (params, patch) = (PatchParams::apply("plumb").force(), Patch::Apply(&object));
     connection.ask(args.asked("patch"), api.patch(PAUSE_SWITCH, &params, &patch)).await?;
-    note("paused: no pod is changed until `plumb resume`; recommendations and new pods go on as before");
+    note(
+        "paused: no pod is changed, and new pods are given no sizes, until `plumb resume`; recommendations go on",
+    );
     Ok(())
 }
 
@@ -54,6 +56,6 @@ pub(crate) async fn resume(args: Args) -> anyhow::Result<()> {
         return Ok(());
     }
     connection.ask(args.asked("delete"), api.delete(PAUSE_SWITCH, &DeleteParams::default())).await?;
-    note("resumed: pods are changed again as policies say");
+    note("resumed: pods are changed and new pods sized again, as policies say");
     Ok(())
 }

@@ -31,6 +31,7 @@ use crate::control::http::{self, Pages};
 use crate::control::keeper::Keeper;
 use crate::control::lease::{self, Candidate, Leadership};
 use crate::control::metrics::Metrics;
+use crate::control::pause::PauseSwitch;
 use crate::control::publish::Publisher;
 use crate::control::recommender::{Options, Recommender};
 use crate::control::updater::Updater;
@@ -185,7 +186,9 @@ impl Process {
         let metrics = Arc::new(Metrics::default());
         let mut unready = Vec::new();
         if let Some(webhook) = webhook {
-            unready.push(webhook.start(&connection, &metrics, &process.stop, &process.loops));
+            let pause =
+                PauseSwitch::watch(&connection, args.namespace(&connection), &process.stop, &process.loops);
+            unready.push(webhook.start(&connection, pause, &metrics, &process.stop, &process.loops));
         }
         // The webhook alone needs to know neither pods nor nodes.
         if args.roles.iter().any(|role| *role != Role::Webhook) {
@@ -270,7 +273,7 @@ impl Process {
 
     fn update(&mut self, args: &Args, ground: &Ground) {
         ground.live.watch_for_updates(&ground.connection, &self.stop, &self.loops);
-        let own = &ground.connection.default_namespace;
+        let namespace = args.namespace(&ground.connection).to_owned();
         let updater = Updater {
             connection: ground.connection.clone(),
             live: Arc::clone(&ground.live),
@@ -280,7 +283,8 @@ impl Process {
             leadership: self.stand(args, ground, "plumb-updater"),
             clock: clock::now,
             prometheus: ground.prometheus.clone(),
-            namespace: args.lease_namespace.as_ref().unwrap_or(own).clone(),
+            pause: PauseSwitch::watch(&ground.connection, &namespace, &self.stop, &self.loops),
+            namespace,
             resizes_per_second: f64::from(args.resizes_per_second),
             evictions_per_second: f64::from(args.evictions_per_minute) / 60.0,
             warm_up: i64::try_from(args.warm_up.seconds).unwrap_or(i64::MAX),

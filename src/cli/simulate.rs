@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 
 use super::Output;
-use crate::api::{self, VerticalScalingPolicy};
+use crate::api;
 use crate::control::rules;
 use crate::policy::ContainerSize;
 use crate::replay::simulate::scene::{Method, Policy, Scene};
@@ -90,10 +90,7 @@ fn recorded(path: &Path) -> anyhow::Result<Vec<(Series, ContainerSize)>> {
 
 /// Reads a policy from its file as scenes have it. The fleet is sized whatever the mode: that is what is to be seen.
 fn read(path: &Path) -> anyhow::Result<Policy> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let policy: VerticalScalingPolicy = serde_saphyr::from_str(&text)
-        .map_err(|error| anyhow::anyhow!("{}", error.to_string().lines().next().unwrap_or_default()))
-        .with_context(|| format!("{} is not a VerticalScalingPolicy", path.display()))?;
+    let policy = super::input::policy(path)?;
     let spec = policy.spec;
     if !spec.actuation.windows.is_empty() {
         super::note("actuation.windows is not simulated: the fleet is changed at any time");

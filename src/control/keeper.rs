@@ -196,7 +196,7 @@ impl Keeper {
                 let Some(saving) = self.saving.take() else { return };
                 match result {
                     Ok(removed) => {
-                        let took = format!("{:?}", saving.begun.elapsed());
+                        let took = format!("{:.1} s", saving.begun.elapsed().as_secs_f64());
                         let Saved { packs, written, bytes, .. } = saving.saved;
                         let series = saving.series;
                         tracing::debug!(series, packs, written, removed, bytes, took, "saved a checkpoint");

@@ -37,6 +37,16 @@ pub enum Target {
     Policy(PolicyKey),
 }
 
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Recommendation(key) => write!(f, "Recommendation {}/{}", key.namespace, key.name),
+            Self::Policy(key) if key.of_cluster => write!(f, "{} {}", key.kind(), key.object.name),
+            Self::Policy(key) => write!(f, "{} {}/{}", key.kind(), key.object.namespace, key.object.name),
+        }
+    }
+}
+
 /// What is written to it.
 #[derive(Clone, Debug)]
 pub enum Job {
@@ -142,7 +152,7 @@ impl Publisher {
         };
         let outcome = match result {
             Ok(()) => {
-                tracing::debug!(?target, "written");
+                tracing::debug!(target = target.to_string(), "written");
                 "ok"
             }
             // It went away meanwhile; what should be there then, the next round says.
@@ -173,7 +183,11 @@ impl Publisher {
             logged.insert(kind, Instant::now());
             tracing::warn!(error = error.to_string(), "cannot write; trying again");
         } else {
-            tracing::debug!(error = error.to_string(), ?target, "cannot write; trying again");
+            tracing::debug!(
+                error = error.to_string(),
+                target = target.to_string(),
+                "cannot write; trying again"
+            );
         }
     }
 

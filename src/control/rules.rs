@@ -7,15 +7,12 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::select::{Choice, Policy};
 use crate::actuate::facts::MaxUnavailable;
 use crate::actuate::step::Pace;
-use crate::api::{self, Amount, Mode, ResourceAmounts, ResourceName, Span};
+use crate::api::{self, Amount, MOST_HISTORY, ResourceAmounts, ResourceName, Span};
 use crate::cluster::index::{Limits, Qos, Quota, Ratio, Room, Size};
 use crate::policy::{
     Amounts, Class, CpuLimitRule, LimitRules, MemoryLimitRule, NamespaceBounds, Objective, RangeBounds, Rules,
 };
 use crate::units::{Bytes, Cores};
-
-/// The longest `history.learn`: more, a definition of a policy from elsewhere may let pass.
-const MOST_LEARN: Span = Span::days(90);
 
 /// The rules for one container.
 #[derive(Clone, Debug)]
@@ -94,26 +91,16 @@ impl Tempo {
         }
     }
 
-    /// Slows a namespace's pace to the one of the cluster's policy. What a policy that only recommends leaves at its
-    /// default is no wall: nobody has written it for those who act.
+    /// Slows a namespace's pace to the one of the cluster's policy, whatever the mode of that one.
     #[must_use]
     pub fn within(self, walls: &Policy) -> Self {
-        let (wall, usual) = (Self::of(&walls.actuation), Self::of(&api::Actuation::default()));
-        let binds = |is_usual: bool| walls.mode == Mode::Auto || !is_usual;
-        let mut slower = self;
-        if binds(wall.cooldown == usual.cooldown) {
-            slower.cooldown = self.cooldown.max(wall.cooldown);
+        let wall = Self::of(&walls.actuation);
+        Self {
+            cooldown: self.cooldown.max(wall.cooldown),
+            max_shrink: self.max_shrink.min(wall.max_shrink),
+            min_replicas: self.min_replicas.max(wall.min_replicas),
+            max_unavailable: self.max_unavailable.within(wall.max_unavailable),
         }
-        if binds((wall.max_shrink - usual.max_shrink).abs() < f32::EPSILON) {
-            slower.max_shrink = self.max_shrink.min(wall.max_shrink);
-        }
-        if binds(wall.min_replicas == usual.min_replicas) {
-            slower.min_replicas = self.min_replicas.max(wall.min_replicas);
-        }
-        if binds(wall.max_unavailable == usual.max_unavailable) {
-            slower.max_unavailable = self.max_unavailable.within(wall.max_unavailable);
-        }
-        slower
     }
 }
 
@@ -138,7 +125,7 @@ pub fn of_container(
     let mut rules = Rules {
         cpu_objective: objective,
         memory_objective: objective,
-        learn_hours: learn.seconds.min(MOST_LEARN.seconds) as f32 / 3600.0,
+        learn_hours: learn.seconds.min(MOST_HISTORY.seconds) as f32 / 3600.0,
         ..Rules::default()
     };
     let Some(stated) = stated else {

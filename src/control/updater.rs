@@ -28,11 +28,13 @@ use tokio_util::sync::CancellationToken;
 use self::act::Outcome;
 use self::pressure::{Observed, Pressure};
 use self::status::Known;
-use self::view::Seen;
+use self::view::{Loans, Seen};
 use super::events::Events;
 use super::lease::Leadership;
 use super::metrics::{Action as ActionLabels, Metrics, Reason};
+use super::pause::{PAUSE_SWITCH, PauseSwitch};
 use crate::actuate::reason::Hold;
+use crate::actuate::state::{self, Cause};
 use crate::actuate::{Action, Deed, Plan, Settings, Updater as Core};
 use crate::api::{GROUP, Mode, Recommendation};
 use crate::cluster::custom::OwnerResolver;
@@ -44,8 +46,6 @@ use crate::units::Timestamp;
 
 /// The field manager of what the updater says.
 const MANAGER: &str = "plumb-updater";
-/// The ConfigMap that stops everything, beside the Lease.
-pub const PAUSE_SWITCH: &str = "plumb-pause";
 /// How often it is looked whether anything has changed.
 const TICK: Duration = Duration::from_millis(500);
 /// How often all is looked at anew, whether anything has changed or not: cooldowns end, windows open.
@@ -75,6 +75,8 @@ pub struct Updater {
     pub prometheus: Option<Prometheus>,
     /// Namespace of the kill switch.
     pub namespace: String,
+    /// The kill switch as it is watched; before anything is done it is read once more.
+    pub pause: PauseSwitch,
     /// Resizes a second, over time.
     pub resizes_per_second: f64,
     /// Evictions a second, over time.
@@ -94,7 +96,10 @@ struct State {
     /// What was said last of each recommendation, and when, until the watch tells of it.
     said: HashMap<ObjectKey, (Acted, Instant)>,
     paused: bool,
+    /// When the switch was last seen to be on: pods that were created until then say nothing of admission.
+    paused_until: Option<Timestamp>,
     pressure: Arc<Pressure>,
+    loans: Loans,
 }
 
 impl Updater {
@@ -108,7 +113,9 @@ impl Updater {
             limits_only_grow: false,
             said: HashMap::new(),
             paused: false,
+            paused_until: None,
             pressure: Arc::default(),
+            loans: Loans::default(),
         };
         let pressure = Arc::clone(&state.pressure);
         let reading = self.prometheus.clone().map(|prometheus| {
@@ -148,8 +155,13 @@ impl Updater {
     async fn round(&self, state: &mut State) {
         let now = (self.clock)();
         let begin = Instant::now();
-        let view::View { seen, answers, unknown } =
-            view::see(&self.live.index(), &state.pressure.known(now), now);
+        if self.pause.is_known() {
+            state.paused = self.pause.is_paused();
+        }
+        state.paused_until = if state.paused { Some(now) } else { state.paused_until };
+        let pressure = state.pressure.known(now);
+        let view::View { seen, idle, answers, unknown } =
+            view::see(&self.live.index(), &pressure, &mut state.loans, state.paused_until, now);
         self.owners.ask(unknown);
         let workloads: Vec<_> = seen.iter().map(|seen| seen.workload.clone()).collect();
         let settings = Settings {
@@ -178,7 +190,7 @@ impl Updater {
         self.act(&seen, &mut plan, state).await;
         self.count(&plan);
         state.pressure.observe(watched(&seen, &state.core));
-        self.say(&seen, &plan, state, now).await;
+        self.say(&seen, &idle, &plan, state, now).await;
     }
 
     /// The kill switch; where it cannot be read, nothing is done.
@@ -222,7 +234,7 @@ impl Updater {
                 Outcome::Accepted => {
                     state.core.accepted(&action, &seen.workload, now);
                     self.metrics.actions.get_or_create(&labels("accepted")).inc();
-                    let what = words::words(&action);
+                    let what = words::words(&action, &seen.workload);
                     tracing::info!(
                         workload = seen.key.to_string(),
                         pod = &*pod.name,
@@ -312,7 +324,14 @@ impl Updater {
     }
 
     /// Writes what is said of each workload, where that is another thing than stands there.
-    async fn say(&self, seen: &[Seen], plan: &Plan, state: &mut State, now: Timestamp) {
+    async fn say(
+        &self,
+        seen: &[Seen],
+        idle: &[(ObjectKey, Cause)],
+        plan: &Plan,
+        state: &mut State,
+        now: Timestamp,
+    ) {
         let mut due: Vec<(ObjectKey, Acted, Option<WorkloadKey>)> = Vec::new();
         {
             let index = self.live.index();
@@ -325,11 +344,20 @@ impl Updater {
                     problem: one.problem.as_deref(),
                     scaler: one.workload.scalers.first().map(|scaler| &*scaler.name),
                     resizer: one.resizer.as_deref(),
+                    kubelet: one.kubelet.as_deref(),
                 };
-                let acted = status::say(said, &known, &written.acted, now);
+                let told = state::of(&one.workload, said, now);
+                let acted = status::say(said, &told, &known, &written.acted, now);
                 if acted != written.acted {
                     let news = status::is_held_anew(&acted, &written.acted).then(|| one.key.clone());
                     due.push((one.recommendation.clone(), acted, news));
+                }
+            }
+            for (name, cause) in idle {
+                let Some(written) = index.recommendations.get(name) else { continue };
+                let acted = status::say_idle(cause, &written.acted, now);
+                if acted != written.acted {
+                    due.push((name.clone(), acted, None));
                 }
             }
             // What is not acted on any more keeps no word of ours.

@@ -14,6 +14,7 @@ mod pod;
 mod ranges;
 pub mod reason;
 pub mod rescale;
+pub mod state;
 pub mod step;
 mod turn;
 mod updater;

@@ -117,6 +117,29 @@ fn wrong() -> Vec<(Value, &'static str)> {
         (json!({"actuation": {"maxUnavailable": "101%"}}), "maxUnavailable must be a whole number"),
         (json!({"actuation": {"maxUnavailable": -1}}), "maxUnavailable must be a whole number"),
         (json!({"actuation": {"cooldown": "1w"}}), "spec.actuation.cooldown"),
+        (json!({"actuation": {"cooldown": "8d"}}), "actuation.cooldown must be at most 7d"),
+        (
+            json!({"actuation": {"maxUnavailable": 100_001}}),
+            "maxUnavailable must be a whole number from 0 to 100000",
+        ),
+        (json!({"actuation": {"guard": {"observe": "25h"}}}), "guard.observe must be at most 1d"),
+        (
+            json!({"actuation": {"windows": [{"schedule": "0 2 * * *", "duration": "32d"}]}}),
+            "windows.duration must be at most 31d",
+        ),
+        (json!({"history": {"window": "99999d"}}), "history.window must be at most 90d"),
+        (json!({"history": {"window": "2161h"}}), "history.window must be at most 90d"),
+        (json!({"band": {"minChange": {"cpu": "11k"}}}), "minChange must be at most 10k of CPU"),
+        (container(json!({"minAllowed": {"cpu": "10001"}})), "minAllowed must be at most 10k of CPU"),
+        (
+            container(json!({"maxAllowed": {"memory": "2Pi"}})),
+            "maxAllowed must be at most 10k of CPU and 1Pi",
+        ),
+        (
+            container(json!({"memory": {"limit": "Headroom", "headroom": "2Pi"}})),
+            "memory.headroom must be above 0 and at most 1Pi",
+        ),
+        (container(json!({"cpu": {"maxShortfallPercent": 0.5}})), "maxShortfallPercent"),
         (
             json!({"actuation": {"windows": [{"schedule": "0 2 * *", "duration": "3h"}]}}),
             "windows.schedule must have five fields",

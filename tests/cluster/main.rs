@@ -41,6 +41,7 @@ mod oom_kill;
 mod owners;
 mod owners_known;
 mod past;
+mod pausing;
 mod recommender;
 mod recommender_on_node;
 mod refusals;

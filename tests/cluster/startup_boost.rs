@@ -113,3 +113,37 @@ fn started(pod: &Pod) -> Result<i64> {
     let running = state.and_then(|state| state.running.as_ref()).context("it does not run")?;
     Ok(running.started_at.as_ref().context("no time")?.0.as_second())
 }
+
+cluster_test!(a_note_written_by_hand_grows_nothing, [Node, Crds]);
+/// Whoever may patch pods may write the note that admission writes; that must not give them the right to resize.
+async fn a_note_written_by_hand_grows_nothing(context: Context) -> Result<()> {
+    let note = json!({"recommendation": "deployment-forged", "containers": {"load": {
+        "requests": {"cpu": "900m"}, "boost": {"requests": {"cpu": "50m"}, "duration": "untilReady"}}}});
+    let load = Load::named("forged").requests("50m", "64Mi");
+    let mut deployment = load.deployment(1);
+    deployment["spec"]["template"]["metadata"]["annotations"] = json!({"plumb.dev/sized": note.to_string()});
+    // No policy and no Recommendation speaks for it; another workload is acted on.
+    auto_policy(&context, "all").await?;
+    context.apply(&deployment).await?;
+    let mut plumb = Roles::start(&context, &[("updater", &[])]).await?;
+    let before = ready(&context, "forged", 1).await?;
+    plumb.of("updater")?.plans(6).await?;
+    is_left_alone(&context, &before).await.with_context(|| plumb.log())?;
+    // Where one speaks for it, the note makes nothing grow either: it is within its bounds.
+    let inside = json!([container("load", "50m", "64Mi", "128Mi")]);
+    recommend(&context, "deployment-forged", ("apps/v1", "Deployment", "forged"), "Auto", inside).await?;
+    plumb.replace(&context, ("updater", &[])).await?;
+    plumb.of("updater")?.plans(6).await?;
+    is_left_alone(&context, &before).await.with_context(|| plumb.log())?;
+    plumb.stop()?;
+    Ok(())
+}
+
+async fn is_left_alone(context: &Context, before: &[Pod]) -> Result<()> {
+    for pod in pods_of(context, "forged").await? {
+        let found = resources(&pod, "load");
+        ensure!(found["requests"]["cpu"] == "50m", "resized by a note to {found}");
+        ensure!(before.iter().any(|old| old.metadata.uid == pod.metadata.uid), "a pod was replaced");
+    }
+    Ok(())
+}

@@ -17,6 +17,7 @@ use crate::cluster::custom::OwnerResolver;
 use crate::cluster::{Connection, Live};
 use crate::control::http;
 use crate::control::metrics::Metrics;
+use crate::control::pause::PauseSwitch;
 use crate::control::webhook::desk::Desk;
 use crate::control::webhook::keeper::{Keeper, Shown, Source};
 use crate::control::webhook::owner::Owner;
@@ -130,7 +131,8 @@ impl WebhookOptions {
             );
         }
         let names = address.as_ref().map_or_else(|| vec!["127.0.0.1".to_owned()], Address::names);
-        tracing::info!(listen = listen.to_string(), ?address, "answering admission reviews");
+        let reached = address.as_ref().map(ToString::to_string);
+        tracing::info!(listen = listen.to_string(), address = reached, "answering admission reviews");
         Ok(Webhook {
             listener: Some(listener),
             names,
@@ -198,6 +200,7 @@ impl Webhook {
     pub(super) fn start(
         self,
         connection: &Connection,
+        pause: PauseSwitch,
         metrics: &Arc<Metrics>,
         stop: &CancellationToken,
         tasks: &TaskTracker,
@@ -208,12 +211,12 @@ impl Webhook {
         let Some(listener) = self.listener else {
             let nowhere = Address::Url(String::new());
             let registration = Registration::new(connection, &self.configuration, nowhere, self.owner);
-            tasks.spawn(policy.run(registration, Arc::clone(&live), stop.clone()));
+            tasks.spawn(policy.run(registration, Arc::clone(&live), pause, stop.clone()));
             return Box::new(move || live.unsynced());
         };
         let shown = Arc::new(Shown::default());
         let owners = OwnerResolver::start(connection, &live, clock::now, stop, tasks);
-        let desk = Desk::new(Arc::clone(&live), Arc::clone(metrics), clock::now, owners);
+        let desk = Desk::new(Arc::clone(&live), Arc::clone(metrics), clock::now, (owners, pause));
         let drains = matches!(self.address, Some(Address::Service { .. } | Address::Url(_)));
         let keeper = Keeper {
             connection: connection.clone(),

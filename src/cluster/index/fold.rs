@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, ResourceQuota};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as RawQuantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
+use kube::core::object::HasSpec;
 use kube::{Resource, ResourceExt};
 
 use super::facts::{
@@ -23,7 +24,7 @@ use super::placement::{Placement, Taint};
 use super::quotas::ScopedQuota;
 use super::shortages::{shortages, timestamp};
 use super::{Index, Readable, Sizing, Table, Unreadable, Written};
-use crate::api::{ClusterVerticalScalingPolicy, ContainerKind, VerticalScalingPolicy};
+use crate::api::{Bounded, ClusterVerticalScalingPolicy, ContainerKind, VerticalScalingPolicy};
 use crate::cluster::pods::{LeanContainer, LeanContainerStatus, LeanPod, LeanSpec};
 use crate::cluster::refused::LeanRefusal;
 use crate::cluster::slim::{Guarded, Slim, Stampable};
@@ -346,11 +347,12 @@ fn labels_and_pause(metadata: &ObjectMeta) -> Labels {
     labels
 }
 
-fn readable<K: Clone + ResourceExt>(object: &DeserializeGuard<K>) -> Readable<K> {
+fn readable<K: Clone + ResourceExt + HasSpec<Spec: Bounded>>(object: &DeserializeGuard<K>) -> Readable<K> {
     match &object.0 {
         Ok(object) => {
             let mut object = object.clone();
             object.managed_fields_mut().clear();
+            object.spec_mut().bound();
             Ok(Arc::new(object))
         }
         Err(invalid) => Err(Unreadable {

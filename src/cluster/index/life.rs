@@ -65,6 +65,8 @@ pub struct Touched {
     pub resized: Option<Timestamp>,
     /// The field manager of that, where it is another controller's.
     pub resized_by_other: Option<Arc<str>>,
+    /// Why the kubelet can never do the resize, in its own words.
+    pub infeasible: Option<Box<str>>,
     /// Its containers that have more while they start up.
     pub boosts: Box<[Boost]>,
 }
@@ -195,7 +197,12 @@ impl Index {
 impl Index {
     fn touched(&mut self, pod: &LeanPod) -> Option<Box<Touched>> {
         let by = resized_by_other(&pod.metadata).map(|manager| self.name(manager));
-        let touched = Touched { resized: resized(&pod.metadata), resized_by_other: by, boosts: boosts(pod) };
+        let touched = Touched {
+            resized: resized(&pod.metadata),
+            resized_by_other: by,
+            infeasible: infeasible(pod),
+            boosts: boosts(pod),
+        };
         (touched != Touched::default()).then(|| Box::new(touched))
     }
 }
@@ -216,6 +223,15 @@ fn resize_state(pod: &LeanPod) -> ResizeState {
         (None, Some(_)) => ResizeState::InProgress,
         (None, None) => ResizeState::None,
     }
+}
+
+/// (Kubernetes: with swap, and with the static policies of the CPU and the memory manager, a container is not resized;
+/// the kubelet's message says so.)
+fn infeasible(pod: &LeanPod) -> Option<Box<str>> {
+    let mut conditions = pod.status.conditions.iter();
+    let pending = conditions.find(|c| c.type_ == "PodResizePending" && c.status == "True")?;
+    let message = pending.message.as_deref().filter(|_| pending.reason.as_deref() == Some("Infeasible"))?;
+    Some(message.chars().take(256).collect::<String>().into_boxed_str())
 }
 
 /// (Kubernetes: the scheduler's plugin NodeResourcesFit, whose words come with the condition PodScheduled.)

@@ -81,7 +81,7 @@ pub struct Previous {
 /// What the updater says of a workload.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Acted {
-    /// Applying, Applied, Blocked or Degraded; `None` where it says nothing.
+    /// The state's word; `None` where it says nothing.
     pub state: Option<String>,
     /// Why.
     pub message: Option<String>,

@@ -30,9 +30,12 @@ pub(super) fn total(
 
 /// `500m → 180m`.
 pub(super) fn change(from: Option<&Amount>, to: Option<&Amount>) -> Option<String> {
-    let text =
-        |amount: Option<&Amount>, none: &str| amount.map_or_else(|| none.to_owned(), Amount::to_string);
-    (from.is_some() || to.is_some()).then(|| format!("{} → {}", text(from, "none"), text(to, "?")))
+    match (from, to) {
+        (None, None) => None,
+        (Some(from), None) => Some(format!("{from} (no samples)")),
+        (None, Some(to)) => Some(format!("none → {to}")),
+        (Some(from), Some(to)) => Some(format!("{from} → {to}")),
+    }
 }
 
 pub(super) fn confidence(of: model::Confidence) -> Confidence {
@@ -93,7 +96,7 @@ mod tests {
         let amount = |milli| Amount::from(Cores::from_milli(milli));
         assert_eq!(change(Some(&amount(500)), Some(&amount(180))).unwrap(), "500m → 180m");
         assert_eq!(change(None, Some(&amount(180))).unwrap(), "none → 180m");
-        assert_eq!(change(Some(&amount(2000)), None).unwrap(), "2 → ?");
+        assert_eq!(change(Some(&amount(2000)), None).unwrap(), "2 (no samples)");
         assert_eq!((days(0.0), days(23.9), days(24.0), days(50.0)), (0, 0, 1, 2));
     }
 }

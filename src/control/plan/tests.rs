@@ -133,7 +133,7 @@ fn usage_becomes_a_row_that_is_written_once() {
     place.pod("web-1", "Burstable", json!({"memory": "512Mi"}));
     place.pod("web-2", "Burstable", json!({"memory": "512Mi"}));
     let empty = place.plan();
-    assert_eq!(only(&empty).status.summary.cpu.as_deref(), Some("500m → ?"));
+    assert_eq!(only(&empty).status.summary.cpu.as_deref(), Some("500m (no samples)"));
     assert_eq!(condition(only(&empty), "HistoryReady").reason, "NoSamples");
     let taken = place.use_for(30, "100m", "120Mi");
     assert_eq!((taken.samples, taken.known), (30 * 60 * 2 * 2, 30 * 60 * 2), "each sample counts once");

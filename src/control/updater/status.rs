@@ -1,4 +1,5 @@
-//! What the updater says of a workload: state, message and the conditions Applied, Blocked and Degraded. Pure.
+//! What the updater says of a workload: state, message and the conditions Applied, Blocked and Degraded. Pure; the state
+//! is [`crate::actuate::state`]'s.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff;
@@ -6,12 +7,13 @@ use k8s_openapi::jiff;
 use super::kept;
 use crate::actuate::facts::Before;
 use crate::actuate::reason::Hold;
+use crate::actuate::state::{Cause, State};
 use crate::actuate::{Given, Remembered, WorkloadPlan};
 use crate::api::{self, Amount, PreviousSize, ResourceAmounts, Resources};
 use crate::cluster::index::{Acted, NewPods, Previous, Size, Sizes};
 use crate::control::compose::{condition, dated};
 use crate::policy::ContainerSize;
-use crate::units::{Cores, Timestamp};
+use crate::units::{Cores, Timestamp, counted};
 
 /// What else is known of a workload.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,46 +28,36 @@ pub(super) struct Known<'a> {
     pub(super) scaler: Option<&'a str>,
     /// Another controller that resizes its pods.
     pub(super) resizer: Option<&'a str>,
+    /// Why the kubelet can never do a resize that was asked for.
+    pub(super) kubelet: Option<&'a str>,
 }
 
-/// What is to be said, given what stands.
-pub(super) fn say(plan: &WorkloadPlan, known: &Known<'_>, before: &Acted, now: Timestamp) -> Acted {
-    let Known { previous: had, remembered, problem, scaler, resizer } = *known;
-    let moves = scaler.map(|name| format!("; the target of HorizontalPodAutoscaler {name} moves with them"));
-    let moves = moves.unwrap_or_default();
-    let held: usize = plan.held.values().sum();
-    // What a person has to do something about is told before what passes.
-    let worst = plan.held.iter().max_by_key(|(hold, count)| (!hold.passes(), **count)).map(|(hold, _)| *hold);
-    let blocked = worst.filter(|hold| !hold.passes());
-    let held_words = worst.map(|hold| words(hold, plan, resizer));
-    let applied = held == 0 && plan.acting == 0;
-    let (state, message) = match (&plan.degraded, problem) {
-        (Some(harm), _) => ("Degraded", Some(evidence(harm))),
-        (None, Some(problem)) => ("Blocked", Some(problem.to_owned())),
-        (None, None) if blocked.is_some() => ("Blocked", held_words.clone()),
-        (None, None) if applied => ("Applied", None),
-        (None, None) => ("Applying", held_words.clone()),
+/// What is to be said of a workload in that state, given what stands.
+pub(super) fn say(
+    plan: &WorkloadPlan,
+    (state, cause): &(State, Cause),
+    known: &Known<'_>,
+    before: &Acted,
+    now: Timestamp,
+) -> Acted {
+    let Known { previous: had, remembered, problem, scaler, .. } = *known;
+    let problem = problem.filter(|_| plan.degraded.is_none());
+    let state = if problem.is_some() { State::Blocked } else { *state };
+    let message = match (&plan.degraded, problem, cause) {
+        (Some(harm), _, _) => Some(evidence(harm)),
+        (None, Some(problem), _) => Some(problem.to_owned()),
+        (None, None, Cause::None) => None,
+        (None, None, Cause::Hold(hold)) => Some(words(*hold, plan, known)),
+        (None, None, other) => Some(other.to_string()),
     };
+    // What holds a pod is told as Blocked also while something else is the first thing to say.
+    let holds = plan.held.iter().filter(|(hold, _)| !hold.passes());
+    let blocked = holds.max_by_key(|(_, count)| **count).map(|(hold, _)| *hold);
     let mut conditions = vec![
-        if applied {
-            condition(
-                "Applied",
-                true,
-                "AllPods",
-                &format!("{} pods run with what is recommended{moves}", plan.steady),
-            )
-        } else {
-            let left = plan.pods.saturating_sub(plan.steady);
-            condition(
-                "Applied",
-                false,
-                "Changing",
-                &format!("{left} of {} pods have still to change{moves}", plan.pods),
-            )
-        },
+        applied(state, message.as_deref(), plan.pods, scaler),
         match (problem, blocked) {
             (Some(problem), _) => condition("Blocked", true, "PolicyInvalid", problem),
-            (None, Some(hold)) => condition("Blocked", true, hold.word(), &words(hold, plan, resizer)),
+            (None, Some(hold)) => condition("Blocked", true, hold.word(), &words(hold, plan, known)),
             (None, None) => {
                 condition("Blocked", false, "NothingHolds", "nothing keeps its pods from changing")
             }
@@ -80,12 +72,41 @@ pub(super) fn say(plan: &WorkloadPlan, known: &Known<'_>, before: &Acted, now: T
         conditions.push(condition("Degraded", true, reason, &evidence(harm)));
     }
     Acted {
-        state: Some(state.to_owned()),
+        state: Some(state.word().to_owned()),
         message,
         conditions: conditions.into_iter().map(|made| dated(made, &before.conditions, now)).collect(),
         previous: had.map(previous).unwrap_or_default(),
         new_pods: Some(new_pods(plan, before.new_pods, now)),
         canary: remembered.and_then(kept::written).map(Box::new),
+    }
+}
+
+/// What is to be said of a workload that is not acted on, as nothing is known of its needs or it has no pod.
+pub(super) fn say_idle(cause: &Cause, before: &Acted, now: Timestamp) -> Acted {
+    let state = if *cause == Cause::NoAdvice { State::Learning } else { State::Waiting };
+    let message = cause.to_string();
+    let conditions = vec![
+        applied(state, Some(&message), 0, None),
+        condition("Blocked", false, "NothingHolds", "nothing keeps its pods from changing"),
+    ];
+    Acted {
+        state: Some(state.word().to_owned()),
+        message: Some(message),
+        conditions: conditions.into_iter().map(|made| dated(made, &before.conditions, now)).collect(),
+        ..before.clone()
+    }
+}
+
+/// The condition Applied: true in that state alone, and else with the state as its reason.
+fn applied(state: State, message: Option<&str>, pods: usize, scaler: Option<&str>) -> Condition {
+    let moves = scaler.map(|name| format!("; the target of HorizontalPodAutoscaler {name} moves with them"));
+    let moves = moves.unwrap_or_default();
+    if state == State::Applied {
+        let verb = if pods == 1 { "runs" } else { "run" };
+        let text = format!("{} {verb} with requests inside the band{moves}", counted(pods, "pod"));
+        condition("Applied", true, "AllPods", &text)
+    } else {
+        condition("Applied", false, state.word(), &format!("{}{moves}", message.unwrap_or("see state")))
     }
 }
 
@@ -174,11 +195,12 @@ fn amounts(sizes: &Sizes) -> Resources {
     Resources { requests: of(&sizes.requests), limits: of(&sizes.limits) }
 }
 
-fn words(hold: Hold, plan: &WorkloadPlan, resizer: Option<&str>) -> String {
+fn words(hold: Hold, plan: &WorkloadPlan, known: &Known<'_>) -> String {
     let count = plan.held.get(&hold).copied().unwrap_or(0);
-    let by = resizer.filter(|_| hold == Hold::ResizedByOther);
+    let by = known.resizer.filter(|_| hold == Hold::ResizedByOther);
     let by = by.map(|manager| format!(" (field manager {manager})")).unwrap_or_default();
-    format!("{count} of {} pods: {hold}{by}", plan.pods)
+    let says = known.kubelet.map_or_else(String::new, |text| format!("; the kubelet says: {text}"));
+    format!("{count} of {}: {hold}{by}{says}", counted(plan.pods, "pod"))
 }
 
 fn evidence(harm: &crate::actuate::Degraded) -> String {
@@ -194,9 +216,39 @@ fn evidence(harm: &crate::actuate::Degraded) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::actuate::facts::Workload;
+    use crate::actuate::state;
+    use crate::model::Confidence;
+    use crate::policy::{Amounts, LimitRules, Recommendation};
+    use crate::testing::pure::pod;
 
     fn plan(pods: usize, steady: usize, held: &[(Hold, usize)]) -> WorkloadPlan {
         WorkloadPlan { pods, steady, held: held.iter().copied().collect(), ..WorkloadPlan::default() }
+    }
+
+    fn nothing() -> Recommendation {
+        Recommendation {
+            target: ContainerSize::default(),
+            lower: ContainerSize::default(),
+            upper: ContainerSize::default(),
+            cpu_hold: None,
+            memory_hold: None,
+            limits: LimitRules::default(),
+            most: Amounts::default(),
+            young: false,
+            confidence: Confidence::High,
+        }
+    }
+
+    /// As of a workload whose pods run, and have what they should.
+    fn told(plan: &WorkloadPlan) -> (State, Cause) {
+        let pods = (0..plan.pods).map(|id| pod(id as u128, ContainerSize::default())).collect();
+        let advice = vec![("other".into(), nothing())];
+        state::of(&Workload { pods, advice, ..Workload::default() }, plan, Timestamp(1000))
+    }
+
+    fn say(plan: &WorkloadPlan, known: &Known<'_>, before: &Acted, now: Timestamp) -> Acted {
+        super::say(plan, &told(plan), known, before, now)
     }
 
     fn said(plan: &WorkloadPlan) -> (String, String) {
@@ -210,7 +262,7 @@ mod tests {
         let (state, message) = said(&both);
         assert_eq!(state, "Blocked");
         assert_eq!(message, "1 of 4 pods: a PodDisruptionBudget allows no disruption");
-        assert_eq!(said(&plan(4, 2, &[(Hold::Canary, 2)])).0, "Applying");
+        assert_eq!(said(&plan(4, 2, &[(Hold::Canary, 2)])).0, "Waiting");
         assert_eq!(said(&plan(4, 4, &[])), ("Applied".to_owned(), String::new()));
     }
 
@@ -269,5 +321,30 @@ mod tests {
         let known = Known { problem: Some("actuation.windows: no"), ..Known::default() };
         let wrong = say(&plan(1, 1, &[]), &known, &Acted::default(), Timestamp(0));
         assert_eq!(wrong.state.as_deref(), Some("Blocked"));
+    }
+
+    #[test]
+    fn what_the_kubelet_can_never_do_is_told_in_its_words() {
+        let swap = "In-place resize of containers with swap is not supported.";
+        let known = Known { kubelet: Some(swap), ..Known::default() };
+        let held = say(&plan(1, 0, &[(Hold::MinReplicas, 1)]), &known, &Acted::default(), Timestamp(0));
+        assert_eq!(
+            held.message.unwrap(),
+            format!(
+                "1 of 1 pod: it has fewer replicas than minReplicas, so none is evicted; the kubelet says: {swap}"
+            )
+        );
+    }
+
+    #[test]
+    fn one_pod_runs_and_several_run_and_a_workload_without_pods_is_not_applied() {
+        let message = |acted: &Acted| acted.conditions.first().unwrap().message.clone();
+        let of = |pods| say(&plan(pods, pods, &[]), &Known::default(), &Acted::default(), Timestamp(0));
+        assert_eq!(message(&of(1)), "1 pod runs with requests inside the band");
+        assert_eq!(message(&of(3)), "3 pods run with requests inside the band");
+        let idle = say_idle(&Cause::NoPod, &of(3), Timestamp(0));
+        assert_eq!((idle.state.as_deref(), message(&idle).as_str()), (Some("Waiting"), "it has no pod"));
+        assert!(idle.conditions.iter().all(|condition| condition.status == "False"));
+        assert_eq!(say_idle(&Cause::NoAdvice, &of(3), Timestamp(0)).state.as_deref(), Some("Learning"));
     }
 }

@@ -1,5 +1,6 @@
 //! From the watched cluster to what the updater decides by. Pure but for the lock on the index that the caller holds.
 
+mod loans;
 mod others;
 mod places;
 #[cfg(test)]
@@ -8,6 +9,8 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+pub(super) use self::loans::Loans;
+use self::loans::has_more;
 use self::others::Others;
 use super::{kept, status};
 use crate::actuate::Remembered;
@@ -15,6 +18,7 @@ use crate::actuate::facts::{
     Around, Before, Boost, Container, MaxUnavailable, Method, Place, Pod, RefusedCreation, Resize, Rollback,
     Rules, Stalled, Workload,
 };
+use crate::actuate::state::Cause;
 use crate::actuate::step::Pace;
 use crate::api::{self, Actuation, Band, Mode, PolicyReference};
 use crate::cluster::Index;
@@ -27,7 +31,7 @@ use crate::control::rules::Tempo;
 use crate::control::select::Candidate;
 use crate::control::{advice, rules, window};
 use crate::policy::ContainerSize;
-use crate::units::Timestamp;
+use crate::units::{Cores, Timestamp};
 
 /// A workload that is acted on.
 pub(super) struct Seen {
@@ -43,25 +47,40 @@ pub(super) struct Seen {
     pub(super) problem: Option<String>,
     /// Another controller that resizes pods of it, by its field manager.
     pub(super) resizer: Option<Arc<str>>,
+    /// Why the kubelet can never do a resize that was asked for, in its own words.
+    pub(super) kubelet: Option<String>,
 }
 
 /// The kind of the cluster's policies.
 const CLUSTER_POLICY: &str = "ClusterVerticalScalingPolicy";
 
+/// All workloads.
+type ByName<'a> = HashMap<(Arc<str>, String, String), (WorkloadKey, WorkloadPods<'a>)>;
+
 /// One round's view of the cluster.
 pub(super) struct View {
     /// All workloads whose policies have them changed.
     pub(super) seen: Vec<Seen>,
-    /// Whether admission gave its size to the pod of theirs that was made last; `None` where no pod was made since.
+    /// Recommendations in mode Auto that nothing can be done for, and why.
+    pub(super) idle: Vec<(ObjectKey, Cause)>,
+    /// Whether admission gave its size to the pod of theirs that was made last; `None` where no pod was made since, or
+    /// since a pause.
     pub(super) answers: Option<bool>,
     /// Owners of custom kinds that have to be asked for: their pods are not seen before that.
     pub(super) unknown: Vec<(ObjectKey, Arc<Owner>)>,
 }
 
 /// Reads the index.
-pub(super) fn see(index: &Index, stalled: &HashMap<Uid, Stalled>, now: Timestamp) -> View {
-    let mut workloads: HashMap<(Arc<str>, String, String), (WorkloadKey, WorkloadPods<'_>)> = HashMap::new();
+pub(super) fn see(
+    index: &Index,
+    stalled: &HashMap<Uid, Stalled>,
+    loans: &mut Loans,
+    paused_until: Option<Timestamp>,
+    now: Timestamp,
+) -> View {
+    let mut workloads = ByName::new();
     let Workloads { workloads: all, unknown, .. } = index.workloads();
+    let unknown: Vec<(ObjectKey, Arc<Owner>)> = unknown.into_values().collect();
     for (key, pods) in all {
         let name = (Arc::clone(&key.namespace), key.kind.to_string(), key.name.to_string());
         workloads.insert(name, (key, pods));
@@ -71,18 +90,29 @@ pub(super) fn see(index: &Index, stalled: &HashMap<Uid, Stalled>, now: Timestamp
         let name = (Arc::clone(&key.namespace), key.kind.to_string(), key.name.to_string());
         workloads.entry(name).or_insert_with(|| (key.clone(), WorkloadPods::none()));
     }
+    loans.learn(index, &workloads);
     let mut others = Others::of(index, stalled);
-    let mut seen = Vec::new();
+    let (mut seen, mut idle) = (Vec::new(), Vec::new());
     let mut newest: Option<(Timestamp, bool)> = None;
     for (name, written) in index.recommendations.iter().filter(|(_, written)| written.mode == Mode::Auto) {
         let (Some(reference), Some(policy)) = (&written.workload, &written.policy) else { continue };
         let wanted = (Arc::clone(&name.namespace), reference.kind.clone(), reference.name.clone());
-        let Some((key, pods)) = workloads.get(&wanted) else { continue };
-        let Some((actuation, band, paused)) = acting(index, policy, &name.namespace) else { continue };
-        if written.containers.is_empty() || group(&reference.api_version) != group(&key.api_version) {
+        if written.containers.is_empty() {
+            idle.push((name.clone(), Cause::NoAdvice));
             continue;
         }
-        let since = written.sized_since();
+        let Some((key, pods)) = workloads.get(&wanted) else {
+            // Pods of an owner that has still to be asked for may be its.
+            if !unknown.iter().any(|(owned, _)| owned.namespace == name.namespace) {
+                idle.push((name.clone(), Cause::NoPod));
+            }
+            continue;
+        };
+        let Some((actuation, band, paused)) = acting(index, policy, &name.namespace) else { continue };
+        if group(&reference.api_version) != group(&key.api_version) {
+            continue;
+        }
+        let since = written.sized_since().map(|since| since.max(paused_until.unwrap_or(since)));
         for (_, pod) in &pods.pods {
             let made = pod.life.created.filter(|created| since.is_some_and(|since| *created > since));
             newest = newest.max(made.map(|made| (made, pod.life.stamped)));
@@ -96,18 +126,22 @@ pub(super) fn see(index: &Index, stalled: &HashMap<Uid, Stalled>, now: Timestamp
     }
     let acted_on: HashSet<&WorkloadKey> = seen.iter().map(|seen| &seen.key).collect();
     let others = workloads.values().filter(|(key, _)| !acted_on.contains(key));
-    let lent: Vec<_> = others.filter_map(|(key, pods)| lent(index, key, pods, now)).collect();
+    let lent: Vec<_> = others.filter_map(|(key, pods)| lent(index, key, pods, loans, now)).collect();
     seen.extend(lent);
     seen.sort_by(|a, b| a.recommendation.cmp(&b.recommendation));
-    View { seen, answers: newest.map(|(_, stamped)| stamped), unknown: unknown.into_values().collect() }
+    View { seen, idle, answers: newest.map(|(_, stamped)| stamped), unknown }
 }
 
 /// A workload that no policy acts on any more, where pods of it still have what they were lent for the start: that is
 /// taken back all the same.
-fn lent(index: &Index, key: &WorkloadKey, pods: &WorkloadPods<'_>, now: Timestamp) -> Option<Seen> {
-    let has_more =
-        |facts: &PodFacts| facts.life.touched.as_ref().is_some_and(|touched| !touched.boosts.is_empty());
-    let due: Vec<_> = pods.pods.iter().filter(|(_, facts)| has_more(facts)).collect();
+fn lent(
+    index: &Index,
+    key: &WorkloadKey,
+    pods: &WorkloadPods<'_>,
+    loans: &Loans,
+    now: Timestamp,
+) -> Option<Seen> {
+    let due: Vec<_> = pods.pods.iter().filter(|(_, facts)| has_more(facts) && loans.has(facts)).collect();
     if due.is_empty() {
         return None;
     }
@@ -143,7 +177,15 @@ fn lent(index: &Index, key: &WorkloadKey, pods: &WorkloadPods<'_>, now: Timestam
     let names = due.iter().map(|(name, facts)| (facts.uid.number(), (*name).clone())).collect();
     // There is no Recommendation to say anything on.
     let none = ObjectKey { namespace: Arc::clone(&key.namespace), name: "".into() };
-    Some(Seen { workload, key: key.clone(), recommendation: none, pods: names, problem: None, resizer: None })
+    Some(Seen {
+        workload,
+        key: key.clone(),
+        recommendation: none,
+        pods: names,
+        problem: None,
+        resizer: None,
+        kubelet: None,
+    })
 }
 
 fn is_marked(labels: Option<&Arc<Labels>>) -> bool {
@@ -257,8 +299,9 @@ fn one(
             .collect(),
     };
     let names = pods.pods.iter().map(|(name, facts)| (facts.uid.number(), (*name).clone()));
-    let (key, recommendation) = (key.clone(), name.clone());
-    Seen { workload, key, recommendation, pods: names.collect(), problem, resizer }
+    let kubelet = pods.pods.iter().find_map(|(_, facts)| facts.life.touched.as_ref()?.infeasible.as_deref());
+    let (key, recommendation, kubelet) = (key.clone(), name.clone(), kubelet.map(str::to_owned));
+    Seen { workload, key, recommendation, pods: names.collect(), problem, resizer, kubelet }
 }
 
 /// What was kept of what its pods had, over restarts.
@@ -312,7 +355,7 @@ fn container(facts: &PodFacts, place: usize, shape: &ContainerShape, now: Timest
         sidecar: shape.kind == api::ContainerKind::Sidecar,
         given: size(&shape.sizes),
         asked: size(asked.unwrap_or(&shape.sizes)),
-        boost: boost(&facts.life, place, now),
+        boost: boost(&facts.life, place, asked.unwrap_or(&shape.sizes), now),
         cpu_scaled: false,
         memory_scaled: false,
         cpu_restarts: shape.cpu_restarts,
@@ -323,11 +366,15 @@ fn container(facts: &PodFacts, place: usize, shape: &ContainerShape, now: Timest
     }
 }
 
-fn boost(life: &Life, place: usize, now: Timestamp) -> Option<Boost> {
+fn boost(life: &Life, place: usize, asked: &Sizes, now: Timestamp) -> Option<Boost> {
     let boost = life.touched.as_ref()?.boosts.iter().find(|boost| boost.place == place)?;
+    // What is lent is given back: whatever the note says, nothing grows by it.
+    let no_more = |noted: Option<Cores>, asked: Option<Cores>| {
+        noted.filter(|noted| asked.is_some_and(|asked| *noted <= asked))
+    };
     Some(Boost {
-        cpu_request: boost.then.requests.cpu(),
-        cpu_limit: boost.then.limits.cpu(),
+        cpu_request: no_more(boost.then.requests.cpu(), asked.requests.cpu()),
+        cpu_limit: no_more(boost.then.limits.cpu(), asked.limits.cpu()),
         over: match boost.seconds {
             None => life.ready,
             Some(seconds) => boost.started.is_some_and(|started| now.seconds_since(started) >= seconds),

@@ -12,6 +12,7 @@ use crate::cluster::custom::OwnerResolver;
 use crate::cluster::index::{ObjectKey, Owner};
 use crate::cluster::{Index, Live};
 use crate::control::metrics::{Admission, Metrics};
+use crate::control::pause::PauseSwitch;
 use crate::units::Timestamp;
 
 /// A ReplicaSet's first pod is created within milliseconds of it; the watch that tells of the ReplicaSet needs as long.
@@ -24,6 +25,7 @@ pub struct Desk {
     metrics: Arc<Metrics>,
     clock: fn() -> Timestamp,
     owners: OwnerResolver,
+    pause: PauseSwitch,
 }
 
 impl Desk {
@@ -33,15 +35,19 @@ impl Desk {
         live: Arc<Live>,
         metrics: Arc<Metrics>,
         clock: fn() -> Timestamp,
-        owners: OwnerResolver,
+        (owners, pause): (OwnerResolver, PauseSwitch),
     ) -> Arc<Self> {
-        Arc::new(Self { live, metrics, clock, owners })
+        Arc::new(Self { live, metrics, clock, owners, pause })
     }
 
     /// What is missing before reviews can be answered.
     #[must_use]
     pub fn unready(&self) -> Vec<String> {
-        self.live.unsynced()
+        let mut missing = self.live.unsynced();
+        if !self.pause.is_known() {
+            missing.push("the switch of `plumb pause` was not read yet".to_owned());
+        }
+        missing
     }
 
     /// What is counted.
@@ -77,6 +83,9 @@ impl Desk {
         let pod = review::pod(raw).ok_or("unreadable")?;
         if !self.live.knows_all() {
             return Err("not_ready");
+        }
+        if self.pause.is_paused() {
+            return Err("paused");
         }
         let (begin, mut asked) = (Instant::now(), false);
         loop {

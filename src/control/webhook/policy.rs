@@ -4,6 +4,7 @@
 //!
 //! The expressions are in policy.cel; tests/cluster holds them to what [`crate::admit`] does.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use super::owner::Owner;
 use super::registration::{self, NOT_ASKED_ABOUT, Registration, Scope};
 use crate::cluster::error::Request;
 use crate::cluster::{ClusterError, Connection, Live};
+use crate::control::pause::PauseSwitch;
 
 const EXPRESSIONS: &str = include_str!("policy.cel");
 /// The block of the expressions that makes the patch; the others are its variables.
@@ -236,8 +238,14 @@ impl AdmissionPolicy {
         }
     }
 
-    /// Keeps both until `stop`, and the webhook's registration away.
-    pub async fn run(self, registration: Registration, live: Arc<Live>, stop: CancellationToken) {
+    /// Keeps both until `stop`, and the webhook's registration away. While plumb is paused there is no binding.
+    pub async fn run(
+        self,
+        registration: Registration,
+        live: Arc<Live>,
+        mut pause: PauseSwitch,
+        stop: CancellationToken,
+    ) {
         let mut trouble = None;
         loop {
             let turn = async {
@@ -245,7 +253,9 @@ impl AdmissionPolicy {
                     return Ok(());
                 }
                 registration.remove().await?;
-                let scope = registration::scope(&live.index());
+                // Without a binding the policy does nothing.
+                let nowhere = || Scope::Listed(BTreeSet::new());
+                let scope = if pause.is_paused() { nowhere() } else { registration::scope(&live.index()) };
                 self.keep(&scope).await
             };
             match turn.await {
@@ -264,6 +274,7 @@ impl AdmissionPolicy {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(POLL) => {}
+                () = pause.changed() => {}
                 () = live.changed.notified() => tokio::time::sleep(GATHER).await,
             }
         }

@@ -118,6 +118,30 @@ impl Scope {
     }
 }
 
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Service { namespace, name } => write!(f, "Service {namespace}/{name}"),
+            Self::Url(url) | Self::Own(url) => f.write_str(url),
+        }
+    }
+}
+
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Listed(names) if names.is_empty() => f.write_str("no namespace"),
+            Self::Listed(names) if names.len() == 1 => {
+                write!(f, "namespace {}", names.first().map_or("", String::as_str))
+            }
+            Self::Listed(names) => {
+                write!(f, "namespaces {}", names.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+            }
+            Self::All => f.write_str("all namespaces but the cluster's own"),
+        }
+    }
+}
+
 /// The labels of what is written here.
 pub(super) fn labels() -> BTreeMap<String, String> {
     let labels = [("name", "plumb"), ("component", "webhook")];
@@ -253,7 +277,11 @@ impl Registration {
         };
         match written {
             Ok(_) => {
-                tracing::info!(configuration = self.name, ?scope, "registered the webhook");
+                tracing::info!(
+                    configuration = self.name,
+                    scope = scope.to_string(),
+                    "registered the webhook"
+                );
                 Ok(false)
             }
             // Another replica was faster; it is looked at again next turn.

@@ -151,39 +151,45 @@ impl Hold {
 
     fn texts(self) -> (&'static str, &'static str) {
         match self {
-            Self::AllPaused => ("AllPaused", "everything is paused; `plumb resume` ends that"),
+            Self::AllPaused => ("AllPaused", "plumb is paused; `plumb resume` ends that"),
             Self::Paused => {
                 ("Paused", "plumb.dev/pause is set on the pod, its workload, namespace or policy")
             }
-            Self::WarmUp => ("WarmUp", "plumb has only just started"),
-            Self::WindowClosed => ("WindowClosed", "the policy's windows are closed now"),
-            Self::Cooldown => ("Cooldown", "it was changed not long ago"),
+            Self::WarmUp => ("WarmUp", "the updater has just started and makes only urgent changes yet"),
+            Self::WindowClosed => ("WindowClosed", "no maintenance window of the policy is open"),
+            Self::Cooldown => ("Cooldown", "it was changed a short time ago"),
             Self::Rollout => ("Rollout", "the workload is being rolled out"),
             Self::Canary => ("Canary", "the first pod is being watched before the others follow"),
             Self::RolledBack => ("RolledBack", "the last change did harm and was put back"),
-            Self::TooManyAtOnce => ("TooManyAtOnce", "as many of its pods as may be are changing already"),
-            Self::ResizeInProgress => ("ResizeInProgress", "the node is at it"),
-            Self::NodeFull => ("NodeFull", "the node has no room for it now"),
-            Self::NodeTooSmall => ("NodeTooSmall", "the node can never hold it"),
-            Self::NoRoom => ("NoRoom", "no node that it may use has room for it at its new size"),
+            Self::TooManyAtOnce => ("TooManyAtOnce", "maxUnavailable pods are already being changed"),
+            Self::ResizeInProgress => ("ResizeInProgress", "a resize is in progress"),
+            Self::NodeFull => ("NodeFull", "its node has no room for the new size now"),
+            Self::NodeTooSmall => ("NodeTooSmall", "its node can never hold the new size"),
+            Self::NoRoom => ("NoRoom", "no node that it may use has room for the new size"),
             Self::LimitsOnlyGrow => {
                 ("LimitsOnlyGrow", "this version of Kubernetes lowers no memory limit of a running container")
             }
-            Self::BelowUsage => ("BelowUsage", "more memory is in use than the new limit; tried again later"),
+            Self::BelowUsage => {
+                ("BelowUsage", "more memory is in use than the new limit allows; tried again later")
+            }
             Self::Leaking => (
                 "Leaking",
-                "it is killed at the most memory that it may have: it leaks, or maxAllowed or its node is too small",
+                "OOMKilled at the most memory that it may have: it leaks, or maxAllowed or its node is too small",
             ),
             Self::QosClass => ("QosClass", "the pod's quality of service class would change"),
-            Self::Invalid => ("Invalid", "the API server does not take these sizes for it: see plumb's log"),
+            Self::Invalid => ("Invalid", "the API server rejects the new size; the updater's log says why"),
             Self::BestEffort => {
-                ("BestEffort", "the pod states no resources; only a new pod can be given some")
+                ("BestEffort", "the pod states no resources; only a new pod can be given requests")
             }
             Self::PodResources => {
                 ("PodResources", "the pod states resources as a whole, which plumb does not size")
             }
-            Self::OnCreateOnly => ("OnCreateOnly", "the policy's method is OnCreate: new pods get it"),
-            Self::InPlaceOnly => ("InPlaceOnly", "only a new pod could get it, and the method is InPlace"),
+            Self::OnCreateOnly => {
+                ("OnCreateOnly", "the policy's method is OnCreate: only new pods get the new size")
+            }
+            Self::InPlaceOnly => {
+                ("InPlaceOnly", "only a new pod can get the new size, and the policy's method is InPlace")
+            }
             Self::OwnedByVpa => {
                 ("OwnedByVpa", "a VerticalPodAutoscaler sizes it: set its updateMode to Off, or delete it")
             }
@@ -194,19 +200,29 @@ impl Hold {
                 ("HorizontalPodAutoscaler", "a HorizontalPodAutoscaler scales by this resource")
             }
             Self::Rescaling => ("Rescaling", "the target of its HorizontalPodAutoscaler moves first"),
-            Self::ResizeUnsupported => ("ResizeUnsupported", "the node or the API server resizes no pods"),
-            Self::AdmissionRefuses => ("AdmissionRefuses", "a quota, a limit range or a policy refuses it"),
-            Self::Forbidden => ("Forbidden", "plumb has not the right: see docs/security.md"),
-            Self::Unmanaged => ("Unmanaged", "nothing would make another pod in its place"),
-            Self::BoundToNode => ("BoundToNode", "it is bound to its node and is not moved"),
-            Self::SafeToEvictFalse => ("SafeToEvictFalse", "safe-to-evict is false on it"),
-            Self::MinReplicas => ("MinReplicas", "it has fewer pods than minReplicas to be evicted from"),
-            Self::MaxUnavailable => ("MaxUnavailable", "as many of its pods as may be are not available"),
-            Self::DisruptionBudget => ("DisruptionBudget", "a PodDisruptionBudget allows no disruption"),
-            Self::AdmissionSilent => {
-                ("AdmissionSilent", "new pods do not come up with their sizes: is the webhook there?")
+            Self::ResizeUnsupported => {
+                ("ResizeUnsupported", "the node or the API server does not support in-place resize")
             }
-            Self::RateLimit => ("RateLimit", "more changes are due than are made at once"),
+            Self::AdmissionRefuses => (
+                "AdmissionRefuses",
+                "a ResourceQuota, a LimitRange or an admission policy refuses the new size",
+            ),
+            Self::Forbidden => ("Forbidden", "plumb lacks a right; docs/security.md lists them"),
+            Self::Unmanaged => ("Unmanaged", "no controller would replace the pod"),
+            Self::BoundToNode => ("BoundToNode", "it is bound to its node and is not evicted"),
+            Self::SafeToEvictFalse => {
+                ("SafeToEvictFalse", "the annotation safe-to-evict of the cluster autoscaler is false on it")
+            }
+            Self::MinReplicas => {
+                ("MinReplicas", "it has fewer replicas than minReplicas, so none is evicted")
+            }
+            Self::MaxUnavailable => ("MaxUnavailable", "maxUnavailable pods are already unavailable"),
+            Self::DisruptionBudget => ("DisruptionBudget", "a PodDisruptionBudget allows no disruption"),
+            Self::AdmissionSilent => (
+                "AdmissionSilent",
+                "new pods are created without the recommended sizes; check that the webhook is running",
+            ),
+            Self::RateLimit => ("RateLimit", "more changes are due than the rate allows at once"),
             Self::ApiServer => ("ApiServer", "the API server gave no answer, or asked to wait"),
         }
     }
@@ -227,5 +243,19 @@ mod tests {
         let words: std::collections::HashSet<_> = Hold::ALL.iter().map(|hold| hold.word()).collect();
         let lines: std::collections::HashSet<_> = Hold::ALL.iter().map(ToString::to_string).collect();
         assert_eq!((words.len(), lines.len()), (Hold::ALL.len(), Hold::ALL.len()));
+    }
+
+    #[test]
+    fn the_table_of_the_docs_is_made_of_them() {
+        let docs = include_str!("../../../docs/updater.md");
+        for hold in Hold::ALL {
+            let passes = if hold.passes() { " yes " } else { "  " };
+            let row = format!("| `{}` | {hold} |{passes}|", hold.word());
+            assert!(docs.contains(&row), "docs/updater.md lacks {row}");
+        }
+        for state in super::super::state::State::ALL {
+            let row = format!("| `{}` | {} |", state.word(), state.meaning());
+            assert!(docs.contains(&row), "docs/updater.md lacks {row}");
+        }
     }
 }

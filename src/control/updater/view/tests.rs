@@ -64,7 +64,7 @@ impl Scene {
     }
 
     fn workload(&self) -> Workload {
-        let View { mut seen, .. } = see(&self.index, &HashMap::new(), NOW);
+        let View { mut seen, .. } = see(&self.index, &HashMap::new(), &mut Loans::default(), None, NOW);
         assert_eq!(seen.len(), 1);
         seen.remove(0).workload
     }
@@ -92,12 +92,12 @@ fn the_pace_of_a_clusters_policy_is_a_wall_to_namespaces() {
     scene.policy(json!({"cooldown": "2h", "minReplicas": 5, "maxUnavailable": 1,
                         "maxStepPercent": {"shrink": 10}}));
     assert_eq!(pace(&scene), (7200, 5, 1, 0.1));
-    // Nobody has written the defaults of a policy that only recommends for those who act.
+    // A default is a wall like any other figure, in either mode.
     scene.policy(fast);
-    scene.cluster_policy("Recommend", json!({"cooldown": "5m"}));
-    assert_eq!(pace(&scene), (300, 1, 10, 1.0));
-    scene.cluster_policy("Auto", json!({}));
-    assert_eq!(pace(&scene), (600, 2, 2, 0.5));
+    for mode in ["Recommend", "Auto"] {
+        scene.cluster_policy(mode, json!({"cooldown": "5m"}));
+        assert_eq!(pace(&scene), (300, 2, 2, 0.5), "{mode}");
+    }
 }
 
 #[test]
@@ -131,4 +131,31 @@ fn the_updater_knows_what_is_free_where_a_pod_may_go_and_what_its_namespace_allo
         let place = scene.workload().pods.remove(0).place;
         assert_eq!((place.home, place.unschedulable), (None, unschedulable));
     }
+}
+
+/// A pod of 50m that says of itself that it has 50m for its start only, and is to have `then`.
+fn with_a_note(name: &str, then: &str) -> Builder<testing::kind::Pod> {
+    let note = json!({"recommendation": "deployment-web", "containers": {"app": {
+        "requests": {"cpu": then}, "boost": {"requests": {"cpu": "50m"}, "duration": "untilReady"}}}});
+    let app = container("app").requests("50m", "256Mi");
+    Scene::web(name).containers([app]).running().annotation("plumb.dev/sized", &note.to_string())
+}
+
+#[test]
+fn a_note_on_a_pod_grows_nothing_and_counts_only_where_a_recommendation_lent_it() {
+    let mut scene = Scene::new();
+    scene.pod(with_a_note("web-1", "900m"));
+    let boost = |scene: &Scene| scene.workload().pods[0].containers[0].boost.map(|boost| boost.cpu_request);
+    assert_eq!(boost(&scene), Some(None), "nothing grows by it");
+    scene.pod(with_a_note("web-1", "20m"));
+    assert_eq!(boost(&scene), Some(Some(Cores(0.02))));
+
+    let seen =
+        |scene: &Scene, loans: &mut Loans| see(&scene.index, &HashMap::new(), loans, None, NOW).seen.len();
+    let (mut loans, mut others) = (Loans::default(), Loans::default());
+    assert_eq!(seen(&scene, &mut loans), 1);
+    let gone = testing::recommendation("web").object::<Guarded>();
+    Fold::<Guarded>::delete(&mut scene.index, gone, NOW);
+    assert_eq!(seen(&scene, &mut loans), 1, "what was lent is taken back all the same");
+    assert_eq!(seen(&scene, &mut others), 0, "nobody lent it");
 }

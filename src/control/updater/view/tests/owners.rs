@@ -40,7 +40,7 @@ fn under_an_app() -> Scene {
 fn an_owner_that_nobody_knows_is_asked_for() {
     let mut scene = Scene::new();
     scene.add::<Slim<Deployment>>(testing::deployment("web").uid("web").controlled_by("App", "one", "one"));
-    let View { seen, unknown, .. } = see(&scene.index, &HashMap::new(), NOW);
+    let View { seen, unknown, .. } = see(&scene.index, &HashMap::new(), &mut Loans::default(), None, NOW);
     assert!(seen.is_empty());
     assert_eq!(unknown.iter().map(|(_, owner)| &*owner.name).collect::<Vec<_>>(), ["one"]);
 }
@@ -96,7 +96,7 @@ fn what_another_controller_resizes_is_left_to_it() {
     let resize = json!([{"manager": "kruise-manager", "operation": "Update", "subresource": "resize",
                          "time": "2026-11-23T07:00:00Z"}]);
     scene.pod(Scene::web("web-1").with("/metadata/managedFields", resize));
-    let View { mut seen, .. } = see(&scene.index, &HashMap::new(), NOW);
+    let View { mut seen, .. } = see(&scene.index, &HashMap::new(), &mut Loans::default(), None, NOW);
     let seen = seen.remove(0);
     assert_eq!(seen.workload.rules.sized_by_other(), Some(Hold::ResizedByOther));
     assert_eq!(seen.resizer.as_deref(), Some("kruise-manager"));
