@@ -7,21 +7,17 @@ use serde_json::{Value, json};
 
 use crate::actuate::facts::{self, Around, Workload};
 use crate::actuate::{Settings, Updater};
-use crate::admit::{self, Bounds, Kind, Verdict, Want};
+use crate::admit::{self, Bounds, Extent, Kind, Range, Verdict, Want};
 use crate::model::{Because, Confidence, Estimate, HoldRule, Level, LimitNeed, Need};
 use crate::policy::{
-    self, Baseline, Class, ContainerSize, CpuLimitRule, Explained, Fitted, MemoryLimitRule,
-    NamespaceBounds, Recommendation, Rules, limits_of_class,
+    self, Amounts, Baseline, Class, ContainerSize, CpuLimitRule, Explained, Fitted, MemoryLimitRule,
+    NamespaceBounds, RangeBounds, Recommendation, Rules, limits_of_class,
 };
 use crate::testing::pure::{NOW, pod};
 use crate::units::{Bytes, Cores, Quantity};
 
-const CONTAINERS: [(&str, Kind); 4] = [
-    ("setup", Kind::Init),
-    ("proxy", Kind::Sidecar),
-    ("app", Kind::Container),
-    ("cache", Kind::Container),
-];
+const CONTAINERS: [(&str, Kind); 4] =
+    [("setup", Kind::Init), ("proxy", Kind::Sidecar), ("app", Kind::Container), ("cache", Kind::Container)];
 const CALM: Settings = Settings {
     paused: false,
     resize_served: true,
@@ -68,12 +64,14 @@ fn rules() -> impl Strategy<Value = Rules> {
     let memory = vec![M::Tail, M::Equal, M::Ratio, headroom, M::Keep, M::Remove];
     let rules = (prop::sample::select(cpu), prop::sample::select(memory), any::<(bool, bool)>());
     let most = || prop::option::weighted(0.4, 100_u64..3000);
-    (rules, most(), most()).prop_map(|((cpu_limit, memory_limit, (add_limit, shrink_memory)), cpu, memory)| {
-        let mut rules = Rules { cpu_limit, memory_limit, add_limit, shrink_memory, ..Rules::default() };
-        rules.range.max_cpu = cpu.map(Cores::from_milli);
-        rules.range.max_memory = memory.map(Bytes::from_mib);
-        rules
-    })
+    (rules, most(), most()).prop_map(
+        |((cpu_limit, memory_limit, (add_limit, shrink_memory)), cpu, memory)| {
+            let mut rules = Rules { cpu_limit, memory_limit, add_limit, shrink_memory, ..Rules::default() };
+            rules.range.max_cpu = cpu.map(Cores::from_milli);
+            rules.range.max_memory = memory.map(Bytes::from_mib);
+            rules
+        },
+    )
 }
 
 fn need(target: f64) -> Need {
@@ -130,6 +128,52 @@ fn specs() -> impl Strategy<Value = Vec<Spec>> {
         })
     };
     any::<bool>().prop_flat_map(move |tied| [one(tied), one(tied), one(tied), one(tied)].prop_map(Vec::from))
+}
+
+/// LimitRanges for containers and pods.
+fn ranges() -> impl Strategy<Value = NamespaceBounds> {
+    let figure = |from: u64, to: u64| prop::option::weighted(0.3, from..to);
+    let range = move || {
+        let ratio = || prop::option::weighted(0.2, 1000_u64..5000);
+        (figure(1, 300), figure(500, 9000), figure(1, 300), figure(500, 9000), ratio(), ratio()).prop_map(
+            |(least_cpu, most_cpu, least_memory, most_memory, cpu_ratio, memory_ratio)| {
+                let of = |cpu: Option<u64>, memory: Option<u64>| Amounts {
+                    cpu: cpu.map(Cores::from_milli),
+                    memory: memory.map(Bytes::from_mib),
+                };
+                RangeBounds {
+                    least: of(least_cpu, least_memory),
+                    most: of(most_cpu, most_memory),
+                    cpu_ratio,
+                    memory_ratio,
+                }
+            },
+        )
+    };
+    (range(), range()).prop_map(|(container, pod)| NamespaceBounds {
+        container,
+        pod,
+        ..NamespaceBounds::default()
+    })
+}
+
+/// The same bounds as admission takes them.
+fn at_admission(bounds: &NamespaceBounds) -> Bounds {
+    let extent = |range: &RangeBounds| Extent {
+        cpu: Range {
+            least: range.least.cpu.map(Cores::to_milli),
+            most: range.most.cpu.map(Cores::to_milli),
+            default_limit: None,
+            ratio: range.cpu_ratio,
+        },
+        memory: Range {
+            least: range.least.memory.map(|memory| memory.0),
+            most: range.most.memory.map(|memory| memory.0),
+            default_limit: None,
+            ratio: range.memory_ratio,
+        },
+    };
+    Bounds { container: extent(&bounds.container), pod: extent(&bounds.pod), ..Bounds::default() }
 }
 
 fn is_equal(size: &ContainerSize) -> bool {
@@ -225,15 +269,23 @@ fn stamped(specs: &[Spec], advice: &[Option<Recommendation>], bounds: &Bounds) -
     let wants = wants.filter_map(|((name, kind), advice)| Some((*name, Want::of(advice.as_ref()?, *kind))));
     let wanted = admit::Advice { recommendation: "r", wants: wants.collect() };
     let read_pod = admit::Pod::read(&object.to_string()).unwrap();
-    let Verdict::Stamp { operations, .. } = admit::admit(&read_pod, &wanted, bounds, NOW) else { return None };
+    let Verdict::Stamp { operations, .. } = admit::admit(&read_pod, &wanted, bounds, NOW) else {
+        return None;
+    };
     let patch: json_patch::Patch = serde_json::from_value(json!(operations)).unwrap();
     json_patch::patch(&mut object, &patch).unwrap();
-    let all = ["initContainers", "containers"].into_iter().flat_map(|list| object["spec"][list].as_array().unwrap());
+    let all = ["initContainers", "containers"]
+        .into_iter()
+        .flat_map(|list| object["spec"][list].as_array().unwrap());
     Some(all.map(|container| read(&container["resources"])).collect())
 }
 
 /// What the updater does with such a pod, at once and after the cooldown.
-fn changes(sizes: &[ContainerSize], advice: &[Option<Recommendation>], bounds: &NamespaceBounds) -> Vec<String> {
+fn changes(
+    sizes: &[ContainerSize],
+    advice: &[Option<Recommendation>],
+    bounds: &NamespaceBounds,
+) -> Vec<String> {
     let class = class(sizes);
     let name = |place: usize| Arc::<str>::from(CONTAINERS[place].0);
     let container = |(place, size): (usize, &ContainerSize)| facts::Container {
@@ -248,7 +300,12 @@ fn changes(sizes: &[ContainerSize], advice: &[Option<Recommendation>], bounds: &
         Some((name(place), Recommendation { limits: limits_of_class(&advice.limits, class), ..advice }))
     });
     let lasting = sizes.iter().enumerate().filter(|(place, _)| CONTAINERS[*place].1 != Kind::Init);
-    let made = facts::Pod { class, containers: lasting.map(container).collect(), created: Some(NOW), ..pod(1, sizes[2]) };
+    let made = facts::Pod {
+        class,
+        containers: lasting.map(container).collect(),
+        created: Some(NOW),
+        ..pod(1, sizes[2])
+    };
     let around = Around { bounds: *bounds, ..Around::default() };
     let workload = Workload {
         key: "shop/web".into(),
@@ -275,6 +332,22 @@ proptest! {
         let bounds = NamespaceBounds::default();
         let advice = recommended(&specs, &bounds);
         let Some(sizes) = stamped(&specs, &advice, &Bounds::default()) else { return Ok(()) };
+        let changes = changes(&sizes, &advice, &bounds);
+        prop_assert!(changes.is_empty(), "{sizes:?}\n{changes:#?}");
+    }
+
+    /// Where LimitRanges move nothing of what is recommended and given.
+    #[test]
+    fn the_same_holds_beside_limit_ranges_that_forbid_nothing(specs in specs(), bounds in ranges()) {
+        let advice = recommended(&specs, &bounds);
+        let Some(sizes) = stamped(&specs, &advice, &at_admission(&bounds)) else { return Ok(()) };
+        let free = recommended(&specs, &NamespaceBounds::default());
+        let target = |all: &[Option<Recommendation>]| -> Vec<_> {
+            all.iter().map(|one| one.map(|one| one.target)).collect()
+        };
+        if target(&advice) != target(&free) || stamped(&specs, &advice, &Bounds::default()) != Some(sizes.clone()) {
+            return Ok(());
+        }
         let changes = changes(&sizes, &advice, &bounds);
         prop_assert!(changes.is_empty(), "{sizes:?}\n{changes:#?}");
     }
