@@ -269,7 +269,7 @@ impl Process {
     }
 
     fn update(&mut self, args: &Args, ground: &Ground) {
-        ground.live.watch_autoscalers(&ground.connection, &self.stop, &self.loops);
+        ground.live.watch_vertical_autoscalers(&ground.connection, &self.stop, &self.loops);
         let own = &ground.connection.default_namespace;
         let updater = Updater {
             connection: ground.connection.clone(),
