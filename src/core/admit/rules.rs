@@ -107,7 +107,8 @@ impl Sizing<'_> {
     fn cpu_request(&self, target: u64) -> u64 {
         let tied = self.own.cpu_limit.filter(|_| self.rules.cpu == CpuLimitRule::Equal);
         let request = target.max(self.young_request(self.own.cpu_request, tied));
-        self.want.most.cpu.map_or(request, |most| request.min(most.to_milli()))
+        let request = self.want.most.cpu.map_or(request, |most| request.min(most.to_milli()));
+        request.max(self.young_equal(self.own.cpu_request, tied))
     }
 
     fn cpu_limit(&self, request: u64) -> Option<u64> {
@@ -126,6 +127,7 @@ impl Sizing<'_> {
         let tied = self.own.memory_limit.filter(|_| is_tied);
         let request = target.max(tail).max(self.young_request(self.own.memory_request, tied));
         let request = self.want.most.memory.map_or(request, |most| request.min(most.0));
+        let request = request.max(self.young_equal(self.own.memory_request, tied));
         self.own.memory_request.filter(|_| !self.rules.shrink_memory).map_or(request, |own| own.max(request))
     }
 
@@ -153,6 +155,11 @@ impl Sizing<'_> {
         }
         let whole = self.again || limit.is_some();
         limit.or(request).map_or(0, |stated| if whole { stated } else { stated.div_ceil(2) })
+    }
+
+    /// The request of a young series that equals its limit already: it stays with it, also above maxAllowed.
+    fn young_equal(&self, request: Option<u64>, limit: Option<u64>) -> u64 {
+        request.filter(|_| self.want.young && request == limit).unwrap_or(0)
     }
 
     /// The limit of a pod that states `own`: a young series neither lowers nor adds one.

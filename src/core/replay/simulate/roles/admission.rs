@@ -31,6 +31,9 @@ pub(in crate::replay::simulate) fn admitted(
             wanted.memory = wanted.memory.and(had.memory_request.map(|bytes| bytes.0));
             wanted.memory_limit = had.memory_limit.map(|bytes| bytes.0);
         }
+        if workload.hpa_percent.is_some() && !workload.hpa_moves {
+            wanted.cpu = None;
+        }
         (&**name, wanted)
     });
     let wanted = admit::Advice { recommendation: "simulated", wants: wants.collect() };
