@@ -19,7 +19,8 @@ use crate::api::{
     short,
 };
 use crate::cluster::index::{
-    ADVISED, Autoscaler, ContainerShape, Limits, Phase, Quota, Room, Shape, Share, Sizes, WorkloadKey, WorkloadPods,
+    ADVISED, Autoscaler, ContainerShape, Limits, Phase, Quota, Room, Shape, Share, Sizes, WorkloadKey,
+    WorkloadPods,
 };
 use crate::model::{self, Estimate};
 use crate::policy::{self, Amounts, Baseline, ContainerSize, Explained, Fitted, LimitRules, Reason};

@@ -19,8 +19,8 @@ use super::select::{Candidate, Choice, Outcome, Policies, PolicyKey};
 use crate::api::{PolicyStatus, RecommendationSpec, RecommendationStatus, WorkloadReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    AtRest, Autoscaler, Limits, ObjectKey, Occupied, Owner, Placement, PodScope, Quota, Room, Uid, WorkloadKey,
-    WorkloadPods, Workloads, Written, spec_fingerprint, status_fingerprint,
+    AtRest, Autoscaler, Limits, ObjectKey, Occupied, Owner, Placement, PodScope, Quota, Room, Uid,
+    WorkloadKey, WorkloadPods, Workloads, Written, spec_fingerprint, status_fingerprint,
 };
 use crate::model::Prices;
 use crate::units::{Bytes, Cores, Timestamp};
