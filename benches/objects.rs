@@ -11,10 +11,13 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota};
 use plumb::admit::{self, Advice, Boost, Bounds, Kind, Verdict, Want};
 use plumb::cluster::Index;
 use plumb::cluster::index::Fold;
 use plumb::cluster::pods::LeanPod;
+use plumb::cluster::slim::Stampable;
+use plumb::control::webhook::desk::{Judgement, judge};
 use plumb::control::webhook::review;
 use plumb::policy::LimitRules;
 use plumb::units::Timestamp;
@@ -99,8 +102,8 @@ fn reviews(c: &mut Criterion) {
         memory: Some(300 << 20),
         memory_limit: Some(600 << 20),
         rules: LimitRules::default(),
-        young: false,
         boost: Some(Boost { cpu: 540, seconds: Some(60) }),
+        ..Want::default()
     };
     let advice = Advice { recommendation: "deployment-web", wants: vec![("app", want()), ("proxy", want())] };
     c.bench_function("answer an admission review", |b| {
@@ -116,5 +119,36 @@ fn reviews(c: &mut Criterion) {
     });
 }
 
-criterion_group!(objects, pods, reviews);
+/// A pod of one of 1,000 namespaces, each with a LimitRange and a ResourceQuota.
+fn judgements(c: &mut Criterion) {
+    let mut index = Index::default();
+    for number in 0..1000 {
+        let metadata = json!({"name": "own", "namespace": format!("shop-{number}")});
+        let range =
+            json!({"metadata": metadata, "spec": {"limits": [{"type": "Container", "max": {"cpu": "8"}}]}});
+        index.apply(serde_json::from_value::<LimitRange>(range).unwrap(), NOW);
+        let figures = json!({"requests.cpu": "800"});
+        let quota =
+            json!({"metadata": metadata, "spec": {"hard": figures}, "status": {"hard": figures, "used": {}}});
+        index.apply(serde_json::from_value::<ResourceQuota>(quota).unwrap(), NOW);
+    }
+    let target = json!({"requests": {"cpu": "180m", "memory": "300Mi"}, "limits": {"memory": "600Mi"}});
+    let container = json!({"name": "app", "target": target, "lower": {"cpu": "1m", "memory": "1Mi"}});
+    let recommendation = json!({"metadata": {"name": "pod-web", "namespace": "shop-7"},
+        "spec": {"mode": "Auto", "workloadRef": {"apiVersion": "v1", "kind": "Pod", "name": "web"},
+            "policyRef": {"kind": "VerticalScalingPolicy", "name": "all"}},
+        "status": {"containers": [container]}});
+    index.apply(serde_json::from_str::<Stampable>(&recommendation.to_string()).unwrap(), NOW);
+    let mut pod: serde_json::Value = serde_json::from_str(&pod(0)).unwrap();
+    pod["metadata"]["ownerReferences"] = json!([]);
+    let pod = admit::Pod::read(&pod.to_string()).unwrap();
+    c.bench_function("judge a pod among 1,000 namespaces with LimitRange and quota", |b| {
+        b.iter(|| {
+            let judgement = judge(black_box(&index), "shop-7", &pod, NOW);
+            assert!(matches!(judgement, Judgement::Verdict(Verdict::Stamp { .. })), "{judgement:?}");
+        });
+    });
+}
+
+criterion_group!(objects, pods, reviews, judgements);
 criterion_main!(objects);

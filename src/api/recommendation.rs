@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::schema::{ConditionSchema, TimeSchema};
 use super::{
-    Amount, BoostDuration, Canary, CpuLimitRule, MemoryLimitRule, Mode, ResourceAmounts, WorkloadReference,
+    Amount, BoostDuration, Canary, CpuLimitRule, MemoryLimitRule, Mode, ResourceAmounts, ResourceName,
+    WorkloadReference,
 };
 
 /// What a Recommendation is about.
@@ -355,6 +356,12 @@ pub struct ContainerRecommendation {
     /// node allow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_allowed: Option<ResourceAmounts>,
+    /// Resources that a HorizontalPodAutoscaler scales by and that the policy holds: their requests and limits stay as
+    /// they are, and in new pods as the template states them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub held: Vec<ResourceName>,
     /// True while the history is shorter than the policy's history.learn: limits are not lowered, and requests keep half
     /// of what people set.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

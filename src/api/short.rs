@@ -8,7 +8,7 @@ use serde::de::IntoDeserializer;
 use serde::de::value::Error;
 use serde::{Deserialize, Serialize};
 
-use super::{Amount, BoostedCpu, ContainerRecommendation};
+use super::{Amount, BoostedCpu, ContainerRecommendation, ResourceName};
 
 const BETWEEN_CONTAINERS: &str = "; ";
 const UP_TO: &str = "..";
@@ -16,6 +16,12 @@ const ADD_MEMORY: &str = "addMemoryLimit";
 const KEEP_MEMORY: &str = "keepMemory";
 const HEADROOM: &str = "headroom";
 const LEARNING: &str = "learning";
+const CPU_RATIO: &str = "cpuRatio";
+const MEMORY_RATIO: &str = "memoryRatio";
+const MAX_CPU: &str = "maxCpu";
+const MAX_MEMORY: &str = "maxMemory";
+const HELD_CPU: &str = "heldCpu";
+const HELD_MEMORY: &str = "heldMemory";
 
 /// Writes the line; empty where there are no containers.
 #[must_use]
@@ -47,8 +53,27 @@ fn container(advice: &ContainerRecommendation) -> String {
     if let Some(headroom) = &rules.headroom {
         add(HEADROOM, headroom.to_string());
     }
-    let flags =
-        [(ADD_MEMORY, rules.add_memory), (KEEP_MEMORY, rules.keep_memory), (LEARNING, advice.learning)];
+    for (key, ratio) in [(CPU_RATIO, rules.cpu_ratio), (MEMORY_RATIO, rules.memory_ratio)] {
+        if let Some(ratio) = ratio {
+            add(key, ratio.to_string());
+        }
+    }
+    let most = advice.max_allowed.as_ref();
+    for (key, most) in [
+        (MAX_CPU, most.and_then(|most| most.cpu.as_ref())),
+        (MAX_MEMORY, most.and_then(|most| most.memory.as_ref())),
+    ] {
+        if let Some(most) = most {
+            add(key, most.to_string());
+        }
+    }
+    let flags = [
+        (ADD_MEMORY, rules.add_memory),
+        (KEEP_MEMORY, rules.keep_memory),
+        (LEARNING, advice.learning),
+        (HELD_CPU, advice.held.contains(&ResourceName::Cpu)),
+        (HELD_MEMORY, advice.held.contains(&ResourceName::Memory)),
+    ];
     for (key, holds) in flags {
         if holds {
             add(key, String::new());
@@ -108,7 +133,13 @@ fn read_container(part: &str) -> Option<ContainerRecommendation> {
             ADD_MEMORY => read.limit_rules.add_memory = true,
             KEEP_MEMORY => read.limit_rules.keep_memory = true,
             HEADROOM => read.limit_rules.headroom = Some(value.parse().ok()?),
+            CPU_RATIO => read.limit_rules.cpu_ratio = Some(value.parse().ok()?),
+            MEMORY_RATIO => read.limit_rules.memory_ratio = Some(value.parse().ok()?),
+            MAX_CPU => read.max_allowed.get_or_insert_default().cpu = Some(value.parse().ok()?),
+            MAX_MEMORY => read.max_allowed.get_or_insert_default().memory = Some(value.parse().ok()?),
             LEARNING => read.learning = true,
+            HELD_CPU => read.held.push(ResourceName::Cpu),
+            HELD_MEMORY => read.held.push(ResourceName::Memory),
             "boost" => {
                 let (cpu, duration) = value.split_once('/')?;
                 let (cpu, duration) = (cpu.parse().ok()?, duration.parse().ok()?);
@@ -145,16 +176,19 @@ mod tests {
              "current": usual, "samples": 7},
             {"name": "proxy", "kind": "Sidecar", "target": usual, "lower": {"cpu": "1m"},
              "limitRules": {"cpu": "Remove", "memory": "Equal", "addMemory": true, "keepMemory": true},
+             "maxAllowed": {"cpu": "2", "memory": "1Gi"}, "held": ["cpu", "memory"],
              "startupBoost": {"cpu": "540m", "duration": "60s"}},
             {"name": "cache", "target": usual, "lower": {"memory": "1Mi"}, "learning": true,
              "limitRules": {"memory": "Headroom", "headroom": "256Mi"}},
+            {"name": "rest", "target": usual, "limitRules": {"cpu": "Ratio", "memory": "Ratio", "cpuRatio": 2.5, "memoryRatio": 1.1}},
             {"name": "idle", "target": usual}]));
         let line = write(&all);
         assert_eq!(
             line,
             "app cpu=180m memory=300Mi..400Mi; proxy kind=Sidecar cpu=180m cpuLimit=Remove memoryLimit=Equal \
-             addMemoryLimit keepMemory boost=540m/1m; cache memory=300Mi..400Mi memoryLimit=Headroom headroom=256Mi \
-             learning; idle"
+             maxCpu=2 maxMemory=1Gi addMemoryLimit keepMemory heldCpu heldMemory boost=540m/1m; \
+             cache memory=300Mi..400Mi memoryLimit=Headroom headroom=256Mi learning; \
+             rest cpuLimit=Ratio memoryLimit=Ratio cpuRatio=2.5 memoryRatio=1.1; idle"
         );
         assert_eq!(write(&read(&line).unwrap()), line);
         assert_eq!(read("").unwrap(), []);
@@ -179,12 +213,21 @@ mod tests {
             rule in prop::sample::select(vec!["Tail", "Equal", "Ratio", "Keep", "Remove", "Headroom"]),
             flags in any::<(bool, bool, bool)>(),
             boost in prop::sample::select(vec!["untilReady", "90s", "1h"]),
+            ratio in prop::option::of(1.0..100.0_f64),
+            held in prop::sample::select(vec![vec![], vec!["cpu"], vec!["memory"], vec!["cpu", "memory"]]),
         ) {
             let (cpu, memory) = (format!("{cpu}m"), format!("{memory}Mi"));
             let mut value = json!({"name": "app", "kind": kind, "target": {}, "lower": {}, "learning": flags.2,
                 "limitRules": {"memory": rule, "addMemory": flags.0, "keepMemory": flags.1}});
             if rule == "Headroom" {
                 value["limitRules"]["headroom"] = json!(memory);
+            }
+            if let Some(ratio) = ratio {
+                value["limitRules"]["cpuRatio"] = json!(ratio);
+                value["maxAllowed"] = json!({"memory": memory});
+            }
+            if !held.is_empty() {
+                value["held"] = json!(held);
             }
             if sized.0 {
                 value["target"]["requests"]["cpu"] = json!(cpu);

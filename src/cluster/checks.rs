@@ -66,6 +66,7 @@ const RIGHTS: &[Right] = &[
     Right { namespaced: false, ..right(Purpose::Recommend, WATCH, "", "namespaces") },
     right(Purpose::Recommend, WATCH, "", "limitranges"),
     right(Purpose::Recommend, WATCH, "", "resourcequotas"),
+    right(Purpose::Recommend, WATCH, "autoscaling", "horizontalpodautoscalers"),
     right(Purpose::Recommend, &["watch"], "apps", "replicasets"),
     right(Purpose::Recommend, WATCH, "apps", "deployments"),
     right(Purpose::Recommend, WATCH, "apps", "statefulsets"),
@@ -95,7 +96,6 @@ const RIGHTS: &[Right] = &[
     Right { subresource: "eviction", ..right(Purpose::Auto, &["create"], "", "pods") },
     right(Purpose::Auto, WATCH, "", "events"),
     right(Purpose::Auto, WATCH, "policy", "poddisruptionbudgets"),
-    right(Purpose::Auto, WATCH, "autoscaling", "horizontalpodautoscalers"),
 ];
 
 impl Right {

@@ -7,6 +7,7 @@ mod fold;
 mod intern;
 mod kinds;
 mod life;
+mod namespaced;
 mod placement;
 mod quotas;
 mod refused;
@@ -34,6 +35,7 @@ pub use facts::{
 pub use fold::Fold;
 pub use kinds::{Named, Pool, is_known_by_its_runs, object_of, rolls_out_in_steps};
 pub use life::{Boost, ContainerLife, Life, PAUSE, ResizeState, Touched};
+pub use namespaced::NamespacedTable;
 pub use placement::{NodeTerm, Operator, Placement, Requirement, Taint, Toleration};
 pub use quotas::{PodScope, Scope, ScopedQuota};
 pub use refused::RefusedPods;
@@ -94,9 +96,9 @@ pub struct Index {
     /// Nodes by name.
     pub nodes: Table<Arc<str>, NodeFacts>,
     /// LimitRanges.
-    pub limit_ranges: Table<ObjectKey, Limits>,
+    pub limit_ranges: NamespacedTable<Limits>,
     /// ResourceQuotas.
-    pub quotas: Table<ObjectKey, ScopedQuota>,
+    pub quotas: NamespacedTable<ScopedQuota>,
     /// Policies of namespaces.
     pub policies: Table<ObjectKey, Readable<VerticalScalingPolicy>>,
     /// Policies of the cluster, by name.
@@ -168,8 +170,7 @@ impl Index {
     /// The bounds that a namespace's LimitRanges set together: the narrowest.
     #[must_use]
     pub fn limits(&self, namespace: &str) -> Limits {
-        let own = self.limit_ranges.iter().filter(|(key, _)| &*key.namespace == namespace);
-        own.fold(Limits::default(), |sum, (_, limits)| Limits {
+        self.limit_ranges.of(namespace).fold(Limits::default(), |sum, limits| Limits {
             container_min: merge(sum.container_min, limits.container_min, u64::max),
             container_max: merge(sum.container_max, limits.container_max, u64::min),
             pod_max: merge(sum.pod_max, limits.pod_max, u64::min),
@@ -189,8 +190,7 @@ impl Index {
             }
             (a, b) => a.or(b),
         };
-        let own = self.quotas.iter().filter(|(key, _)| &*key.namespace == namespace);
-        let own = own.filter(|(_, quota)| quota.counts(pod)).map(|(_, scoped)| &scoped.quota);
+        let own = self.quotas.of(namespace).filter(|quota| quota.counts(pod)).map(|scoped| &scoped.quota);
         own.fold(Quota::default(), |sum, quota| Quota {
             cpu_requests: tighter(sum.cpu_requests, quota.cpu_requests),
             memory_requests: tighter(sum.memory_requests, quota.memory_requests),

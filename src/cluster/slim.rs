@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::templates::Skimmed;
 use crate::api::{
     BoostedCpu, ContainerKind, Given, LimitRules, Mode, PreviousSize, Recommendation, RecommendationSpec,
-    RecommendationStatus, ResourceAmounts, Resources, WorkloadReference,
+    RecommendationStatus, ResourceAmounts, ResourceName, Resources, WorkloadReference,
 };
 
 /// What is read of an object's metadata.
@@ -265,6 +265,10 @@ pub struct ContainerToStamp {
     pub learning: bool,
     /// What is not here is not sized.
     pub lower: ResourceAmounts,
+    /// No request or limit is set above this.
+    pub max_allowed: ResourceAmounts,
+    /// Resources that a HorizontalPodAutoscaler holds.
+    pub held: Vec<ResourceName>,
 }
 
 /// Less of the metadata: no times, which are dear to read.

@@ -38,11 +38,12 @@ use crate::units::Timestamp;
 
 /// Without these no workload is known rightly, and so nothing may be written or removed; nor may anything be recommended
 /// without the bounds of nodes, LimitRanges and ResourceQuotas: what they refuse would be asked for.
-const NEEDED: [&str; 14] = [
+const NEEDED: [&str; 15] = [
     "pods",
     "nodes",
     "limitranges",
     "resourcequotas",
+    "horizontalpodautoscalers.autoscaling",
     "replicasets.apps",
     "jobs.batch",
     "deployments.apps",
@@ -55,10 +56,7 @@ const NEEDED: [&str; 14] = [
     "recommendations.plumb.dev",
 ];
 
-/// Needed by the updater only.
-const AUTOSCALERS: [&str; 2] = ["horizontalpodautoscalers.autoscaling", VERTICAL_AUTOSCALERS];
-
-/// Not every cluster serves these: where it does not, there are none.
+/// Needed by the updater only. Not every cluster serves these: where it does not, there are none.
 const VERTICAL_AUTOSCALERS: &str = "verticalpodautoscalers.autoscaling.k8s.io";
 
 /// Without these no new pod is known rightly: what it belongs to, what is recommended, and what its namespace allows.
@@ -123,13 +121,13 @@ impl Live {
         start.follow::<LeanPod>("pods");
         start.follow::<Node>("nodes");
         start.follow_what_stands_above_pods(if templates { Extent::Whole } else { Extent::Metadata });
+        start.follow::<HorizontalPodAutoscaler>("horizontalpodautoscalers.autoscaling");
         start.follow::<Guarded>("recommendations.plumb.dev");
         (live, news)
     }
 
-    /// Watches also what only the updater heeds: HorizontalPodAutoscalers, VerticalPodAutoscalers where there are such, as
-    /// who resizes pods must know what scales by their requests and what sizes them already; and the refusals of new pods,
-    /// without which it acts as well.
+    /// Watches also what only the updater heeds: VerticalPodAutoscalers where there are such, as who resizes pods must know
+    /// what sizes them already; and the refusals of new pods, without which it acts as well.
     pub fn watch_for_updates(
         self: &Arc<Self>,
         connection: &Connection,
@@ -138,17 +136,15 @@ impl Live {
     ) {
         let (tell, _) = mpsc::unbounded_channel();
         let start = Start { live: self, connection, stop, tasks, tell: &tell, config: Config::default() };
-        start.follow::<HorizontalPodAutoscaler>(AUTOSCALERS[0]);
         start.follow::<LeanVpa>(VERTICAL_AUTOSCALERS);
         let start = Start { config: Config::default().fields(refused::SELECTOR), ..start };
         start.follow::<LeanRefusal>("events");
     }
 
-    /// True once it is known which workloads are scaled or sized by what.
+    /// True once it is known which workloads a VerticalPodAutoscaler sizes.
     #[must_use]
-    pub fn knows_autoscalers(&self) -> bool {
-        let health = self.health();
-        AUTOSCALERS.iter().all(|name| health.get(name).is_some_and(|health| health.synced))
+    pub fn knows_vertical_autoscalers(&self) -> bool {
+        self.health().get(VERTICAL_AUTOSCALERS).is_some_and(|health| health.synced)
     }
 
     /// A number that is another one whenever something was told since.
@@ -416,8 +412,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_known_before_nodes_limit_ranges_and_quotas_are_listed() {
-        for late in ["pods", "nodes", "limitranges", "resourcequotas"] {
+    fn nothing_is_known_before_what_bounds_pods_is_listed() {
+        for late in ["pods", "nodes", "limitranges", "resourcequotas", "horizontalpodautoscalers.autoscaling"]
+        {
             let live = Live::new(&NEEDED, || Timestamp(0));
             for name in NEEDED.iter().filter(|name| **name != late) {
                 live.note(name, true, None);

@@ -14,9 +14,13 @@ use super::advice;
 use super::book::{Book, Known, SeriesKey};
 use super::rules::{self, ContainerRules};
 use super::select::Choice;
-use crate::api::{self, ContainerKind, ContainerRecommendation, Mode, RecommendationStatus, Summary, short};
+use crate::api::{
+    self, ContainerKind, ContainerRecommendation, HpaRule, Mode, RecommendationStatus, ResourceName, Summary,
+    short,
+};
 use crate::cluster::index::{
-    ADVISED, ContainerShape, Limits, Phase, Quota, Room, Shape, Sizes, WorkloadKey, WorkloadPods,
+    ADVISED, Autoscaler, ContainerShape, Limits, Phase, Quota, Room, Shape, Share, Sizes, WorkloadKey,
+    WorkloadPods,
 };
 use crate::model::{self, Estimate};
 use crate::policy::{self, Amounts, Baseline, ContainerSize, Explained, Fitted, LimitRules, Reason};
@@ -32,6 +36,22 @@ pub struct Surroundings {
     pub quota: Quota,
     /// What its pods can have of one node: they must fit one of these. Empty: no node is known that they may use.
     pub nodes: Arc<[Room]>,
+    /// HorizontalPodAutoscalers of the workload, by whichever of its pods' owners.
+    pub autoscalers: Vec<Autoscaler>,
+}
+
+impl Surroundings {
+    /// Resources of a container that a HorizontalPodAutoscaler scales by, where the policy holds these, or where another
+    /// controller puts the autoscaler's targets back.
+    fn held(&self, rule: HpaRule, container: &str) -> Vec<ResourceName> {
+        let holding = self.autoscalers.iter().filter(|found| rule == HpaRule::Hold || found.owned);
+        let shares: Vec<_> = holding.flat_map(|found| &found.shares).collect();
+        let of_it = |share: &&&Share| share.container.as_deref().is_none_or(|of| of == container);
+        let by = |memory: bool| shares.iter().filter(of_it).any(|share| share.memory == memory);
+        let all = [(ResourceName::Cpu, by(false)), (ResourceName::Memory, by(true))];
+        let held = all.into_iter().filter(|(_, held)| *held);
+        held.map(|(resource, _)| resource).collect()
+    }
 }
 
 /// What is the same for all workloads.
@@ -89,6 +109,10 @@ pub fn status(
     fit_pod(&mut parts, replicas, around);
     let mut containers: Vec<_> =
         parts.iter().map(|part| container(part, shape, template(&part.shape.name))).collect();
+    for container in &mut containers {
+        container.held = around.held(choice.policy.actuation.hpa, &container.name);
+        container.reasons.extend(words::held(&container.held));
+    }
     if common.resizes {
         boost::boost(&mut containers, &parts, around);
     }

@@ -19,8 +19,8 @@ use super::select::{Candidate, Choice, Outcome, Policies, PolicyKey};
 use crate::api::{PolicyStatus, RecommendationSpec, RecommendationStatus, WorkloadReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    AtRest, Limits, ObjectKey, Occupied, Owner, Placement, PodScope, Quota, Room, Uid, WorkloadKey,
-    WorkloadPods, Workloads, Written, spec_fingerprint, status_fingerprint,
+    AtRest, Autoscaler, Limits, ObjectKey, Occupied, Owner, Placement, PodScope, Quota, Room, Uid,
+    WorkloadKey, WorkloadPods, Workloads, Written, spec_fingerprint, status_fingerprint,
 };
 use crate::model::Prices;
 use crate::units::{Bytes, Cores, Timestamp};
@@ -221,12 +221,19 @@ struct Neighbourhood<'a> {
     limits: HashMap<Arc<str>, Limits>,
     quotas: HashMap<(Arc<str>, PodScope), Quota>,
     nodes: HashMap<Arc<Placement>, Arc<[Room]>>,
+    /// By namespace, kind and name of what is scaled.
+    autoscalers: HashMap<(&'a str, &'a str, &'a str), Vec<&'a Autoscaler>>,
 }
 
 impl<'a> Neighbourhood<'a> {
     fn new(index: &'a Index) -> Self {
+        let mut autoscalers: HashMap<_, Vec<_>> = HashMap::new();
+        for (of, scaler) in index.autoscalers.iter() {
+            autoscalers.entry((&*of.namespace, &*scaler.kind, &*scaler.name)).or_default().push(scaler);
+        }
         Self {
             index,
+            autoscalers,
             occupied: index.occupied(),
             limits: HashMap::new(),
             quotas: HashMap::new(),
@@ -247,7 +254,12 @@ impl<'a> Neighbourhood<'a> {
             let nodes = self.nodes.entry(Arc::clone(placement));
             Arc::clone(nodes.or_insert_with(|| index.capacities(placement, &self.occupied)))
         };
-        Surroundings { limits, quota, nodes }
+        let own = (&*key.kind, key.object());
+        let owners = workload.owners.iter().map(|owner| (&*owner.kind, &*owner.name));
+        let names = std::iter::once(own).chain(owners);
+        let found = names.filter_map(|(kind, name)| self.autoscalers.get(&(&**namespace, kind, name)));
+        let autoscalers = found.flatten().copied().cloned().collect();
+        Surroundings { limits, quota, nodes, autoscalers }
     }
 }
 

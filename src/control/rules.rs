@@ -182,10 +182,15 @@ pub fn limits(rules: &LimitRules) -> api::LimitRules {
     }
 }
 
-/// The same read back. A ratio that is none counts as not known.
+/// Reads a ratio of limit to request; what is below 1 or no number counts as not known.
+#[must_use]
+pub fn ratio(written: Option<f64>) -> Option<f64> {
+    written.filter(|ratio| ratio.is_finite() && *ratio >= 1.0)
+}
+
+/// Reads back what [`limits`] wrote.
 #[must_use]
 pub fn limit_rules(written: &api::LimitRules) -> LimitRules {
-    let ratio = |ratio: Option<f64>| ratio.filter(|ratio| ratio.is_finite() && *ratio >= 1.0);
     LimitRules {
         cpu: cpu_limit(written.cpu),
         memory: memory_limit(written.memory, written.headroom.as_ref().and_then(bytes)),

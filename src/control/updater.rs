@@ -137,7 +137,7 @@ impl Updater {
                 _ = ticks.tick() => {}
             }
             let leads = *self.leadership.borrow() == Leadership::Leading;
-            if !leads || !self.live.unsynced().is_empty() || !self.live.knows_autoscalers() {
+            if !leads || !self.live.unsynced().is_empty() || !self.live.knows_vertical_autoscalers() {
                 continue;
             }
             let version = self.live.version();

@@ -175,7 +175,7 @@ fn sized<'a>(pod: &'a Pod, advice: &'a Advice<'_>, bounds: &Bounds) -> Result<Ve
         }
     }
     bounds::hold_growth(&mut parts, &bounds.left)?;
-    class::keep(&mut parts, before)?;
+    class::keep(&mut parts, before, bounds)?;
     bounds::check(&parts, bounds)?;
     boost::add(&mut parts, bounds);
     Ok(parts)

@@ -17,7 +17,7 @@ mod rules;
 pub use bound::{Amounts, Bound, Explained};
 pub use class::{Class, keep_class, keep_whole_cores, limits_of_class};
 pub use fit::{Fitted, fit_pod};
-pub use limits::{LimitRules, whole_mib};
+pub use limits::{LimitRules, tail_limit, whole_mib};
 pub use namespace::{Bounded, Moved, NamespaceBounds, RangeBounds, keep_to_namespace};
 pub use objective::{Objective, prices};
 pub use reason::{Reason, Resource};

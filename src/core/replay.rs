@@ -6,6 +6,8 @@ pub mod arm;
 pub mod arms;
 pub mod engine;
 pub mod generate;
+#[cfg(test)]
+mod new_pods;
 pub mod node;
 pub mod outcome;
 pub mod score;

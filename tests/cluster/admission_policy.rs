@@ -119,9 +119,27 @@ async fn many_pods(context: &Context) -> Result<Vec<Value>> {
                     rules["headroom"] = json!("256Mi");
                 }
                 let mut app = container("app", "180m", "400Mi", "400Mi");
+                // Each with maxAllowed or without it, with the template's ratio or the pod's own, and held or not.
+                if number % 4 == 1 {
+                    (rules["cpuRatio"], rules["memoryRatio"]) = (json!(2.0), json!(1.37));
+                }
+                let most = [
+                    json!({}),
+                    json!({"cpu": "200m", "memory": "450Mi"}),
+                    json!({"cpu": "180m", "memory": "400Mi"}),
+                    json!({"memory": "423456789"}),
+                ];
+                app["maxAllowed"] = most[number / 2 % 4].clone();
+                if number % 7 == 0 {
+                    app["held"] = json!(["cpu"]);
+                }
                 app["limitRules"] = rules.clone();
                 let mut side = container("side", "25m", "50Mi", "81Mi");
                 side["limitRules"] = rules;
+                side["maxAllowed"] = most[(number + 1) % 4].clone();
+                if number % 5 == 0 {
+                    side["held"] = json!(["memory"]);
+                }
                 side["kind"] = json!("Sidecar");
                 if number % 3 == 0 {
                     (app["learning"], side["learning"]) = (json!(true), json!(true));

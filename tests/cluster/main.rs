@@ -12,6 +12,7 @@ mod support;
 
 mod admission;
 mod admission_certificates;
+mod admission_holds;
 mod admission_killed;
 mod admission_never_refuses;
 mod admission_policy;

@@ -298,7 +298,7 @@ macro_rules! objects {
             }
 
             fn finish(&mut self, _: Timestamp) {
-                drop(self.$table.finish());
+                let _gone = self.$table.finish();
             }
 
             fn synced(&self) -> bool {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::facts::WorkloadKey;
+use super::facts::{Size, WorkloadKey};
 use super::group;
 use super::intern::Interner;
 use super::written::RolledBack;
 use crate::api::{
     BoostDuration, ContainerKind, CpuLimitRule, Given, MemoryLimitRule, Mode, ROLLBACK, ResourceAmounts,
-    Resources,
+    ResourceName, Resources,
 };
 use crate::cluster::slim::{ContainerToStamp, ToStamp};
 use crate::units::{Bytes, Cores, Timestamp};
@@ -66,7 +66,9 @@ pub struct ContainerSizing {
     pub learning: bool,
     /// Its kind.
     pub kind: ContainerKind,
-    /// Its CPU is sized: else what stands there as target is only what runs.
+    /// The most that a request or limit may be.
+    pub most: Size,
+    /// Its CPU is sized, and no autoscaler holds it: else the target that stands there is only the current request.
     pub sizes_cpu: bool,
     /// Its memory is.
     pub sizes_memory: bool,
@@ -77,6 +79,7 @@ pub struct ContainerSizing {
 struct Unusual {
     boost: Option<(u64, BoostDuration)>,
     headroom: Option<Bytes>,
+    ratios: [Option<f64>; 2],
 }
 
 impl ContainerSizing {
@@ -84,6 +87,12 @@ impl ContainerSizing {
     #[must_use]
     pub fn boost(&self) -> Option<(u64, BoostDuration)> {
         self.unusual.as_ref()?.boost
+    }
+
+    /// CPU limit over CPU request, and the same of memory, as the template states them, by rule Ratio.
+    #[must_use]
+    pub fn ratios(&self) -> [Option<f64>; 2] {
+        self.unusual.as_ref().map(|unusual| unusual.ratios).unwrap_or_default()
     }
 
     /// How far above the request the memory limit is, by rule Headroom.
@@ -163,7 +172,9 @@ fn of_container(container: &ContainerToStamp, names: &mut Interner<str>) -> Cont
     let unusual = Unusual {
         boost: boost.map(|boost| (boost.cpu.value().as_cores().to_milli(), boost.duration)),
         headroom: rules.headroom.as_ref().and_then(|more| more.value().as_bytes()),
+        ratios: [rules.cpu_ratio, rules.memory_ratio],
     };
+    let is_held = |resource| container.held.contains(&resource);
     ContainerSizing {
         name: names.text(&container.name),
         target: aim(&container.target),
@@ -174,8 +185,12 @@ fn of_container(container: &ContainerToStamp, names: &mut Interner<str>) -> Cont
         keep_memory: rules.keep_memory,
         learning: container.learning,
         kind: container.kind,
-        sizes_cpu: container.lower.cpu.is_some(),
-        sizes_memory: memory(&container.lower).is_some(),
+        most: Size {
+            milli_cpu: container.max_allowed.cpu.as_ref().map(|cpu| Cores::to_milli(cpu.value().as_cores())),
+            memory: memory(&container.max_allowed),
+        },
+        sizes_cpu: container.lower.cpu.is_some() && !is_held(ResourceName::Cpu),
+        sizes_memory: memory(&container.lower).is_some() && !is_held(ResourceName::Memory),
     }
 }
 
@@ -210,6 +225,8 @@ mod tests {
             .with("/limitRules/cpu", "Remove")
             .with("/limitRules/memory", "Headroom")
             .with("/limitRules/headroom", "256Mi")
+            .with("/limitRules/cpuRatio", 2.5)
+            .with("/maxAllowed", json!({"cpu": "2", "memory": "1Gi"}))
             .with("/learning", true)
             .startup_boost("540m", "60s");
         let object = recommendation("web")
@@ -240,14 +257,31 @@ mod tests {
         assert_eq!(app.target, target);
         assert_eq!((app.cpu_limit, app.memory_limit), (CpuLimitRule::Remove, MemoryLimitRule::Headroom));
         assert_eq!((app.headroom(), app.learning), (Some(Bytes::from_mib(256)), true));
+        assert_eq!(app.ratios(), [Some(2.5), None]);
+        assert_eq!((app.most.milli_cpu, app.most.memory), (Some(2000), Some(Bytes(1 << 30))));
         assert!(matches!(app.boost(), Some((540, BoostDuration::For(span))) if span.seconds == 60));
         assert_eq!(sizing.given_back("app", NOW), None);
     }
 
     #[test]
-    fn a_container_costs_the_webhook_eighty_bytes_and_the_updater_three_times_that() {
+    fn a_resource_that_an_autoscaler_holds_is_not_sized() {
+        let held = |held: Value| {
+            let app =
+                recommended("app").target("180m", "64Mi", "96Mi").lower("1m", "1Mi").with("/held", held);
+            let mut index = Index::default();
+            index.apply(recommendation("web").auto().containers([app]).object::<Stampable>(), NOW);
+            let sizing = index.sizings.get(&object_key("deployment-web")).unwrap();
+            (sizing.containers[0].sizes_cpu, sizing.containers[0].sizes_memory)
+        };
+        assert_eq!(held(json!([])), (true, true));
+        assert_eq!(held(json!(["cpu"])), (false, true));
+        assert_eq!(held(json!(["memory"])), (true, false));
+    }
+
+    #[test]
+    fn a_container_costs_the_webhook_about_a_hundred_bytes_and_the_updater_twice_that() {
         let bytes = (size_of::<ContainerSizing>(), size_of::<crate::cluster::index::Advice>());
-        assert!(bytes.0 <= 80 && bytes.1 <= 240, "{bytes:?}");
+        assert!(bytes.0 <= 112 && bytes.1 <= 240, "{bytes:?}");
     }
 
     #[test]

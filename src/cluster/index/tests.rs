@@ -325,9 +325,9 @@ fn a_quota_counts_for_pods_that_its_scopes_match() {
         let scope = &index.pods.get(&object_key("x")).unwrap().shape.placement.scope;
         let mut counting: Vec<u64> = index
             .quotas
-            .iter()
-            .filter(|(_, quota)| quota.counts(scope))
-            .map(|(_, scoped)| scoped.quota.cpu_limits.unwrap().0 / 1000)
+            .of("shop")
+            .filter(|quota| quota.counts(scope))
+            .map(|scoped| scoped.quota.cpu_limits.unwrap().0 / 1000)
             .collect();
         counting.sort_unstable();
         assert_eq!(index.quota("shop", scope).cpu_limits.unwrap().0 / 1000, counting[0]);

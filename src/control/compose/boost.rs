@@ -1,7 +1,7 @@
 //! More CPU for a new pod while it starts up: never more than maxAllowed, and together no more than a node holds.
 
 use super::{Part, Surroundings, words};
-use crate::api::{Amount, BoostedCpu, ContainerKind, ContainerRecommendation};
+use crate::api::{Amount, BoostedCpu, ContainerKind, ContainerRecommendation, ResourceName};
 use crate::units::Cores;
 
 /// Adds what the policy asks for of containers whose CPU is sized.
@@ -48,7 +48,10 @@ struct Boost<'a> {
 fn wanted<'a>(of: &'a mut ContainerRecommendation, part: &Part<'_>) -> Option<Boost<'a>> {
     let (factor, duration) = part.rules.boost?;
     // An init container is over before its pod is ready, and cannot be resized.
-    if part.shape.kind == ContainerKind::Init || of.lower.cpu.is_none() {
+    if part.shape.kind == ContainerKind::Init
+        || of.lower.cpu.is_none()
+        || of.held.contains(&ResourceName::Cpu)
+    {
         return None;
     }
     let plain = of.target.requests.cpu.as_ref()?.value().as_cores().0;

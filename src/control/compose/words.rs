@@ -1,7 +1,8 @@
 //! Figures as a status shows them.
 
 use crate::api::{
-    Amount, BoostDuration, Confidence, ContainerKind, ContainerRecommendation, ResourceAmounts, Resources,
+    Amount, BoostDuration, Confidence, ContainerKind, ContainerRecommendation, ResourceAmounts, ResourceName,
+    Resources,
 };
 use crate::cluster::index::Shape;
 use crate::model;
@@ -85,6 +86,17 @@ pub(super) fn how_long(duration: BoostDuration) -> String {
         BoostDuration::UntilReady => "until it is ready".to_owned(),
         BoostDuration::For(span) => format!("for {span}"),
     }
+}
+
+/// Says of each held resource that it stays.
+pub(super) fn held(resources: &[ResourceName]) -> impl Iterator<Item = String> {
+    resources.iter().map(|resource| {
+        let name = match resource {
+            ResourceName::Cpu => "CPU",
+            ResourceName::Memory => "memory",
+        };
+        format!("{name} stays as it is: a HorizontalPodAutoscaler scales by it")
+    })
 }
 
 #[cfg(test)]

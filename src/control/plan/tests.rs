@@ -4,6 +4,7 @@ mod bounds;
 mod owners;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{LimitRange, Node, ResourceQuota};
 use kube::core::DeserializeGuard;
@@ -11,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{Recommendation, VerticalScalingPolicy};
+use crate::api::{Recommendation, ResourceName, VerticalScalingPolicy};
 use crate::cluster::index::{Fold, Written};
 use crate::cluster::pods::LeanPod;
 use crate::cluster::slim::{Guarded, Slim};
@@ -309,6 +310,41 @@ fn what_is_lent_at_the_start_keeps_to_the_policy_and_the_node() {
     assert!(only(&older.plan()).status.containers[0].startup_boost.is_some());
     older.resizes = false;
     assert_eq!(only(&older.plan()).status.containers[0].startup_boost, None, "it could not be taken back");
+}
+
+/// The webhook must know, too: a new pod with a lower request would scale the workload out.
+#[test]
+fn a_resource_that_an_autoscaler_scales_by_is_held_where_the_policy_holds_it() {
+    let held = |hpa: &str, metric: Value| {
+        let mut place = Place::new();
+        place.policy(json!({"mode": "Auto", "actuation": {"hpa": hpa}}));
+        place.pod("web-1", "Burstable", json!({}));
+        let spec =
+            json!({"maxReplicas": 9, "scaleTargetRef": {"kind": "Pod", "name": "web"}, "metrics": [metric]});
+        place.add::<HorizontalPodAutoscaler>(
+            object("HorizontalPodAutoscaler", "h").with("/apiVersion", "autoscaling/v2").with("/spec", spec),
+        );
+        place.use_for(30, "100m", "120Mi");
+        let plan = place.plan();
+        let container = only(&plan).status.containers[0].clone();
+        let said = container.reasons.iter().any(|reason| reason.contains("HorizontalPodAutoscaler"));
+        assert_eq!(said, !container.held.is_empty());
+        container.held
+    };
+    let share = |resource: &str| {
+        let target = json!({"type": "Utilization", "averageUtilization": 80});
+        json!({"type": "Resource", "resource": {"name": resource, "target": target}})
+    };
+    let of_container = |container: &str| {
+        let target = json!({"type": "Utilization", "averageUtilization": 80});
+        let metric = json!({"name": "cpu", "container": container, "target": target});
+        json!({"type": "ContainerResource", "containerResource": metric})
+    };
+    assert_eq!(held("Hold", share("cpu")), [ResourceName::Cpu]);
+    assert_eq!(held("Hold", share("memory")), [ResourceName::Memory]);
+    assert_eq!(held("Hold", of_container("app")), [ResourceName::Cpu]);
+    assert_eq!(held("Hold", of_container("other")), []);
+    assert_eq!(held("Rescale", share("cpu")), []);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::cluster::index::{
     Named, ObjectKey, Origin, Owner, PodScope, Ratio, Resolution, Size, Sizing, Uid, WorkloadKey,
 };
 use crate::control::{naming, rules};
-use crate::policy::LimitRules;
+use crate::policy::{Amounts, LimitRules};
 use crate::units::Timestamp;
 
 /// What the index says of a pod.
@@ -82,6 +82,7 @@ pub fn advice<'a>(name: &'a str, sizing: &'a Sizing, now: Timestamp) -> Advice<'
         let (given_back, target) = (back.is_some(), back.unwrap_or(&advice.target));
         let cpu = target.cpu.filter(|_| advice.sizes_cpu);
         let memory = target.memory.filter(|_| advice.sizes_memory);
+        let [cpu_ratio, memory_ratio] = advice.ratios().map(rules::ratio);
         let want = Want {
             kind: match advice.kind {
                 ContainerKind::Container => admit::Kind::Container,
@@ -94,13 +95,14 @@ pub fn advice<'a>(name: &'a str, sizing: &'a Sizing, now: Timestamp) -> Advice<'
             rules: LimitRules {
                 cpu: rules::cpu_limit(advice.cpu_limit),
                 memory: rules::memory_limit(advice.memory_limit, advice.headroom()),
-                // The ratio of a new pod is its own.
-                cpu_ratio: None,
-                memory_ratio: None,
+                cpu_ratio,
+                memory_ratio,
                 add_memory: advice.add_memory,
                 shrink_memory: !advice.keep_memory,
             },
             // What was before is given back whole.
+            given_back,
+            most: if given_back { Amounts::default() } else { rules::bounds(advice.most) },
             young: advice.learning && !given_back,
             // Who wants back what was before does not want it as a start only.
             boost: advice.boost().filter(|_| !given_back).map(|(cpu, duration)| Boost {
@@ -119,9 +121,6 @@ pub fn advice<'a>(name: &'a str, sizing: &'a Sizing, now: Timestamp) -> Advice<'
 /// What a namespace allows such a pod.
 #[must_use]
 pub fn bounds(index: &Index, namespace: &str, pod: &Pod) -> Bounds {
-    if index.limit_ranges.is_empty() && index.quotas.is_empty() {
-        return Bounds::default();
-    }
     let spec = &pod.spec;
     let scope = PodScope {
         terminating: spec.active_deadline_seconds.is_some_and(|seconds| seconds >= 0),

@@ -79,7 +79,7 @@ fn a_pod_is_stamped_as_recommended_for_its_workload() {
     let found = stamped(&index("Auto"), &a_review()).unwrap();
     let resources = &found["spec"]["containers"][0]["resources"];
     assert_eq!(resources["requests"], json!({"cpu": "180m", "memory": "300Mi"}));
-    assert_eq!(resources["limits"], json!({"cpu": "1", "memory": "400Mi"}));
+    assert_eq!(resources["limits"], json!({"cpu": "1", "memory": "441Mi"}));
     assert_eq!(found["spec"]["initContainers"][0]["resources"]["requests"]["cpu"], "1");
 }
 
@@ -96,6 +96,27 @@ fn a_young_container_keeps_its_limits_and_half_of_its_requests() {
     let resources = given("/learning", json!(true));
     assert_eq!(resources["requests"], json!({"cpu": "250m", "memory": "512Mi"}));
     assert_eq!(resources["limits"], json!({"cpu": 1, "memory": "2Gi"}));
+}
+
+#[test]
+fn no_limit_that_follows_its_request_passes_max_allowed() {
+    let rules = json!({"cpu": "Ratio", "memory": "Headroom", "headroom": "256Mi", "cpuRatio": 20.0});
+    let app = recommended("app")
+        .target("180m", "300Mi", "400Mi")
+        .lower("100m", "200Mi")
+        .with("/limitRules", rules)
+        .with("/maxAllowed", json!({"cpu": "800m", "memory": "500Mi"}));
+    let mut index = index("Auto");
+    index.apply(testing::recommendation("web").auto().containers([app]).object::<Stampable>(), NOW);
+    let resources = &stamped(&index, &a_review()).unwrap()["spec"]["containers"][0]["resources"];
+    assert_eq!(resources["limits"], json!({"cpu": "800m", "memory": "500Mi"}));
+}
+
+#[test]
+fn a_resource_that_an_autoscaler_holds_stays_as_the_template_states_it() {
+    let resources = given("/held", json!(["cpu"]));
+    assert_eq!(resources["requests"], json!({"cpu": "500m", "memory": "300Mi"}));
+    assert_eq!(resources["limits"], json!({"cpu": "1", "memory": "441Mi"}));
 }
 
 #[test]

@@ -8,7 +8,7 @@
 mod tests;
 
 use crate::model::{Hold, HoldRule};
-use crate::policy::{ContainerSize, CpuLimitRule, MemoryLimitRule, Recommendation, whole_mib};
+use crate::policy::{ContainerSize, CpuLimitRule, MemoryLimitRule, Recommendation, tail_limit, whole_mib};
 use crate::units::{Bytes, Cores, Timestamp};
 
 /// The pace of a policy.
@@ -39,9 +39,8 @@ impl Default for Pace {
     }
 }
 
-/// A limit is raised past its need by this, so that a slowly rising need does not change it each time.
-const LIMIT_HEADROOM: f64 = 1.1;
-/// And where one is there already, to at least this many times it, so that a need that rises steadily raises it seldom.
+/// A limit that is raised goes to at least this many times what it was, so that a need that rises steadily raises it
+/// seldom.
 const LIMIT_RAISE: f64 = 1.25;
 /// A limit is lowered when its need with that headroom is below this share of it.
 const LIMIT_SLACK: f64 = 0.5;
@@ -253,7 +252,7 @@ impl Stepper {
     ) -> Option<Bytes> {
         let need = advice.target.memory_limit?;
         let most = |limit: Bytes| advice.most.memory.map_or(limit, |most| limit.min(most.max(need)));
-        let roomy = most(whole_mib(need.as_f64() * LIMIT_HEADROOM));
+        let roomy = tail_limit(need, &advice.most);
         Some(match own {
             Some(own) if need <= own => {
                 let idle = roomy.as_f64() < own.as_f64() * LIMIT_SLACK && !killed;

@@ -3,10 +3,9 @@
 use super::bounds::{self, Bounds};
 use super::figures::{CPU, Figures, milli};
 use super::pod::{Container, Kind};
-use super::rules::scaled;
 use super::stamp::StampedContainer;
 use super::{Part, class};
-use crate::policy::CpuLimitRule;
+use crate::units::Cores;
 
 /// What a container is given while it starts up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +48,9 @@ fn boosted(part: &Part<'_>) -> Option<Boosted> {
     if part.kind == Kind::Init || restarts(part.container) {
         return None;
     }
-    let limit = part.new.cpu_limit.map(|limit| match want.rules.cpu {
-        CpuLimitRule::Ratio => scaled(limit, Some(request), boost.cpu),
-        _ => limit.max(boost.cpu),
+    let limit = part.new.cpu_limit.map(|plain| {
+        let limit = want.rules.cpu_limit(Cores::from_milli(boost.cpu), &(&part.new).into(), &want.most);
+        limit.map_or(0, Cores::to_milli).max(plain).max(boost.cpu)
     });
     Some(Boosted { request: boost.cpu, limit, seconds: boost.seconds })
 }

@@ -1,9 +1,11 @@
 //! A pod's quality of service class: what it is, and that stamping does not change it behind somebody's back.
 
+use super::bounds::{Bounds, Extent, Range};
 use super::figures::Figures;
+use super::rules::Want;
 use super::{Part, Reason};
 use crate::policy::{Class, CpuLimitRule, MemoryLimitRule};
-use crate::units::MIB;
+use crate::units::{Cores, MIB};
 
 /// The class of a pod with these containers, init containers among them.
 /// (Kubernetes: pkg/apis/core/v1/helper/qos, `ComputePodQOS`.)
@@ -31,10 +33,10 @@ pub(super) fn class<'a>(containers: &(impl Iterator<Item = &'a Figures> + Clone)
 
 /// Keeps the class, but for what the policy asks for: a removed limit ends Guaranteed, rule Equal in all makes it, and
 /// a pod that asked for nothing asks for something from now on.
-pub(super) fn keep(parts: &mut [Part<'_>], before: Class) -> Result<(), Reason> {
+pub(super) fn keep(parts: &mut [Part<'_>], before: Class, bounds: &Bounds) -> Result<(), Reason> {
     let after = class(&parts.iter().map(|part| &part.new));
     match (before, after) {
-        (Class::Burstable | Class::BestEffort, Class::Guaranteed) => leave_guaranteed(parts),
+        (Class::Burstable | Class::BestEffort, Class::Guaranteed) => leave_guaranteed(parts, bounds),
         (Class::Guaranteed, Class::Burstable | Class::BestEffort) if !removes(parts) => Err(Reason::Class),
         _ => Ok(()),
     }
@@ -50,23 +52,47 @@ pub(super) fn removes(parts: &[Part<'_>]) -> bool {
 }
 
 /// Requests that happen to meet their limits would make the pod Guaranteed, and a later resize could not part them
-/// any more. The least step of one limit keeps them apart.
-fn leave_guaranteed(parts: &mut [Part<'_>]) -> Result<(), Reason> {
-    let mut asked = true;
-    for part in parts.iter_mut() {
-        let Some(want) = part.want else { continue };
-        if want.cpu.is_some() && want.rules.cpu != CpuLimitRule::Equal {
-            part.new.cpu_limit = part.new.cpu_limit.map(|limit| limit.saturating_add(1));
-            return Ok(());
-        }
-        asked &= want.rules.memory == MemoryLimitRule::Equal;
+/// any more. The least step of one limit keeps them apart, or of one request downwards where no limit may be higher:
+/// the order in which the updater parts those of a running pod.
+fn leave_guaranteed(parts: &mut [Part<'_>], bounds: &Bounds) -> Result<(), Reason> {
+    let ties_cpu = |want: &Want| want.cpu.is_none() || want.rules.cpu == CpuLimitRule::Equal;
+    let mut wants = parts.iter().filter_map(|part| part.want);
+    if wants.all(|want| ties_cpu(want) && want.rules.memory == MemoryLimitRule::Equal) {
+        return Ok(());
     }
-    for part in parts.iter_mut() {
-        let Some(want) = part.want else { continue };
-        if want.memory.is_some() && want.rules.memory != MemoryLimitRule::Equal {
-            part.new.memory_limit = part.new.memory_limit.map(|limit| limit.saturating_add(MIB));
-            return Ok(());
+    let Extent { cpu, memory } = &bounds.container;
+    let ways: [fn(&mut Figures, &Want, &Range, &Range) -> bool; 4] = [
+        |new, want, cpu, _| raise(&mut new.cpu_limit, 1, want.most.cpu.map(Cores::to_milli), cpu),
+        |new, want, _, memory| raise(&mut new.memory_limit, MIB, want.most.memory.map(|most| most.0), memory),
+        |new, _, cpu, _| lower(&mut new.cpu_request, 1, cpu),
+        |new, _, _, memory| lower(&mut new.memory_request, MIB, memory),
+    ];
+    for (way, part_by) in ways.into_iter().enumerate() {
+        for part in parts.iter_mut() {
+            let Some(want) = part.want else { continue };
+            let may = if way % 2 == 0 {
+                !ties_cpu(want)
+            } else {
+                want.memory.is_some() && want.rules.memory != MemoryLimitRule::Equal
+            };
+            if may && part_by(&mut part.new, want, cpu, memory) {
+                return Ok(());
+            }
         }
     }
-    if asked { Ok(()) } else { Err(Reason::Class) }
+    Err(Reason::Class)
+}
+
+fn raise(limit: &mut Option<u64>, step: u64, most: Option<u64>, range: &Range) -> bool {
+    let raised = limit.map(|limit| limit.saturating_add(step));
+    let allowed = raised.filter(|raised| most.into_iter().chain(range.most).all(|most| *raised <= most));
+    *limit = allowed.or(*limit);
+    allowed.is_some()
+}
+
+fn lower(request: &mut Option<u64>, step: u64, range: &Range) -> bool {
+    let lowered = request.and_then(|request| request.checked_sub(step));
+    let allowed = lowered.filter(|lowered| *lowered >= range.least.unwrap_or(0).max(1));
+    *request = allowed.or(*request);
+    allowed.is_some()
 }

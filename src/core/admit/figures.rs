@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::pod::{RawAmount, Resources};
+use crate::policy::ContainerSize;
 use crate::units::{Bytes, Cores, Quantity};
 
 /// The resource names of Kubernetes that are sized.
@@ -33,6 +34,28 @@ impl Figures {
             memory_request: memory(&resources.requests)?.or(memory_limit),
             memory_limit,
         })
+    }
+}
+
+impl From<&ContainerSize> for Figures {
+    fn from(size: &ContainerSize) -> Self {
+        Self {
+            cpu_request: size.cpu_request.map(Cores::to_milli),
+            cpu_limit: size.cpu_limit.map(Cores::to_milli),
+            memory_request: size.memory_request.map(|memory| memory.0),
+            memory_limit: size.memory_limit.map(|memory| memory.0),
+        }
+    }
+}
+
+impl From<&Figures> for ContainerSize {
+    fn from(figures: &Figures) -> Self {
+        Self {
+            cpu_request: figures.cpu_request.map(Cores::from_milli),
+            cpu_limit: figures.cpu_limit.map(Cores::from_milli),
+            memory_request: figures.memory_request.map(Bytes),
+            memory_limit: figures.memory_limit.map(Bytes),
+        }
     }
 }
 

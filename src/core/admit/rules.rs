@@ -1,15 +1,16 @@
-//! What is wanted of one container, and the limits that follow from it by the policy's rules.
-//!
-//! The requests come from the recommendation; limits follow from the pod's own ones, since a new pod's template may
-//! say other than the pods that the recommendation was made from.
+//! Sizes of a new pod's container: the requests of the recommendation, and the limits that follow by [`LimitRules`] from
+//! the pod's own ones.
 
 use super::bounds::{Bounds, Range};
 use super::figures::Figures;
 use super::pod::Kind;
-use crate::policy::{Class, CpuLimitRule, LimitRules, MemoryLimitRule, Recommendation};
-use crate::units::Cores;
+use crate::policy::{
+    Amounts, Class, ContainerSize, CpuLimitRule, LimitRules, MemoryLimitRule, Recommendation,
+    limits_of_class, tail_limit,
+};
+use crate::units::{Bytes, Cores};
 
-/// What is wanted of one container. `None`: it stays.
+/// Sizes that one container should have. `None`: the pod's own figure stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Want {
     /// Its kind.
@@ -18,12 +19,16 @@ pub struct Want {
     pub cpu: Option<u64>,
     /// Memory request, in bytes.
     pub memory: Option<u64>,
-    /// Memory limit that follows the tail of the usage, in bytes.
+    /// Memory limit that the tail of the usage needs, in bytes, without headroom.
     pub memory_limit: Option<u64>,
     /// How limits follow.
     pub rules: LimitRules,
+    /// No request and no limit is raised above these.
+    pub most: Amounts,
     /// The history is short: limits are neither lowered nor added, and requests keep half of what the pod states.
     pub young: bool,
+    /// The sizes are those that pods had before: a memory limit is given as it was, without headroom.
+    pub given_back: bool,
     /// More CPU while it starts up.
     pub boost: Option<Boost>,
 }
@@ -31,7 +36,7 @@ pub struct Want {
 /// More CPU for a container while it starts up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Boost {
-    /// What it then requests, in thousandths of a core.
+    /// CPU request until then, in thousandths of a core.
     pub cpu: u64,
     /// For how many seconds after its start; `None`: until its pod is ready.
     pub seconds: Option<u64>,
@@ -48,67 +53,122 @@ impl Want {
             memory: target.memory_request.map(|memory| memory.0).filter(|memory| *memory > 0),
             memory_limit: target.memory_limit.map(|memory| memory.0),
             rules: advice.limits,
+            most: advice.most,
             young: advice.young,
+            given_back: false,
             boost: None,
         }
     }
+}
 
-    /// True where its memory request and limit are to be the same.
-    pub(super) fn ties_memory(&self, class: Class) -> bool {
-        self.rules.memory == MemoryLimitRule::Equal || class == Class::Guaranteed
-    }
+/// A container of a new pod, and the rules that hold for it there.
+struct Sizing<'a> {
+    own: &'a Figures,
+    size: ContainerSize,
+    want: &'a Want,
+    rules: LimitRules,
+    /// The pod was given sizes before.
+    again: bool,
 }
 
 /// The figures of a container of a pod that is to be of that class: in a Guaranteed one limits equal requests. `again`:
 /// the pod was given sizes before.
 pub(super) fn apply(own: &Figures, want: &Want, class: Class, bounds: &Bounds, again: bool) -> Figures {
-    let mut want = *want;
-    // What a LimitRange or a quota asks for cannot be left out.
-    if want.rules.cpu == CpuLimitRule::Remove && bounds.needs_cpu_limit() {
-        want.rules.cpu = CpuLimitRule::Keep;
+    let mut rules = limits_of_class(&want.rules, class);
+    // A LimitRange or a quota that asks for a limit would refuse a container without it.
+    if rules.cpu == CpuLimitRule::Remove && bounds.needs_cpu_limit() {
+        rules.cpu = CpuLimitRule::Keep;
     }
-    if want.rules.memory == MemoryLimitRule::Remove && bounds.needs_memory_limit() {
-        want.rules.memory = MemoryLimitRule::Keep;
+    if rules.memory == MemoryLimitRule::Remove && bounds.needs_memory_limit() {
+        rules.memory = MemoryLimitRule::Keep;
     }
+    let sizing = Sizing { own, size: own.into(), want, rules, again };
     let mut new = *own;
-    if let Some(request) = want.cpu {
+    if let Some(target) = want.cpu {
         let range = &bounds.container.cpu;
-        let tied = want.rules.cpu == CpuLimitRule::Equal || class == Class::Guaranteed;
-        let least = young_request(&want, again, own.cpu_request, own.cpu_limit.filter(|_| tied));
-        let request = range.clamp(request.max(least));
-        let limit = young_limit(&want, own.cpu_limit, cpu_limit(own, request, &want, class))
-            .map(|limit| range.clamp(limit).max(request));
-        let follows = want.rules.cpu == CpuLimitRule::Ratio;
-        (new.cpu_request, new.cpu_limit) = within_ratio(request, limit, range, follows);
+        let request = range.clamp(sizing.cpu_request(target));
+        let limit = sizing.young_limit(own.cpu_limit, sizing.cpu_limit(request));
+        let limit = limit.map(|limit| range.clamp(limit).max(request));
+        (new.cpu_request, new.cpu_limit) =
+            within_ratio(request, limit, range, rules.cpu == CpuLimitRule::Ratio);
     }
-    if let Some(request) = want.memory {
+    if let Some(target) = want.memory {
         let range = &bounds.container.memory;
-        let tied = own.memory_limit.filter(|_| want.ties_memory(class));
-        let least = young_request(&want, again, own.memory_request, tied);
-        let request = range.clamp(memory_request(own, request, &want, class).max(least));
-        let limit = young_limit(&want, own.memory_limit, memory_limit(own, request, &want, class))
-            .map(|limit| range.clamp(limit).max(request));
-        let follows = want.rules.memory == MemoryLimitRule::Ratio;
-        (new.memory_request, new.memory_limit) = within_ratio(request, limit, range, follows);
+        let request = range.clamp(sizing.memory_request(target));
+        let limit = sizing.young_limit(own.memory_limit, sizing.memory_limit(request));
+        let limit = limit.map(|limit| range.clamp(limit).max(request));
+        (new.memory_request, new.memory_limit) =
+            within_ratio(request, limit, range, rules.memory == MemoryLimitRule::Ratio);
     }
     new
 }
 
-/// The least request that a young series gives to a pod that states `request`, and, where the two are to be equal,
-/// `limit`: half of it the first time only, since half of a half is a quarter.
-fn young_request(want: &Want, again: bool, request: Option<u64>, limit: Option<u64>) -> u64 {
-    if !want.young {
-        return 0;
+impl Sizing<'_> {
+    fn cpu_request(&self, target: u64) -> u64 {
+        let tied = self.own.cpu_limit.filter(|_| self.rules.cpu == CpuLimitRule::Equal);
+        let request = target.max(self.young_request(self.own.cpu_request, tied));
+        let request = self.want.most.cpu.map_or(request, |most| request.min(most.to_milli()));
+        request.max(self.young_equal(self.own.cpu_request, tied))
     }
-    limit.or(request).map_or(0, |stated| if again || limit.is_some() { stated } else { stated.div_ceil(2) })
-}
 
-/// The limit of a pod that states `own`: a young series neither lowers nor adds one.
-fn young_limit(want: &Want, own: Option<u64>, limit: Option<u64>) -> Option<u64> {
-    if !want.young {
-        return limit;
+    fn cpu_limit(&self, request: u64) -> Option<u64> {
+        if self.rules.cpu == CpuLimitRule::Remove {
+            return None;
+        }
+        let limit = self.rules.cpu_limit(Cores::from_milli(request), &self.size, &self.want.most);
+        limit.map(Cores::to_milli)
     }
-    own.map(|own| own.max(limit.unwrap_or(0)))
+
+    /// In the order of the recommendation's own steps: what may not shrink stays, also above maxAllowed.
+    fn memory_request(&self, target: u64) -> u64 {
+        let is_tied = self.rules.memory == MemoryLimitRule::Equal;
+        // Tied, both follow the tail: also where the recommendation was made for pods in which they were not.
+        let tail = self.want.memory_limit.filter(|_| is_tied).unwrap_or(0);
+        let tied = self.own.memory_limit.filter(|_| is_tied);
+        let request = target.max(tail).max(self.young_request(self.own.memory_request, tied));
+        let request = self.want.most.memory.map_or(request, |most| request.min(most.0));
+        let request = request.max(self.young_equal(self.own.memory_request, tied));
+        self.own.memory_request.filter(|_| !self.rules.shrink_memory).map_or(request, |own| own.max(request))
+    }
+
+    fn memory_limit(&self, request: u64) -> Option<u64> {
+        let own = self.own.memory_limit;
+        let limit = match self.rules.memory {
+            MemoryLimitRule::Remove => return None,
+            MemoryLimitRule::Tail if own.is_none() && !self.rules.add_memory => return None,
+            MemoryLimitRule::Tail => self.tail().or(own)?,
+            _ => self.rules.memory_limit(Bytes(request), &self.size, &self.want.most)?.0,
+        };
+        Some(own.filter(|_| !self.rules.shrink_memory).map_or(limit, |own| own.max(limit)))
+    }
+
+    fn tail(&self) -> Option<u64> {
+        let need = self.want.memory_limit?;
+        Some(if self.want.given_back { need } else { tail_limit(Bytes(need), &self.want.most).0 })
+    }
+
+    /// The least request that a young series gives to a pod that states `request`, and, where the two are to be equal,
+    /// `limit`: half of it the first time only, since half of a half is a quarter.
+    fn young_request(&self, request: Option<u64>, limit: Option<u64>) -> u64 {
+        if !self.want.young {
+            return 0;
+        }
+        let whole = self.again || limit.is_some();
+        limit.or(request).map_or(0, |stated| if whole { stated } else { stated.div_ceil(2) })
+    }
+
+    /// The request of a young series that equals its limit already: it stays with it, also above maxAllowed.
+    fn young_equal(&self, request: Option<u64>, limit: Option<u64>) -> u64 {
+        request.filter(|_| self.want.young && request == limit).unwrap_or(0)
+    }
+
+    /// The limit of a pod that states `own`: a young series neither lowers nor adds one.
+    fn young_limit(&self, own: Option<u64>, limit: Option<u64>) -> Option<u64> {
+        if !self.want.young {
+            return limit;
+        }
+        own.map(|own| own.max(limit.unwrap_or(0)))
+    }
 }
 
 /// Where a LimitRange finds the limit too far above its request: a limit that follows the request comes down to it;
@@ -124,46 +184,4 @@ fn within_ratio(
         Some(limit) => (Some(request.max(range.request_under(limit).min(limit))), Some(limit)),
         None => (Some(request), None),
     }
-}
-
-fn cpu_limit(own: &Figures, request: u64, want: &Want, class: Class) -> Option<u64> {
-    if want.rules.cpu == CpuLimitRule::Equal || class == Class::Guaranteed {
-        return Some(request);
-    }
-    let limit = own.cpu_limit?;
-    match want.rules.cpu {
-        CpuLimitRule::Remove => None,
-        CpuLimitRule::Ratio => Some(scaled(limit, own.cpu_request, request)),
-        CpuLimitRule::Keep | CpuLimitRule::Equal => Some(limit),
-    }
-}
-
-fn memory_request(own: &Figures, request: u64, want: &Want, class: Class) -> u64 {
-    // Tied, both follow the tail: also where the recommendation was made for pods in which they were not.
-    let tail = want.memory_limit.filter(|_| want.ties_memory(class)).unwrap_or(0);
-    let floor = own.memory_request.filter(|_| !want.rules.shrink_memory).unwrap_or(0);
-    request.max(tail).max(floor)
-}
-
-fn memory_limit(own: &Figures, request: u64, want: &Want, class: Class) -> Option<u64> {
-    if want.ties_memory(class) {
-        return Some(request);
-    }
-    let limit = match (want.rules.memory, own.memory_limit) {
-        (MemoryLimitRule::Tail, None) if want.rules.add_memory => want.memory_limit?,
-        (MemoryLimitRule::Remove, _) | (_, None) => return None,
-        (MemoryLimitRule::Tail, Some(own)) => want.memory_limit.unwrap_or(own),
-        (MemoryLimitRule::Ratio, Some(limit)) => scaled(limit, own.memory_request, request),
-        (MemoryLimitRule::Headroom(more), Some(_)) => request.saturating_add(more.0),
-        (MemoryLimitRule::Keep | MemoryLimitRule::Equal, Some(own)) => own,
-    };
-    let floor = own.memory_limit.filter(|_| !want.rules.shrink_memory).unwrap_or(0);
-    Some(limit.max(floor))
-}
-
-/// The limit that has to the new request the ratio that it had to the old one, rounded up.
-pub(super) fn scaled(limit: u64, old: Option<u64>, new: u64) -> u64 {
-    let Some(old) = old.filter(|old| *old > 0) else { return limit.max(new) };
-    let exact = (u128::from(limit) * u128::from(new)).div_ceil(u128::from(old));
-    u64::try_from(exact).unwrap_or(u64::MAX).max(new)
 }

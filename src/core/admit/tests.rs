@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::{CpuLimitRule, LimitRules, MemoryLimitRule};
+use crate::policy::{Amounts, CpuLimitRule, LimitRules, MemoryLimitRule};
 use crate::testing::NOW;
-use crate::units::{Bytes, MIB, Quantity};
+use crate::units::{Bytes, Cores, MIB, Quantity};
 
 fn pod(value: Value) -> Pod {
     serde_json::from_value(value).unwrap()
@@ -48,10 +48,10 @@ fn requests_follow_the_recommendation_and_limits_their_rules() {
     let own = json!({"requests": {"cpu": "500m", "memory": "1Gi", "example.com/gpu": "1"},
                      "limits": {"cpu": "1", "memory": "2Gi", "example.com/gpu": "1"}});
     for (cpu, memory, limits) in [
-        (CpuLimitRule::Keep, MemoryLimitRule::Tail, json!({"cpu": "1", "memory": "400Mi"})),
+        (CpuLimitRule::Keep, MemoryLimitRule::Tail, json!({"cpu": "1", "memory": "441Mi"})),
         (CpuLimitRule::Keep, MemoryLimitRule::Keep, json!({"cpu": "1", "memory": "2Gi"})),
         (CpuLimitRule::Ratio, MemoryLimitRule::Ratio, json!({"cpu": "360m", "memory": "600Mi"})),
-        (CpuLimitRule::Equal, MemoryLimitRule::Tail, json!({"cpu": "180m", "memory": "400Mi"})),
+        (CpuLimitRule::Equal, MemoryLimitRule::Tail, json!({"cpu": "180m", "memory": "441Mi"})),
         (CpuLimitRule::Remove, MemoryLimitRule::Remove, json!({})),
     ] {
         let rules = LimitRules { cpu, memory, ..LimitRules::default() };
@@ -111,7 +111,7 @@ fn a_limit_below_the_new_request_is_raised_and_none_is_added_unasked() {
     assert_eq!(resources(&found), &expected);
     let rules = LimitRules { add_memory: true, ..LimitRules::default() };
     let found = stamped(&one(own), &[("app", Want { rules, ..want(300, 100, 150) })], &Bounds::default());
-    assert_eq!(resources(&found)["limits"], json!({"cpu": "300m", "memory": "150Mi"}));
+    assert_eq!(resources(&found)["limits"], json!({"cpu": "300m", "memory": "165Mi"}));
 }
 
 /// The API server takes the limit for a request that is left out; without the limit it would be forgotten.
@@ -157,18 +157,92 @@ fn a_guaranteed_pod_stays_guaranteed() {
     // Unless the policy wants a limit gone.
     let rules = LimitRules { cpu: CpuLimitRule::Remove, ..LimitRules::default() };
     let found = stamped(&one(own), &[("app", Want { rules, ..want(180, 300, 400) })], &Bounds::default());
-    let expected = json!({"requests": {"cpu": "180m", "memory": "300Mi"}, "limits": {"memory": "400Mi"}});
+    let expected = json!({"requests": {"cpu": "180m", "memory": "300Mi"}, "limits": {"memory": "441Mi"}});
     assert_eq!(resources(&found), &expected);
 }
 
 #[test]
 fn a_burstable_pod_does_not_become_guaranteed_by_chance() {
     let own =
-        json!({"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "180m", "memory": "1Gi"}});
-    let found = stamped(&one(own), &[("app", want(180, 400, 400))], &Bounds::default());
-    let expected =
-        json!({"requests": {"cpu": "180m", "memory": "400Mi"}, "limits": {"cpu": "181m", "memory": "400Mi"}});
-    assert_eq!(resources(&found), &expected);
+        json!({"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "180m", "memory": "400Mi"}});
+    let parted = |own: &Value, most: Amounts, range: Range| {
+        let rules = LimitRules { memory: MemoryLimitRule::Keep, ..LimitRules::default() };
+        let wants = [("app", Want { rules, most, ..want(180, 400, 400) })];
+        let bounds = Bounds { container: Extent { cpu: range, ..Extent::default() }, ..Bounds::default() };
+        let found = stamped(&one(own.clone()), &wants, &bounds);
+        assert_eq!(admit(&pod(found.clone()), &advice(&wants), &bounds, NOW), Verdict::Stamped);
+        resources(&found).clone()
+    };
+    let no = Amounts::default();
+    let of = |request: [&str; 2], limit: [&str; 2]| json!({"requests": {"cpu": request[0], "memory": request[1]}, "limits": {"cpu": limit[0], "memory": limit[1]}});
+    assert_eq!(parted(&own, no, Range::default()), of(["180m", "400Mi"], ["181m", "400Mi"]));
+    // Not above the most that is allowed: memory is parted then, or a request goes down.
+    let most_cpu = Amounts { cpu: Some(Cores::from_milli(180)), ..no };
+    assert_eq!(parted(&own, most_cpu, Range::default()), of(["180m", "400Mi"], ["180m", "401Mi"]));
+    let range = Range { most: Some(180), ..Range::default() };
+    assert_eq!(parted(&own, no, range), of(["180m", "400Mi"], ["180m", "401Mi"]));
+    let most = Amounts { memory: Some(Bytes::from_mib(400)), ..most_cpu };
+    assert_eq!(parted(&own, most, Range::default()), of(["179m", "400Mi"], ["180m", "400Mi"]));
+}
+
+/// Whatever the rule, maxAllowed bounds what a new pod is given more than it states.
+#[test]
+fn no_limit_that_follows_its_request_passes_the_most() {
+    let own =
+        json!({"requests": {"cpu": "500m", "memory": "500Mi"}, "limits": {"cpu": "2", "memory": "2000Mi"}});
+    let most = Amounts { cpu: Some(Cores(1.0)), memory: Some(Bytes::from_mib(1000)) };
+    for (cpu, memory, limits) in [
+        (CpuLimitRule::Ratio, MemoryLimitRule::Ratio, ["1", "1000Mi"]),
+        (CpuLimitRule::Equal, MemoryLimitRule::Headroom(Bytes::from_mib(256)), ["900m", "1000Mi"]),
+        (CpuLimitRule::Keep, MemoryLimitRule::Tail, ["2", "1000Mi"]),
+        (CpuLimitRule::Keep, MemoryLimitRule::Keep, ["2", "2000Mi"]),
+    ] {
+        for ratio in [None, Some(4.0)] {
+            let rules =
+                LimitRules { cpu, memory, cpu_ratio: ratio, memory_ratio: ratio, ..LimitRules::default() };
+            let boost = Some(Boost { cpu: 950, seconds: None });
+            let wants = [("app", Want { rules, most, boost, ..want(900, 900, 950) })];
+            let found = stamped(&one(own.clone()), &wants, &Bounds::default());
+            let boosted = if cpu == CpuLimitRule::Equal { "950m" } else { limits[0] };
+            assert_eq!(
+                resources(&found)["limits"],
+                json!({"cpu": boosted, "memory": limits[1]}),
+                "{rules:?}"
+            );
+        }
+    }
+    // A young pod that states more than is allowed keeps half of it only as far as that.
+    let young = Want { most, young: true, ..want(100, 100, 100) };
+    let found = stamped(
+        &one(json!({"requests": {"cpu": "8", "memory": "8Gi"}})),
+        &[("app", young)],
+        &Bounds::default(),
+    );
+    assert_eq!(resources(&found)["requests"], json!({"cpu": "1", "memory": "1000Mi"}));
+}
+
+/// The ratio of the template, as the updater applies it: what runs already may have another one.
+#[test]
+fn the_ratio_is_the_recommendations_where_it_says_one() {
+    let own = json!({"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "2Gi"}});
+    let rules = LimitRules {
+        cpu: CpuLimitRule::Ratio,
+        memory: MemoryLimitRule::Ratio,
+        cpu_ratio: Some(3.0),
+        memory_ratio: Some(1.5),
+        ..LimitRules::default()
+    };
+    let found = stamped(&one(own), &[("app", Want { rules, ..want(180, 300, 400) })], &Bounds::default());
+    assert_eq!(resources(&found)["limits"], json!({"cpu": "540m", "memory": "450Mi"}));
+}
+
+/// What was before comes back as it was.
+#[test]
+fn what_is_given_back_has_no_headroom() {
+    let own = json!({"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}});
+    let back = Want { given_back: true, ..want(180, 300, 400) };
+    let found = stamped(&one(own), &[("app", back)], &Bounds::default());
+    assert_eq!(resources(&found)["limits"]["memory"], "400Mi");
 }
 
 /// Limits of nothing at all are BestEffort; that they meet the requests that it is given is chance too, and asked about
@@ -373,7 +447,7 @@ fn a_container_that_starts_up_gets_more_and_a_note_of_what_it_is_to_have_then() 
         );
         let request = format!("{}m", boost.cpu);
         assert_eq!(resources(&found)["requests"], json!({"cpu": request, "memory": "300Mi"}), "{rule:?}");
-        assert_eq!(resources(&found)["limits"], json!({"cpu": limit, "memory": "400Mi"}), "{rule:?}");
+        assert_eq!(resources(&found)["limits"], json!({"cpu": limit, "memory": "441Mi"}), "{rule:?}");
         let note = noted(&found);
         assert_eq!(note["requests"], json!({"cpu": "180m", "memory": "300Mi"}));
         assert_eq!(
@@ -444,24 +518,38 @@ fn rules() -> impl Strategy<Value = LimitRules> {
         CpuLimitRule::Remove,
         CpuLimitRule::Equal,
     ]);
-    let memory = prop::sample::select(vec![M::Tail, M::Equal, M::Ratio, M::Keep, M::Remove]);
-    (cpu, memory, any::<bool>(), any::<bool>()).prop_map(|(cpu, memory, add_memory, keep_memory)| {
-        LimitRules { cpu, memory, add_memory, shrink_memory: !keep_memory, ..LimitRules::default() }
-    })
+    let headroom = M::Headroom(Bytes::from_mib(64));
+    let memory = prop::sample::select(vec![M::Tail, M::Equal, M::Ratio, headroom, M::Keep, M::Remove]);
+    let ratio = || prop::option::of(1.0..4.0_f64);
+    (cpu, memory, any::<(bool, bool)>(), ratio(), ratio()).prop_map(
+        |(cpu, memory, (add_memory, keep_memory), cpu_ratio, memory_ratio)| LimitRules {
+            cpu,
+            memory,
+            cpu_ratio,
+            memory_ratio,
+            add_memory,
+            shrink_memory: !keep_memory,
+        },
+    )
 }
 
 fn wants() -> impl Strategy<Value = Want> {
     let kind = prop::sample::select(vec![Kind::Container, Kind::Init, Kind::Sidecar]);
     let figure = || prop::option::of(1_u64..5000);
     let boost = prop::option::of((1_u64..20_000, prop::option::of(1_u64..600)));
-    let all = (kind, figure(), figure(), figure(), rules(), boost);
-    all.prop_map(|(kind, cpu, memory, limit, rules, boost)| Want {
+    let all = (kind, figure(), figure(), figure(), rules(), (figure(), figure()), boost);
+    all.prop_map(|(kind, cpu, memory, limit, rules, most, boost)| Want {
         young: false,
         kind,
         cpu,
         memory: memory.map(|m| m * MIB / 3),
         memory_limit: limit.map(|m| m * MIB / 3),
         rules,
+        most: Amounts {
+            cpu: most.0.map(Cores::from_milli),
+            memory: most.1.map(|most| Bytes(most * MIB / 3)),
+        },
+        given_back: false,
         boost: boost.map(|(cpu, seconds)| Boost { cpu, seconds }),
     })
 }

@@ -9,6 +9,9 @@ use super::recommend::ContainerSize;
 use super::rules::{CpuLimitRule, MemoryLimitRule};
 use crate::units::{Bytes, Cores, MIB};
 
+/// The memory limit of rule Tail is above its need by this, so that a slowly rising need does not change it each time.
+const TAIL_HEADROOM: f64 = 1.1;
+
 /// How the limits of one container follow, with the figures that the rules need.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LimitRules {
@@ -102,6 +105,14 @@ impl LimitRules {
             }
         }
     }
+}
+
+/// The memory limit that rule Tail gives to a container which needs `need` where it is set anew: with headroom, in whole
+/// mebibytes, and not above `most` unless the need is.
+#[must_use]
+pub fn tail_limit(need: Bytes, most: &Amounts) -> Bytes {
+    let roomy = whole_mib(need.as_f64() * TAIL_HEADROOM);
+    most.memory.map_or(roomy, |most| roomy.min(most.max(need)))
 }
 
 fn at_least(limit: Cores, request: Cores) -> Cores {

@@ -111,13 +111,17 @@ impl Setting<'_> {
         let over = |before: Option<u64>, after: Option<u64>, most: Option<u64>| {
             after.filter(|_| after > before).zip(most).is_some_and(|(after, most)| after > most)
         };
+        // A limit that is added comes down to its request, which a step may leave above the bound.
+        let added = |request: Option<u64>, limit: Option<u64>| if limit.is_none() { request } else { limit };
+        let cpu_limit = added(before.cpu, before.cpu_limit);
+        let memory_limit = added(before.memory, before.memory_limit);
         let most_memory = policy.most_mib.map(mib);
         let message = if over(before.cpu, after.cpu, policy.most_milli)
-            || over(before.cpu_limit, after.cpu_limit, policy.most_milli)
+            || over(cpu_limit, after.cpu_limit, policy.most_milli)
         {
             format!("maxAllowed is {}", Cores::from_milli(policy.most_milli.unwrap_or(0)))
         } else if over(before.memory, after.memory, most_memory)
-            || over(before.memory_limit, after.memory_limit, most_memory)
+            || over(memory_limit, after.memory_limit, most_memory)
         {
             format!("maxAllowed is {}", Bytes(most_memory.unwrap_or(0)))
         } else if lowered(before.cpu, after.cpu).is_some_and(|cpu| cpu < policy.least_milli)

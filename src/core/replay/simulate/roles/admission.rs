@@ -8,9 +8,10 @@ use super::super::scene::{Part, Workload};
 use super::super::size::{Size, mib};
 use super::super::world::World;
 use super::recommender::Advice;
-use super::{rules, time};
+use super::time;
 use crate::actuate::facts::SizesByName;
 use crate::admit::{self, Bounds, Extent, Kind, Left, Operation, Pod, Range, Verdict, Want};
+use crate::policy::Amounts;
 use crate::units::{Bytes, Cores, Quantity};
 
 /// Sizes that admission gives to a new pod; `None` where it leaves the pod alone. `back`: what pods had before, where
@@ -23,12 +24,15 @@ pub(in crate::replay::simulate) fn admitted(
 ) -> Option<Vec<Size>> {
     let wants = advice.iter().zip(&workload.containers).map(|((name, advice), spec)| {
         let back = back.and_then(|back| back.iter().find(|(other, _)| other == name));
-        let rules = rules(&workload.policy).limits(None);
-        let mut wanted = Want { rules, ..Want::of(advice, kind(spec.part)) };
+        let mut wanted = Want::of(advice, kind(spec.part));
         if let Some((_, had)) = back {
+            (wanted.most, wanted.young, wanted.given_back) = (Amounts::default(), false, true);
             wanted.cpu = wanted.cpu.and(had.cpu_request.map(Cores::to_milli));
             wanted.memory = wanted.memory.and(had.memory_request.map(|bytes| bytes.0));
             wanted.memory_limit = had.memory_limit.map(|bytes| bytes.0);
+        }
+        if workload.hpa_percent.is_some() && !workload.hpa_moves {
+            wanted.cpu = None;
         }
         (&**name, wanted)
     });
