@@ -13,6 +13,8 @@ mod pod;
 mod ranges;
 pub mod reason;
 pub mod rescale;
+mod rounds;
+mod shares;
 pub mod step;
 mod strand;
 mod turn;

@@ -3,7 +3,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -12,15 +11,22 @@ use super::change::{Change, back_to};
 use super::facts::{Before, Pod, PodId, Resize, Rollback, SizesByName, Workload};
 use super::given::Given;
 use super::guard::{Degraded, Guard, Remembered, Verdict, similar, targets};
-use super::pod::{PodState, Wish};
+use super::pod::{Allowed, PodState, Wish};
 use super::reason::Hold;
 use super::rescale::{self, Rescale};
+use super::rounds::Rounds;
+use super::shares::{Candidate, Shares, sort};
 use super::strand;
-use super::turn::{Budget, Step, Turn, at_once};
+use super::turn::{Budget, Turn, at_once};
 use crate::units::Timestamp;
 
 /// Default warm-up, in seconds.
 const WARM_UP: i64 = 30;
+/// A pod that came in the place of one in an OOM loop, and loops as well, is replaced after this, in seconds; the next
+/// time after twice that.
+const HEALS_AGAIN: i64 = 5;
+/// The same of what was replaced for its size.
+const MOVES_AGAIN: i64 = 600;
 /// A pod that was refused is tried again after so many seconds.
 const TRY_AGAIN: i64 = 60;
 /// The same where what refused changes seldom.
@@ -65,7 +71,7 @@ pub struct Action {
     pub deed: Deed,
     /// It answers an OOM kill, puts harm back, or ends what was for the start only.
     pub urgent: bool,
-    wish: Wish,
+    pub(super) wish: Wish,
 }
 
 /// What is said of a workload.
@@ -106,22 +112,22 @@ pub struct Updater {
     evictions: Bucket,
     /// What each workload may still have changed of its pods; full where it is not there.
     paces: HashMap<Arc<str>, Bucket>,
+    replaced: HashMap<Arc<str>, Replaced>,
+    shares: [Shares; 2],
     started: Option<Timestamp>,
     warm_up: i64,
 }
 
-/// An action with its place in the order.
-struct Candidate {
-    action: Action,
-    node: Option<Arc<str>>,
-    shrinks: bool,
-    benefit: f64,
+/// Replacements of a workload's pods: of those in an OOM loop, and of those of another size.
+#[derive(Debug)]
+struct Replaced {
+    healed: Rounds,
+    moved: Rounds,
 }
 
-impl Candidate {
-    fn step(&self) -> Step {
-        let evicts = self.action.deed == Deed::Evict;
-        Step { pod: self.action.pod, evicts, disrupts: self.action.wish.disrupts() }
+impl Default for Replaced {
+    fn default() -> Self {
+        Self { healed: Rounds::new(HEALS_AGAIN), moved: Rounds::new(MOVES_AGAIN) }
     }
 }
 
@@ -136,6 +142,8 @@ impl Updater {
             resizes: Bucket::new(resizes_per_second, (resizes_per_second * 2.0).max(1.0)),
             evictions: Bucket::new(evictions_per_second, (evictions_per_second * 5.0).max(1.0)),
             paces: HashMap::new(),
+            replaced: HashMap::new(),
+            shares: Default::default(),
             started: None,
             warm_up: WARM_UP,
         }
@@ -183,7 +191,8 @@ impl Updater {
         self.guards.retain(|key, _| known.contains(key));
         self.before.retain(|key, _| known.contains(key));
         self.paces.retain(|key, _| known.contains(key));
-        sort(&mut candidates, &waiting_nodes);
+        self.replaced.retain(|key, _| known.contains(key));
+        let candidates = self.in_turn(candidates, &waiting_nodes, now);
         if settings.paused {
             plan.rescales.clear();
         }
@@ -201,6 +210,24 @@ impl Updater {
         plan
     }
 
+    /// Orders resizes and evictions, each by the shares of the namespaces.
+    fn in_turn(
+        &mut self,
+        candidates: Vec<Candidate>,
+        waiting_nodes: &HashSet<Arc<str>>,
+        now: Timestamp,
+    ) -> Vec<Candidate> {
+        let (evictions, resizes): (Vec<_>, Vec<_>) =
+            candidates.into_iter().partition(|candidate| candidate.action.deed == Deed::Evict);
+        let mut all = Vec::new();
+        for (shares, mut of) in self.shares.iter_mut().zip([evictions, resizes]) {
+            shares.decay(now);
+            shares.sort(&mut of, waiting_nodes);
+            all.extend(of);
+        }
+        all
+    }
+
     /// The cluster's rate allows it, and the workload's own. What burns waits for the cluster's only.
     fn is_in_time(&mut self, candidate: &Candidate) -> bool {
         let bucket = match candidate.action.deed {
@@ -208,10 +235,15 @@ impl Updater {
             Deed::Resize(_) | Deed::PutBack(_) | Deed::EndBoost(_) => &mut self.resizes,
         };
         let own = self.paces.get_mut(&candidate.action.workload).filter(|_| !candidate.action.urgent);
-        match own {
+        let takes = match own {
             Some(own) => own.holds() && bucket.take() && own.take(),
             None => bucket.take(),
+        };
+        if takes {
+            let evicts = candidate.action.deed == Deed::Evict;
+            self.shares[usize::from(!evicts)].note(candidate);
         }
+        takes
     }
 
     /// As many pods of a workload a minute as may be changed at once.
@@ -232,14 +264,22 @@ impl Updater {
         candidates: &mut Vec<Candidate>,
     ) -> WorkloadPlan {
         let mut said = WorkloadPlan { pods: workload.staying().count(), ..WorkloadPlan::default() };
-        let budget = self.budget(workload, now);
+        let mut budget = self.budget(workload, now);
         let mut own = Vec::new();
         self.replace_stranded(workload, settings, now, &mut own, &mut said);
         for pod in workload.staying().filter(|pod| pod.running || pod.is_stuck()) {
+            let allowed = self.allowed(workload, pod.id, &budget, now);
             let state = self.meet(pod, now);
-            match state.judge(workload, pod, budget.may_disrupt(pod.id), settings, now) {
+            match state.judge(workload, pod, allowed, settings, now) {
                 Ok(None) => said.steady += usize::from(pod.running),
-                Ok(Some(wish)) => own.extend(candidate(workload, pod, wish, settings)),
+                Ok(Some(wish)) => {
+                    if matches!(wish, Wish::Evict { urgent: true }) {
+                        budget.heal();
+                    }
+                    let since = state.waits_since;
+                    let candidate = candidate(workload, pod, wish, settings);
+                    own.extend(candidate.map(|candidate| candidate.waits_since(since)));
+                }
                 Err(hold) => *said.held.entry(hold).or_default() += 1,
             }
         }
@@ -275,6 +315,19 @@ impl Updater {
         said
     }
 
+    fn allowed(&self, workload: &Workload, pod: PodId, budget: &Budget, now: Timestamp) -> Allowed {
+        let replaced = self.replaced.get(&workload.key);
+        let rests = |rounds: fn(&Replaced) -> &Rounds| match replaced {
+            Some(replaced) if !rounds(replaced).may_replace(pod, now) => Err(Hold::ReplacedBefore),
+            _ => Ok(()),
+        };
+        Allowed {
+            disrupt: budget.may_disrupt(pod),
+            replace: rests(|replaced| &replaced.moved),
+            heal: rests(|replaced| &replaced.healed).and_then(|()| budget.may_heal()),
+        }
+    }
+
     /// Where no node has room for new pods at the size that they are given, they are given what was before; those that
     /// wait get a successor as soon as that is known to admission.
     fn replace_stranded(
@@ -286,8 +339,10 @@ impl Updater {
         said: &mut WorkloadPlan,
     ) {
         let before = self.before.get(&workload.key).cloned();
-        let stranded: Vec<&Pod> =
-            workload.staying().filter(|pod| strand::is_stranded(pod, before.as_ref(), now)).collect();
+        let stranded: Vec<&Pod> = {
+            let is_stranded = |pod: &&Pod| strand::is_stranded(workload, pod, before.as_ref(), now);
+            workload.staying().filter(is_stranded).collect()
+        };
         if stranded.is_empty() || workload.rules.sized_by_other().is_some() {
             return;
         }
@@ -329,7 +384,8 @@ impl Updater {
 
     /// What serves nobody, and what will not for a while but does not show it yet.
     fn budget(&self, workload: &Workload, now: Timestamp) -> Budget {
-        Budget::of(workload, |pod| self.pods.get(&pod.id).is_some_and(|state| state.is_about_to_go(pod, now)))
+        let told = |pod: &Pod| self.pods.get(&pod.id).is_some_and(|state| state.is_about_to_go(pod, now));
+        Budget::of(workload, told, now)
     }
 
     /// A person has asked for what was before: all of the pods get that, and nothing else is done.
@@ -375,6 +431,11 @@ impl Updater {
         if !matches!(action.deed, Deed::PutBack(_) | Deed::EndBoost(_)) {
             self.note_before(workload, pod);
         }
+        if action.deed == Deed::Evict {
+            let replaced = self.replaced.entry(Arc::clone(&workload.key)).or_default();
+            let rounds = if action.urgent { &mut replaced.healed } else { &mut replaced.moved };
+            rounds.note(workload, pod.id, now);
+        }
         if !action.urgent {
             let in_place = action.wish.change().map(|change| change.restarts);
             self.guard(workload).begin(workload, pod, in_place, now);
@@ -411,7 +472,7 @@ impl Updater {
             (false, true) => 5,
         };
         if let Some(state) = self.pods.get_mut(&action.pod) {
-            state.refused(hold, now.plus(pause));
+            state.refused(hold, pause, now);
         }
     }
 
@@ -440,44 +501,11 @@ fn candidate(workload: &Workload, pod: &Pod, wish: Wish, settings: &Settings) ->
         let change = change.clone();
         if settings.limits_only_grow { change.without_lower_limits(pod) } else { Some(change) }
     };
-    let (deed, urgent, shrinks, benefit) = match &wish {
-        Wish::Resize(change) => (
-            Deed::Resize(possible(change)?),
-            change.after_oom,
-            change.shrinks && !change.grows,
-            change.benefit,
-        ),
-        Wish::TakeBack(change) | Wish::PutBack(change) => {
-            (Deed::PutBack(possible(change)?), true, false, change.benefit)
-        }
-        // It is due, and nothing is to be learned from it: no canary.
-        Wish::EndBoost(change) => (Deed::EndBoost(possible(change)?), true, true, change.benefit),
-        Wish::Evict { urgent } => (Deed::Evict, *urgent, false, 0.0),
+    let deed = match &wish {
+        Wish::Resize(change) => Deed::Resize(possible(change)?),
+        Wish::TakeBack(change) | Wish::PutBack(change) => Deed::PutBack(possible(change)?),
+        Wish::EndBoost(change) => Deed::EndBoost(possible(change)?),
+        Wish::Evict { .. } => Deed::Evict,
     };
-    Some(Candidate {
-        action: Action { workload: Arc::clone(&workload.key), pod: pod.id, deed, urgent, wish },
-        node: pod.node.clone(),
-        shrinks,
-        benefit,
-    })
-}
-
-/// What burns first; then what makes room on a node where something waits for it; then what is worth most.
-fn sort(candidates: &mut [Candidate], waiting_nodes: &HashSet<Arc<str>>) {
-    candidates.sort_by(|a, b| {
-        let class = |candidate: &Candidate| {
-            let makes_room =
-                candidate.shrinks && candidate.node.as_ref().is_some_and(|node| waiting_nodes.contains(node));
-            match (candidate.action.urgent, makes_room) {
-                (true, _) => 2,
-                (false, true) => 1,
-                (false, false) => 0,
-            }
-        };
-        Reverse(class(a))
-            .cmp(&Reverse(class(b)))
-            .then(b.benefit.total_cmp(&a.benefit))
-            .then(a.action.workload.cmp(&b.action.workload))
-            .then(a.action.pod.cmp(&b.action.pod))
-    });
+    Some(Candidate::new(workload, pod, deed, wish))
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::super::scene::{Kind, Part, Workload as Stated};
-use super::super::world::{Load, Pod as Simulated, State, World};
+use super::super::scene::{Container as Specified, Kind, Part, Workload as Stated};
+use super::super::world::{Load, Pod as Simulated, RESTARTS, Running, State, World};
 use super::recommender::Advice;
 use super::{container_size, namespace, pace, time};
 use crate::actuate::Remembered;
-use crate::actuate::facts::{self, Before, Container, MaxUnavailable, Place, Pod, PodId, Rules, Workload};
+use crate::actuate::facts::{
+    self, BackOff, Before, Container, MaxUnavailable, Place, Pod, PodId, Rules, Workload,
+};
 use crate::actuate::rescale::{Kept, Measure, Scaler, Target};
 use crate::policy::{Amounts, Class};
 use crate::units::{Bytes, Cores};
@@ -47,6 +49,9 @@ pub(in crate::replay::simulate) fn workload(
 ) -> Workload {
     Workload {
         key: around.key.clone().unwrap_or_else(|| "".into()),
+        namespace: format!("n{}", stated.namespace).into(),
+        replicas: (!matches!(stated.kind, Kind::Job | Kind::CronJob | Kind::Bare))
+            .then_some(load.replicas as usize),
         advice: advice.clone(),
         given_since: around.given_since.map(time),
         rules: Rules {
@@ -63,6 +68,12 @@ pub(in crate::replay::simulate) fn workload(
             bounds: namespace(world, stated),
             free: Some(free(world, stated)),
             gives_previous: around.gives_previous,
+            left_out: false,
+            template: advice
+                .iter()
+                .zip(&load.template)
+                .map(|((name, _), size)| (Arc::clone(name), container_size(size)))
+                .collect(),
         },
         pods: load.pods.iter().map(|pod| self::pod(world, stated, pod, advice)).collect(),
     }
@@ -109,9 +120,10 @@ fn scaler(stated: &Stated, load: &Load) -> Option<Scaler> {
 }
 
 fn pod(world: &World<'_>, stated: &Stated, pod: &Simulated, advice: &Advice) -> Pod {
-    let runs = |container: &super::super::world::Running| container.runs() || container.restarts > 0;
+    let runs = |container: &Running| container.runs() || container.restarts > 0;
     let blocked = pod.containers.iter().any(|container| !container.lasts() && container.state != State::Done);
     let parts = pod.containers.iter().zip(&stated.containers).zip(advice);
+<<<<<<< HEAD
     let containers =
         parts.filter(|((container, _), _)| container.lasts()).map(|((container, spec), (name, _))| {
             Container {
@@ -129,6 +141,14 @@ fn pod(world: &World<'_>, stated: &Stated, pod: &Simulated, advice: &Advice) -> 
                 oom_killed: container.oom_killed.map(time),
             }
         });
+=======
+    let (lasting, ending): (Vec<_>, Vec<_>) = parts
+        .map(|((container, spec), (name, _))| {
+            (container.lasts(), self::container(world, container, spec, name))
+        })
+        .partition(|(lasts, _)| *lasts);
+    let of = |parts: Vec<(bool, Container)>| parts.into_iter().map(|(_, container)| container).collect();
+>>>>>>> 69f87d9 (actuate: heal in place, and replace only what loops)
     Pod {
         id: PodId::from(pod.id),
         node: pod.node.and_then(|node| world.nodes.get(node)).map(|node| Arc::clone(&node.name)),
@@ -160,7 +180,29 @@ fn pod(world: &World<'_>, stated: &Stated, pod: &Simulated, advice: &Advice) -> 
             ..Place::default()
         },
         stalled: None,
-        containers: containers.collect(),
+        containers: of(lasting),
+        inits: of(ending),
+    }
+}
+
+fn container(world: &World<'_>, container: &Running, spec: &Specified, name: &Arc<str>) -> Container {
+    let wait = match container.state {
+        State::Backoff(until) => until - world.now,
+        _ => 0,
+    };
+    Container {
+        name: Arc::clone(name),
+        sidecar: spec.part == Part::Sidecar,
+        given: container_size(&container.given),
+        asked: container_size(&container.asked),
+        boost: None,
+        cpu_restarts: spec.cpu_restarts,
+        memory_restarts: spec.memory_restarts,
+        restarts: container.restarts,
+        down: matches!(container.state, State::Backoff(_)),
+        // In all of the back-off a resize does not take effect, unless the kubelet is mended.
+        back_off: if wait > RESTARTS { BackOff::Shown } else { BackOff::None },
+        oom_killed: container.oom_killed.map(time),
     }
 }
 
