@@ -48,6 +48,8 @@ pub struct WorkloadPods<'a> {
     pub owners: Vec<Arc<Owner>>,
     /// What its template asks for, where that is known.
     pub template: Option<Arc<Template>>,
+    /// Replicas that it asks for, where it does.
+    pub replicas: Option<u32>,
     /// Its pods that have not ended, in the order of their names.
     pub pods: Vec<(&'a ObjectKey, &'a PodFacts)>,
 }
@@ -105,6 +107,18 @@ impl Index {
         match &way.end {
             Some(end) if !says_all => end.clone(),
             _ => way.key(&pod.namespace, origin).map_or(Resolution::Pending, Resolution::Workload),
+        }
+    }
+
+    /// Whether what made a pod makes another in its place when it is evicted: controllers that keep a number of pods, and
+    /// custom kinds that scale. Jobs and what runs to its end count it as failed.
+    #[must_use]
+    pub fn replaces(&self, origin: &Origin) -> bool {
+        let Some(owner) = origin.owner() else { return false };
+        match (owner.group(), &*owner.kind) {
+            ("apps", "ReplicaSet" | "StatefulSet" | "DaemonSet") | ("", "ReplicationController") => true,
+            ("batch", _) => false,
+            _ => self.custom.get(&owner.uid).is_some_and(|custom| custom.scales || kinds::is_workload(owner)),
         }
     }
 
@@ -209,6 +223,7 @@ impl Index {
                         labels: way.labels(key, &pod.origin),
                         owners: Vec::new(),
                         template: way.pod_template(),
+                        replicas: way.replicas(),
                         pods: Vec::new(),
                     });
                     way.add_to(&mut workload.owners);
@@ -262,6 +277,10 @@ impl<'a> Way<'a> {
     }
 
     /// What the template asks for that the pod was made from.
+    fn replicas(&self) -> Option<u32> {
+        self.owners.iter().find_map(|(_, facts)| facts.and_then(|facts| facts.replicas))
+    }
+
     fn pod_template(&self) -> Option<Arc<Template>> {
         self.owners.iter().find_map(|(_, facts)| facts.and_then(|facts| facts.template.clone()))
     }

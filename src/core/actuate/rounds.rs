@@ -11,6 +11,9 @@ const LONGEST: i64 = 86_400;
 /// Seconds without a replacement, beyond the pause, after which the next round counts as a first one.
 const FORGIVEN: i64 = 3600;
 
+/// Seconds after a replacement within which its successor is created.
+const FOLLOWS: i64 = 600;
+
 /// Rounds in which the pods of a workload are replaced.
 #[derive(Clone, Debug)]
 pub(super) struct Rounds {
@@ -31,6 +34,12 @@ impl Rounds {
     pub(super) fn may_replace(&self, pod: PodId, now: Timestamp) -> bool {
         let rests = self.last.is_some_and(|last| now.seconds_since(last) < self.pause());
         !rests || self.members.contains(&pod)
+    }
+
+    /// Returns whether a pod that was created then came in the place of one that was replaced.
+    pub(super) fn has_followed(&self, pod: PodId, created: Timestamp) -> bool {
+        let near = self.last.is_some_and(|last| created.seconds_since(last) < FOLLOWS);
+        near && !self.members.contains(&pod)
     }
 
     /// Notes that a pod is replaced.

@@ -348,6 +348,13 @@ impl Updater {
         }
         self.guard(workload).strand(now);
         for pod in stranded {
+            // What came in the place of one has been given what was before already.
+            let replaced = self.replaced.get(&workload.key);
+            let created = pod.created.unwrap_or(now);
+            if replaced.is_some_and(|replaced| replaced.healed.has_followed(pod.id, created)) {
+                *said.held.entry(Hold::NoRoom).or_default() += 1;
+                continue;
+            }
             match self.meet(pod, now).replace_stranded(workload, pod, now) {
                 Ok(wish) => own.extend(candidate(workload, pod, wish, settings)),
                 Err(hold) => *said.held.entry(hold).or_default() += 1,
@@ -446,7 +453,8 @@ impl Updater {
     fn note_before(&mut self, workload: &Workload, pod: &Pod) {
         let meant = targets(workload);
         let same = self.before.get(&workload.key).is_some_and(|before| similar(&before.meant, &meant));
-        if !same {
+        // What never ran has shown nothing of what was before.
+        if !same && (pod.running || pod.ready) {
             let had = pod.containers.iter().map(|container| (Arc::clone(&container.name), container.asked));
             self.before.insert(Arc::clone(&workload.key), Before { had: had.collect(), meant });
         }

@@ -39,7 +39,7 @@ impl<'a> Places<'a> {
         });
         // Where no node is known none can be asked for.
         let free = Some(Arc::clone(free)).filter(|_| !index.nodes.is_empty());
-        Around { bounds, free, gives_previous: false }
+        Around { bounds, free, ..Around::default() }
     }
 
     /// What of nodes a pod has and needs.

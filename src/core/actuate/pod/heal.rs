@@ -6,7 +6,7 @@ use crate::actuate::facts::{BackOff, Container, Method, Pod, Resize, Workload};
 use crate::actuate::ranges::{of_init, successor};
 use crate::actuate::reason::Hold;
 use crate::actuate::updater::Settings;
-use crate::units::Timestamp;
+use crate::units::{Bytes, Timestamp};
 
 impl PodState {
     /// Answers what an OOM loop needs; `None` where a resize in place may do.
@@ -90,15 +90,18 @@ impl PodState {
         allowed
     }
 
-    /// The successor would have more memory, or get what this one was given and does not have.
+    /// The successor would have more memory, or get what this one was given and does not have; and no pod of the workload
+    /// loops although it came up with as much.
     fn gains(&self, workload: &Workload, pod: &Pod, now: Timestamp) -> bool {
-        let mut lasting = pod.containers.iter().zip(successor(workload, pod));
-        let lasting = lasting.any(|(container, size)| {
+        let lasting = pod.containers.iter().zip(successor(workload, pod));
+        let lasting = lasting.map(|(container, size)| (container, size.memory_limit));
+        let inits = pod.inits.iter().map(|init| (init, of_init(workload, init)));
+        lasting.chain(inits).any(|(container, limit)| {
+            let more = limit > container.given.memory_limit || self.was_killed_again(container, now);
             self.is_short(workload, container, now)
-                && (size.memory_limit > container.given.memory_limit || self.was_killed_again(container, now))
-        });
-        let mut inits = pod.inits.iter().filter(|init| self.is_short(workload, init, now));
-        lasting || inits.any(|init| of_init(workload, init) > init.given.memory_limit)
+                && more
+                && !is_tried(workload, (pod, container), limit, now)
+        })
     }
 
     /// A container was killed again a short time after its memory limit was raised in place: the raise may not be in
@@ -114,4 +117,19 @@ impl PodState {
             None => self.inherited.is_some_and(|at| (1..EMERGENCY).contains(&killed.seconds_since(at))),
         }
     }
+}
+
+/// A pod of the workload came up with as much memory, and its container is killed all the same.
+fn is_tried(
+    workload: &Workload,
+    (pod, container): (&Pod, &Container),
+    limit: Option<Bytes>,
+    now: Timestamp,
+) -> bool {
+    let of = |pod: &Pod| pod.all_containers().find(|other| other.name == container.name).cloned();
+    let as_created = workload.staying().filter(|other| other.id != pod.id && other.resized.is_none());
+    as_created.filter_map(of).any(|other| {
+        let killed = other.oom_killed.is_some_and(|at| now.seconds_since(at) < EMERGENCY);
+        killed && other.given.memory_limit >= limit
+    })
 }

@@ -82,7 +82,7 @@ pub(in crate::replay::simulate) fn workload(
 /// CPU and memory that are free on each node that the workload's pods may come to.
 fn free(world: &World<'_>, stated: &Stated) -> Arc<[Amounts]> {
     let own = world.nodes.iter().enumerate().filter(|(_, node)| node.pool == stated.pool && !node.cordoned);
-    own.map(|(place, _)| amounts(world.free(place))).collect()
+    own.map(|(place, _)| amounts(world.left(place))).collect()
 }
 
 fn amounts((milli, bytes): (u64, u64)) -> Amounts {
@@ -123,32 +123,12 @@ fn pod(world: &World<'_>, stated: &Stated, pod: &Simulated, advice: &Advice) -> 
     let runs = |container: &Running| container.runs() || container.restarts > 0;
     let blocked = pod.containers.iter().any(|container| !container.lasts() && container.state != State::Done);
     let parts = pod.containers.iter().zip(&stated.containers).zip(advice);
-<<<<<<< HEAD
-    let containers =
-        parts.filter(|((container, _), _)| container.lasts()).map(|((container, spec), (name, _))| {
-            Container {
-                name: Arc::clone(name),
-                sidecar: spec.part == Part::Sidecar,
-                given: container_size(&container.given),
-                asked: container_size(&container.asked),
-                boost: None,
-                cpu_scaled: false,
-                memory_scaled: false,
-                cpu_restarts: spec.cpu_restarts,
-                memory_restarts: spec.memory_restarts,
-                restarts: container.restarts,
-                down: matches!(container.state, State::Backoff(_)),
-                oom_killed: container.oom_killed.map(time),
-            }
-        });
-=======
     let (lasting, ending): (Vec<_>, Vec<_>) = parts
         .map(|((container, spec), (name, _))| {
             (container.lasts(), self::container(world, container, spec, name))
         })
         .partition(|(lasts, _)| *lasts);
     let of = |parts: Vec<(bool, Container)>| parts.into_iter().map(|(_, container)| container).collect();
->>>>>>> 69f87d9 (actuate: heal in place, and replace only what loops)
     Pod {
         id: PodId::from(pod.id),
         node: pod.node.and_then(|node| world.nodes.get(node)).map(|node| Arc::clone(&node.name)),
@@ -172,7 +152,7 @@ fn pod(world: &World<'_>, stated: &Stated, pod: &Simulated, advice: &Advice) -> 
         place: Place {
             home: pod.node.filter(|node| world.nodes.get(*node).is_some_and(|node| !node.cordoned)).map(
                 |node| {
-                    let (free, own) = (world.free(node), pod.holds());
+                    let (free, own) = (world.left(node), pod.keeps());
                     amounts((free.0.saturating_add(own.0), free.1.saturating_add(own.1)))
                 },
             ),
@@ -196,6 +176,8 @@ fn container(world: &World<'_>, container: &Running, spec: &Specified, name: &Ar
         given: container_size(&container.given),
         asked: container_size(&container.asked),
         boost: None,
+        cpu_scaled: false,
+        memory_scaled: false,
         cpu_restarts: spec.cpu_restarts,
         memory_restarts: spec.memory_restarts,
         restarts: container.restarts,
