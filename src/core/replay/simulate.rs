@@ -68,11 +68,15 @@ pub enum Mutation {
     DeafToKills,
     /// Requests are set back at each second change.
     Swing,
+    /// All pods in an OOM loop may be replaced at once.
+    HealAll,
+    /// A container that is down is taken to stay so.
+    Impatient,
 }
 
 impl Mutation {
     /// All mutations.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::NoCooldown,
         Self::NoStep,
         Self::NoBudget,
@@ -83,6 +87,8 @@ impl Mutation {
         Self::EmptyStamp,
         Self::DeafToKills,
         Self::Swing,
+        Self::HealAll,
+        Self::Impatient,
     ];
 }
 

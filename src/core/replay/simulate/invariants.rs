@@ -82,6 +82,10 @@ invariants! {
     EvictionWithoutAdmission = "eviction-without-admission",
     /// No urgent eviction of a pod that is Ready.
     HealthyEvicted = "healthy-evicted",
+    /// No pod is replaced for a kill after which the kubelet restarts the container at once.
+    RestartsItself = "restarts-itself",
+    /// Of pods in OOM loops no more are replaced at once than one and maxUnavailable of spec.replicas.
+    HealBudget = "heal-budget",
     /// An OOM loop that a node can hold, and the policy allows, is healed within an hour.
     OomLoop = "oom-loop",
     /// Each pod that is not as it should be has a reason.

@@ -200,6 +200,8 @@ fn each_guard_that_is_taken_away_is_missed() {
         (Mutation::EmptyStamp, Invariant::UselessEviction),
         (Mutation::DeafToKills, Invariant::OomLoop),
         (Mutation::Swing, Invariant::Swing),
+        (Mutation::HealAll, Invariant::HealBudget),
+        (Mutation::Impatient, Invariant::RestartsItself),
     ] {
         let found = caught(mutation);
         assert!(found.contains(&guard), "{mutation:?} is not caught by {guard}: {found:?}");
