@@ -61,6 +61,10 @@ pub(super) fn replaceable(workload: &Workload, pod: &Pod, settings: &Settings) -
     if workload.around.left_out {
         return Err(Hold::LeftOut);
     }
+    if workload.around.gives_previous {
+        // Its successor would be given what was before.
+        return Err(Hold::RolledBack);
+    }
     if !admission_works(workload, settings) {
         return Err(Hold::AdmissionSilent);
     }

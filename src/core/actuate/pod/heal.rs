@@ -75,9 +75,6 @@ impl PodState {
             Method::InPlaceOrEvict | Method::Evict => {}
         }
         replaceable(workload, pod, settings)?;
-        if workload.around.gives_previous {
-            return Err(Hold::RolledBack);
-        }
         if !self.gains(workload, pod, now) {
             return Err(Hold::NoGain);
         }

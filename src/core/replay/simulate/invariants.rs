@@ -164,8 +164,8 @@ type Had = (Size, Option<u64>);
 #[derive(Clone, Debug, Default)]
 struct LoadPast {
     evictions: VecDeque<i64>,
-    /// Sizes and limits in force of evicted pods whose successors have not come.
-    evicted: VecDeque<(u64, Vec<Had>)>,
+    /// Sizes and limits in force of evicted pods whose successors have not come, and when they were evicted.
+    evicted: VecDeque<(u64, i64, Vec<Had>)>,
     /// When the last successor of an evicted pod came up without sizes.
     unstamped: Option<i64>,
     /// By container: first and last kill of a loop, and their number.

@@ -13,6 +13,8 @@ use crate::replay::simulate::world::{Pod, RESTARTS, State, World};
 const LOOP_GAP: i64 = 900;
 /// Seconds within which a loop is healed.
 const HEALS: i64 = 3600;
+/// Seconds within which a successor is compared with the pod whose place it takes.
+const COMES: i64 = 3600;
 /// Kills from which on it is a loop.
 const LOOP_KILLS: u32 = 6;
 
@@ -79,7 +81,7 @@ impl Watch {
             .unwrap_or_default();
         let replicas = world.loads.get(load).map_or(0, |load| load.replicas as usize);
         let Some(past) = self.loads.get_mut(load) else { return };
-        past.evicted.push_back((id, had));
+        past.evicted.push_back((id, world.now, had));
         let (count, most) = (within_an_hour(&mut past.evictions, world.now), 4 + 3 * replicas);
         if count > most {
             let message = format!("{count} evictions of one workload within an hour");
@@ -130,12 +132,13 @@ impl Watch {
     pub(super) fn check_successor(&mut self, world: &World<'_>, (load, id): (usize, u64), going: &Now) {
         let Some(pod) = world.pod(load, id) else { return };
         let Some(past) = self.loads.get_mut(load) else { return };
-        let Some((evicted, had)) = past.evicted.pop_front() else { return };
+        let Some((evicted, at, had)) = past.evicted.pop_front() else { return };
         past.unstamped = (!pod.stamped).then_some(world.now);
         let same = pod.containers.iter().zip(&had).all(|(container, (given, in_force))| {
             container.asked == *given && *in_force == given.memory_limit
         });
-        if same && !going.admission_down {
+        // What a quota has kept from being created for hours is given what is known by then.
+        if same && !going.admission_down && world.now - at < COMES {
             let message = format!("pod {id} comes up with what the evicted pod {evicted} had");
             self.broke(world, Invariant::UselessEviction, (load, 0), message);
         }
