@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use super::facts::{PodId, Workload};
+use super::reason::Hold;
 use crate::units::Timestamp;
 
 /// Longest pause, in seconds.
@@ -14,9 +15,51 @@ const FORGIVEN: i64 = 3600;
 /// Seconds after a replacement within which its successor is created.
 const FOLLOWS: i64 = 600;
 
+/// A pod that came in the place of one in an OOM loop, and loops as well, is replaced after this, in seconds; the next
+/// time after twice that.
+const HEALS_AGAIN: i64 = 5;
+/// The same of what was replaced for its size.
+const MOVES_AGAIN: i64 = 600;
+
+/// Replacements of a workload's pods: of those in an OOM loop, and of those of another size.
+#[derive(Clone, Debug)]
+pub(super) struct Replaced {
+    healed: Rounds,
+    moved: Rounds,
+}
+
+impl Default for Replaced {
+    fn default() -> Self {
+        Self { healed: Rounds::new(HEALS_AGAIN), moved: Rounds::new(MOVES_AGAIN) }
+    }
+}
+
+impl Replaced {
+    /// Whether a pod in an OOM loop may be replaced now, or why not.
+    pub(super) fn may_heal(&self, pod: PodId, now: Timestamp) -> Result<(), Hold> {
+        if self.healed.may_replace(pod, now) { Ok(()) } else { Err(Hold::ReplacedBefore) }
+    }
+
+    /// Whether a pod may be replaced for its size now, or why not.
+    pub(super) fn may_move(&self, pod: PodId, now: Timestamp) -> Result<(), Hold> {
+        if self.moved.may_replace(pod, now) { Ok(()) } else { Err(Hold::ReplacedBefore) }
+    }
+
+    /// Returns whether a pod that was created then came in the place of one that was replaced at once.
+    pub(super) fn has_followed(&self, pod: PodId, created: Timestamp) -> bool {
+        self.healed.has_followed(pod, created)
+    }
+
+    /// Notes that a pod is replaced, and whether at once.
+    pub(super) fn note(&mut self, workload: &Workload, (pod, urgent): (PodId, bool), now: Timestamp) {
+        let rounds = if urgent { &mut self.healed } else { &mut self.moved };
+        rounds.note(workload, pod, now);
+    }
+}
+
 /// Rounds in which the pods of a workload are replaced.
 #[derive(Clone, Debug)]
-pub(super) struct Rounds {
+struct Rounds {
     /// Pause after a first round, in seconds.
     first: i64,
     members: HashSet<PodId>,
@@ -26,24 +69,24 @@ pub(super) struct Rounds {
 
 impl Rounds {
     /// Starts without a round; `first`: pause after the first one, in seconds.
-    pub(super) fn new(first: i64) -> Self {
+    fn new(first: i64) -> Self {
         Self { first, members: HashSet::new(), last: None, times: 0 }
     }
 
     /// Returns whether a pod may be replaced now.
-    pub(super) fn may_replace(&self, pod: PodId, now: Timestamp) -> bool {
+    fn may_replace(&self, pod: PodId, now: Timestamp) -> bool {
         let rests = self.last.is_some_and(|last| now.seconds_since(last) < self.pause());
         !rests || self.members.contains(&pod)
     }
 
     /// Returns whether a pod that was created then came in the place of one that was replaced.
-    pub(super) fn has_followed(&self, pod: PodId, created: Timestamp) -> bool {
+    fn has_followed(&self, pod: PodId, created: Timestamp) -> bool {
         let near = self.last.is_some_and(|last| created.seconds_since(last) < FOLLOWS);
         near && !self.members.contains(&pod)
     }
 
     /// Notes that a pod is replaced.
-    pub(super) fn note(&mut self, workload: &Workload, pod: PodId, now: Timestamp) {
+    fn note(&mut self, workload: &Workload, pod: PodId, now: Timestamp) {
         if !self.members.contains(&pod) {
             let calm = self.last.map_or(i64::MAX, |last| now.seconds_since(last));
             let is_first = calm >= self.pause().saturating_add(FORGIVEN);

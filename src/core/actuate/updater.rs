@@ -14,7 +14,7 @@ use super::guard::{Degraded, Guard, Remembered, Verdict, similar, targets};
 use super::pod::{Allowed, PodState, Wish};
 use super::reason::Hold;
 use super::rescale::{self, Rescale};
-use super::rounds::Rounds;
+use super::rounds::Replaced;
 use super::shares::{Candidate, Shares, sort};
 use super::strand;
 use super::turn::{Budget, Turn, at_once};
@@ -22,11 +22,6 @@ use crate::units::Timestamp;
 
 /// Default warm-up, in seconds.
 const WARM_UP: i64 = 30;
-/// A pod that came in the place of one in an OOM loop, and loops as well, is replaced after this, in seconds; the next
-/// time after twice that.
-const HEALS_AGAIN: i64 = 5;
-/// The same of what was replaced for its size.
-const MOVES_AGAIN: i64 = 600;
 /// A pod that was refused is tried again after so many seconds.
 const TRY_AGAIN: i64 = 60;
 /// The same where what refused changes seldom.
@@ -116,19 +111,6 @@ pub struct Updater {
     shares: [Shares; 2],
     started: Option<Timestamp>,
     warm_up: i64,
-}
-
-/// Replacements of a workload's pods: of those in an OOM loop, and of those of another size.
-#[derive(Debug)]
-struct Replaced {
-    healed: Rounds,
-    moved: Rounds,
-}
-
-impl Default for Replaced {
-    fn default() -> Self {
-        Self { healed: Rounds::new(HEALS_AGAIN), moved: Rounds::new(MOVES_AGAIN) }
-    }
 }
 
 impl Updater {
@@ -317,14 +299,13 @@ impl Updater {
 
     fn allowed(&self, workload: &Workload, pod: PodId, budget: &Budget, now: Timestamp) -> Allowed {
         let replaced = self.replaced.get(&workload.key);
-        let rests = |rounds: fn(&Replaced) -> &Rounds| match replaced {
-            Some(replaced) if !rounds(replaced).may_replace(pod, now) => Err(Hold::ReplacedBefore),
-            _ => Ok(()),
+        let may = |replaces: fn(&Replaced, PodId, Timestamp) -> Result<(), Hold>| {
+            replaced.map_or(Ok(()), |replaced| replaces(replaced, pod, now))
         };
         Allowed {
             disrupt: budget.may_disrupt(pod),
-            replace: rests(|replaced| &replaced.moved),
-            heal: rests(|replaced| &replaced.healed).and_then(|()| budget.may_heal()),
+            replace: may(Replaced::may_move),
+            heal: may(Replaced::may_heal).and_then(|()| budget.may_heal()),
         }
     }
 
@@ -351,7 +332,7 @@ impl Updater {
             // What came in the place of one has been given what was before already.
             let replaced = self.replaced.get(&workload.key);
             let created = pod.created.unwrap_or(now);
-            if replaced.is_some_and(|replaced| replaced.healed.has_followed(pod.id, created)) {
+            if replaced.is_some_and(|replaced| replaced.has_followed(pod.id, created)) {
                 *said.held.entry(Hold::NoRoom).or_default() += 1;
                 continue;
             }
@@ -440,8 +421,7 @@ impl Updater {
         }
         if action.deed == Deed::Evict {
             let replaced = self.replaced.entry(Arc::clone(&workload.key)).or_default();
-            let rounds = if action.urgent { &mut replaced.healed } else { &mut replaced.moved };
-            rounds.note(workload, pod.id, now);
+            replaced.note(workload, (pod.id, action.urgent), now);
         }
         if !action.urgent {
             let in_place = action.wish.change().map(|change| change.restarts);
