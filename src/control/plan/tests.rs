@@ -356,9 +356,9 @@ fn a_job_whose_pods_die_within_seconds_has_a_row() {
     let killed = json!({"terminated": {"reason": "OOMKilled", "startedAt": "2027-01-15T07:59:58Z",
         "finishedAt": "2027-01-15T07:59:59Z", "containerID": "containerd://1"}});
     let app = container("app").requests("500m", "64Mi").with("/resources/limits/memory", "64Mi");
-    let pod =
-        testing::pod("import-x").uid("p").controlled_by("Job", "import", "j").containers([app]).running();
-    let pod = pod.with("/status/containerStatuses/0/state", killed).with("/status/phase", "Failed");
+    let status = json!({"phase": "Failed", "containerStatuses": [{"name": "app", "state": killed}]});
+    let pod = testing::pod("import-x").uid("p").controlled_by("Job", "import", "j").containers([app]);
+    let pod = pod.status(status);
     place.add::<LeanPod>(pod);
     let plan = place.plan();
     let of: Vec<_> = plan.workloads.keys().map(|key| (&*key.kind, &*key.name)).collect();
