@@ -116,3 +116,29 @@ async fn a_sidecars_first_kill_restarts_nothing_else(context: Context) -> Result
     done.with_context(|| plumb.log())?;
     plumb.stop()
 }
+
+cluster_test!(a_jobs_loop_of_pods_that_die_within_seconds_is_healed, [Node, MetricsServer, Crds]);
+async fn a_jobs_loop_of_pods_that_die_within_seconds_is_healed(context: Context) -> Result<()> {
+    policy(&context, "often", "CronJob", json!({})).await?;
+    let plumb = start(&context).await?;
+    let done = async {
+        let mut template = Load::named("often").uses("memory", "110Mi").memory_limit("64Mi").template();
+        template["spec"]["restartPolicy"] = json!("Never");
+        let job = json!({"spec": {"backoffLimit": 10, "template": template}});
+        let spec = json!({"schedule": "* * * * *", "concurrencyPolicy": "Forbid", "jobTemplate": job});
+        let often =
+            json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "often"}, "spec": spec});
+        context.apply(&often).await?;
+        // Up to a minute until the first run, and ten seconds, then twenty, between its pods.
+        let long = Duration::from_secs(210);
+        wait_for("a pod of the CronJob to run with what it needs", long, || async {
+            let found = pods_of(&context, "often").await?;
+            ensure!(found.iter().any(pods::is_ready), "{} pods, none of them ready", found.len());
+            Ok(())
+        })
+        .await
+    };
+    let done: Result<()> = done.await;
+    done.with_context(|| plumb.log())?;
+    plumb.stop()
+}
