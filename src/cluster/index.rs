@@ -34,7 +34,7 @@ pub use facts::{
 };
 pub use fold::Fold;
 pub use kinds::{Named, Pool, is_known_by_its_runs, object_of, rolls_out_in_steps};
-pub use life::{Boost, ContainerLife, Life, PAUSE, ResizeState, Touched};
+pub use life::{BackOffState, Boost, ContainerLife, Life, PAUSE, ResizeState, Touched};
 pub use namespaced::NamespacedTable;
 pub use placement::{NodeTerm, Operator, Placement, Requirement, Taint, Toleration};
 pub use quotas::{PodScope, Scope, ScopedQuota};

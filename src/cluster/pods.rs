@@ -54,6 +54,8 @@ pub struct LeanSpec {
     pub overhead: BTreeMap<String, RawQuantity>,
     /// Its priority class.
     pub priority_class_name: Option<String>,
+    /// Whether the kubelet starts its containers again: Always where nothing is said.
+    pub restart_policy: Option<String>,
     /// How long it may run.
     pub active_deadline_seconds: Option<i64>,
 }

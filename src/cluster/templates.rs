@@ -27,6 +27,11 @@ impl Unread {
     pub(super) fn pods(self) -> Option<&'static LeanSpec> {
         None
     }
+
+    /// None that are known.
+    pub(super) fn replicas(self) -> Option<u32> {
+        None
+    }
 }
 
 impl<'de> Deserialize<'de> for Unread {
@@ -41,6 +46,7 @@ impl<'de> Deserialize<'de> for Unread {
 pub struct Templated {
     template: Option<Template>,
     job_template: Option<JobTemplate>,
+    replicas: Option<u32>,
 }
 
 impl Templated {
@@ -49,6 +55,11 @@ impl Templated {
         let own = || self.template.as_ref();
         let of_jobs = self.job_template.as_ref().map(|jobs| &jobs.spec.template);
         of_jobs.or_else(own).map(|template| &template.spec)
+    }
+
+    /// Replicas that are asked for; `None` where the kind has none, or they were not sent.
+    pub(super) fn replicas(&self) -> Option<u32> {
+        self.replicas
     }
 }
 

@@ -64,10 +64,10 @@ type Chosen<'a> = Vec<(WorkloadKey, WorkloadPods<'a>, Choice)>;
 
 /// Chooses, estimates and composes.
 pub fn plan(index: &Index, book: &mut Book, common: &Common<'_>) -> Plan {
-    let Workloads { workloads, unknown, unresolved } = index.workloads();
+    let Workloads { workloads, ended, unknown, unresolved } = index.workloads();
     let mut policies = Policies::read(index);
     let mut chosen: Chosen<'_> = Vec::new();
-    for (key, workload) in workloads {
+    for (key, workload) in workloads.into_iter().chain(ended) {
         let candidate = Candidate { key: &key, labels: &workload.labels, owners: &workload.owners };
         if let Some(choice) = policies.choose(index, &candidate) {
             chosen.push((key, workload, choice));

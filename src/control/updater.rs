@@ -7,6 +7,7 @@ mod act;
 mod fault;
 mod kept;
 mod pressure;
+mod registered;
 mod scaler;
 mod status;
 mod view;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::act::Outcome;
 use self::pressure::{Observed, Pressure};
+use self::registered::Registered;
 use self::status::Known;
 use self::view::{Loans, Seen};
 use super::events::Events;
@@ -52,6 +54,8 @@ const TICK: Duration = Duration::from_millis(500);
 const ROUND: Duration = Duration::from_secs(5);
 /// Actions that wait for the API server's answer at the same time.
 const AT_ONCE: usize = 8;
+/// A server that resizes no pods is asked again after this: it may have been updated.
+const NOT_SERVED: Duration = Duration::from_secs(3600);
 /// A word of ours that the watch has not told us of after this is said again.
 const ECHO: Duration = Duration::from_secs(10);
 
@@ -90,7 +94,9 @@ struct State {
     core: Core,
     version: u64,
     last: Option<Instant>,
-    resize_served: bool,
+    /// The API server was seen to resize no pods then.
+    not_served: Option<Instant>,
+    registered: Registered,
     /// The API server was seen to lower no memory limit of a running container.
     limits_only_grow: bool,
     /// What was said last of each recommendation, and when, until the watch tells of it.
@@ -109,7 +115,8 @@ impl Updater {
             core: Core::new(self.resizes_per_second, self.evictions_per_second).with_warm_up(self.warm_up),
             version: 0,
             last: None,
-            resize_served: true,
+            not_served: None,
+            registered: Registered::default(),
             limits_only_grow: false,
             said: HashMap::new(),
             paused: false,
@@ -166,9 +173,12 @@ impl Updater {
         let workloads: Vec<_> = seen.iter().map(|seen| seen.workload.clone()).collect();
         let settings = Settings {
             paused: state.paused,
-            resize_served: state.resize_served,
-            // Nobody knows yet: then the first pod that is evicted will show.
-            admission_answers: answers.unwrap_or(true),
+            resize_served: state.not_served.is_none_or(|at| at.elapsed() >= NOT_SERVED),
+            admission_answers: match answers {
+                Some(answers) => answers,
+                // No new pod has shown it yet.
+                None => state.registered.is_so(&self.connection).await,
+            },
             limits_only_grow: state.limits_only_grow,
             warming_up: false,
         };
@@ -247,7 +257,7 @@ impl Updater {
                 Outcome::Gone => drop(self.metrics.actions.get_or_create(&labels("gone")).inc()),
                 Outcome::Refused(hold, why) => {
                     if hold == Hold::ResizeUnsupported && why.contains("no pods/resize") {
-                        state.resize_served = false;
+                        state.not_served = Some(Instant::now());
                     }
                     state.limits_only_grow |= hold == Hold::LimitsOnlyGrow;
                     state.core.refused(&action, hold, now);

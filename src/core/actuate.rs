@@ -14,6 +14,8 @@ mod pod;
 mod ranges;
 pub mod reason;
 pub mod rescale;
+mod rounds;
+mod shares;
 pub mod state;
 pub mod step;
 mod turn;

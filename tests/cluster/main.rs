@@ -31,6 +31,7 @@ mod dashboard;
 mod ending;
 mod every_kind;
 mod fleet;
+mod healing;
 mod history;
 mod import;
 mod metrics;

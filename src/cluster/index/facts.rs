@@ -232,6 +232,8 @@ pub struct Shape {
     pub pod: Sizes,
     /// Its class.
     pub qos: Qos,
+    /// The kubelet starts its containers again, however they end.
+    pub restarts_always: bool,
     /// Which nodes it may use.
     pub placement: Arc<Placement>,
 }
@@ -394,6 +396,8 @@ pub struct ControllerFacts {
     pub labels: Arc<Labels>,
     /// What its template asks for, where it has one that people write.
     pub template: Option<Arc<Template>>,
+    /// Replicas that it asks for, where it does.
+    pub replicas: Option<u32>,
     /// Since when it is gone: its pods, and news of them, may come after.
     pub gone: Option<Timestamp>,
 }

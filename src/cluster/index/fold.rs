@@ -134,6 +134,7 @@ impl Index {
             containers: containers.into(),
             pod: Sizes::of(&pod.spec.resources),
             qos,
+            restarts_always: pod.spec.restart_policy.as_deref().is_none_or(|policy| policy == "Always"),
             placement: self.placements.value(placement),
         };
         PodFacts {
@@ -204,7 +205,7 @@ impl Index {
         let labels = if self.without_labels { Labels::new() } else { labels_and_pause(metadata) };
         let labels = self.labels.value(labels);
         let key = Some(self.object_key(metadata));
-        ControllerFacts { key, owner, labels, template: None, gone: None }
+        ControllerFacts { key, owner, labels, ..ControllerFacts::default() }
     }
 
     fn template(&mut self, pods: &LeanSpec) -> Template {
@@ -240,7 +241,8 @@ macro_rules! controllers {
 
             fn apply(&mut self, object: Slim<$kind>, _: Timestamp) -> Vec<MemoryEvent> {
                 let template = object.spec.pods().map(|pods| Arc::new(self.template(pods)));
-                let facts = ControllerFacts { template, ..self.controller_facts(&object.metadata) };
+                let (replicas, own) = (object.spec.replicas(), self.controller_facts(&object.metadata));
+                let facts = ControllerFacts { template, replicas, ..own };
                 self.$table.put(Uid::from(object.metadata.uid.as_deref().unwrap_or_default()), facts);
                 Vec::new()
             }

@@ -29,6 +29,9 @@ const REVISIONS: [&str; 4] = [
     "controller-revision-hash",
 ];
 
+/// Twice the kubelet's longest back-off, in seconds.
+const FORGIVEN: i64 = 600;
+
 /// How a pod fares.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Life {
@@ -102,6 +105,18 @@ pub enum ResizeState {
     Infeasible,
 }
 
+/// How long the kubelet waits before it starts a container again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackOffState {
+    /// Not at all: it runs, or is started at once.
+    #[default]
+    None,
+    /// It has failed again and again, and its status says as yet that it has ended.
+    Delayed,
+    /// Its status says CrashLoopBackOff.
+    Shown,
+}
+
 /// How one container fares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContainerLife {
@@ -109,6 +124,8 @@ pub struct ContainerLife {
     pub restarts: u32,
     /// It does not run, though it should.
     pub down: bool,
+    /// How long the kubelet waits before it starts it again.
+    pub back_off: BackOffState,
     /// When the kernel killed it last for its memory.
     pub oom_killed: Option<Timestamp>,
 }
@@ -345,6 +362,13 @@ fn containers(pod: &LeanPod) -> Option<Box<[ContainerLife]>> {
     lives.iter().any(|life| *life != ContainerLife::default()).then_some(lives)
 }
 
+/// The kubelet starts what has run for ten minutes again at once, however often it failed before.
+fn ran_long(status: &LeanContainerStatus) -> bool {
+    let Some(end) = &status.state.terminated else { return false };
+    let [began, ended] = [&end.started_at, &end.finished_at].map(|at| at.as_deref().and_then(timestamp));
+    began.zip(ended).is_some_and(|(began, ended)| ended.seconds_since(began) > FORGIVEN)
+}
+
 fn life_of(status: Option<&LeanContainerStatus>) -> ContainerLife {
     let Some(status) = status else { return ContainerLife::default() };
     let backs_off = |reason: &str| reason == "CrashLoopBackOff";
@@ -353,9 +377,15 @@ fn life_of(status: Option<&LeanContainerStatus>) -> ContainerLife {
     let killed = ended.filter(|end| end.reason.as_deref() == Some("OOMKilled"));
     let failed =
         status.state.terminated.as_ref().is_some_and(|end| end.reason.as_deref() != Some("Completed"));
+    let back_off = match (waits.is_some_and(backs_off), failed && status.restart_count > 0) {
+        (true, _) => BackOffState::Shown,
+        (false, true) if !ran_long(status) => BackOffState::Delayed,
+        (false, _) => BackOffState::None,
+    };
     ContainerLife {
         restarts: u32::try_from(status.restart_count).unwrap_or(0),
         down: waits.is_some_and(backs_off) || failed,
+        back_off,
         oom_killed: killed.filter_map(|end| end.finished_at.as_deref().and_then(timestamp)).max(),
     }
 }

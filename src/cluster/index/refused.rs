@@ -70,7 +70,7 @@ impl WorkloadPods<'_> {
     /// A workload of which no pod is there.
     #[must_use]
     pub fn none() -> Self {
-        Self { labels: Arc::default(), owners: Vec::new(), template: None, pods: Vec::new() }
+        Self { labels: Arc::default(), owners: Vec::new(), template: None, replicas: None, pods: Vec::new() }
     }
 }
 

@@ -48,6 +48,8 @@ pub struct WorkloadPods<'a> {
     pub owners: Vec<Arc<Owner>>,
     /// What its template asks for, where that is known.
     pub template: Option<Arc<Template>>,
+    /// Replicas that it asks for, where it does.
+    pub replicas: Option<u32>,
     /// Its pods that have not ended, in the order of their names.
     pub pods: Vec<(&'a ObjectKey, &'a PodFacts)>,
 }
@@ -57,6 +59,9 @@ pub struct WorkloadPods<'a> {
 pub struct Workloads<'a> {
     /// The workloads.
     pub workloads: HashMap<WorkloadKey, WorkloadPods<'a>>,
+    /// Workloads none of whose pods is left but one that has ended, was killed for its memory, and was made by a Job: of
+    /// one that fails within seconds no other is ever seen.
+    pub ended: HashMap<WorkloadKey, WorkloadPods<'a>>,
     /// Owners that have to be asked for, each with a pod of it.
     pub unknown: HashMap<Uid, (ObjectKey, Arc<Owner>)>,
     /// Namespaces with a pod whose workload is not known yet: what is missing there may only be unknown.
@@ -105,6 +110,18 @@ impl Index {
         match &way.end {
             Some(end) if !says_all => end.clone(),
             _ => way.key(&pod.namespace, origin).map_or(Resolution::Pending, Resolution::Workload),
+        }
+    }
+
+    /// Whether what made a pod makes another in its place when it is evicted: controllers that keep a number of pods, and
+    /// custom kinds that scale. Jobs and what runs to its end count it as failed.
+    #[must_use]
+    pub fn replaces(&self, origin: &Origin) -> bool {
+        let Some(owner) = origin.owner() else { return false };
+        match (owner.group(), &*owner.kind) {
+            ("apps", "ReplicaSet" | "StatefulSet" | "DaemonSet") | ("", "ReplicationController") => true,
+            ("batch", _) => false,
+            _ => self.custom.get(&owner.uid).is_some_and(|custom| custom.scales || kinds::is_workload(owner)),
         }
     }
 
@@ -199,21 +216,26 @@ impl Index {
     pub fn workloads(&self) -> Workloads<'_> {
         let mut found = Workloads::default();
         for (name, pod) in self.pods.iter() {
-            if pod.phase == Phase::Ended {
+            let ended = pod.phase == Phase::Ended;
+            let is_job = || pod.origin.owner().is_some_and(|owner| owner.group() == "batch");
+            if ended && (pod.told.is_empty() || !is_job()) {
                 continue;
             }
             let way = self.way_from(&name.namespace, &pod.origin);
             match self.resolve_on(&way, name, &pod.origin) {
                 Resolution::Workload(key) => {
-                    let workload = found.workloads.entry(key).or_insert_with_key(|key| WorkloadPods {
+                    let of = if ended { &mut found.ended } else { &mut found.workloads };
+                    let workload = of.entry(key).or_insert_with_key(|key| WorkloadPods {
                         labels: way.labels(key, &pod.origin),
                         owners: Vec::new(),
                         template: way.pod_template(),
+                        replicas: way.replicas(),
                         pods: Vec::new(),
                     });
                     way.add_to(&mut workload.owners);
                     workload.pods.push((name, pod));
                 }
+                Resolution::Unknown(_) | Resolution::Pending if ended => {}
                 Resolution::Unknown(owner) => {
                     found.unresolved.insert(Arc::clone(&name.namespace));
                     found.unknown.insert(owner.uid, (name.clone(), owner));
@@ -223,6 +245,12 @@ impl Index {
         }
         for workload in found.workloads.values_mut() {
             workload.pods.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        }
+        let Workloads { workloads, ended, .. } = &mut found;
+        ended.retain(|key, _| !workloads.contains_key(key));
+        for workload in ended.values_mut() {
+            workload.pods.sort_unstable_by_key(|(name, pod)| (pod.life.created, *name));
+            workload.pods.drain(..workload.pods.len().saturating_sub(1));
         }
         found
     }
@@ -262,6 +290,10 @@ impl<'a> Way<'a> {
     }
 
     /// What the template asks for that the pod was made from.
+    fn replicas(&self) -> Option<u32> {
+        self.owners.iter().find_map(|(_, facts)| facts.and_then(|facts| facts.replicas))
+    }
+
     fn pod_template(&self) -> Option<Arc<Template>> {
         self.owners.iter().find_map(|(_, facts)| facts.and_then(|facts| facts.template.clone()))
     }

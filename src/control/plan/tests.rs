@@ -383,6 +383,24 @@ fn a_workload_at_rest_keeps_its_row_and_one_that_is_gone_does_not() {
     assert!(place.plan().removals.is_empty());
 }
 
+#[test]
+fn a_job_whose_pods_die_within_seconds_has_a_row() {
+    let mut place = Place::new();
+    place.policy(json!({"mode": "Auto"}));
+    let job = object("Job", "import").uid("j");
+    place.add::<Slim<Job>>(job);
+    let killed = json!({"terminated": {"reason": "OOMKilled", "startedAt": "2027-01-15T07:59:58Z",
+        "finishedAt": "2027-01-15T07:59:59Z", "containerID": "containerd://1"}});
+    let app = container("app").requests("500m", "64Mi").with("/resources/limits/memory", "64Mi");
+    let status = json!({"phase": "Failed", "containerStatuses": [{"name": "app", "state": killed}]});
+    let pod = testing::pod("import-x").uid("p").controlled_by("Job", "import", "j").containers([app]);
+    let pod = pod.status(status);
+    place.add::<LeanPod>(pod);
+    let plan = place.plan();
+    let of: Vec<_> = plan.workloads.keys().map(|key| (&*key.kind, &*key.name)).collect();
+    assert_eq!(of, [("Job", "import")]);
+}
+
 /// Stamped or resized pods run with what is recommended; only the template tells what a release would bring back.
 #[test]
 fn what_a_template_asks_for_is_said_where_pods_run_with_something_else() {

@@ -15,20 +15,21 @@ use self::others::Others;
 use super::{kept, status};
 use crate::actuate::Remembered;
 use crate::actuate::facts::{
-    Around, Before, Boost, Container, MaxUnavailable, Method, Place, Pod, RefusedCreation, Resize, Rollback,
-    Rules, Stalled, Workload,
+    Around, BackOff, Before, Boost, Container, MaxUnavailable, Method, Place, Pod, RefusedCreation, Resize,
+    Rollback, Rules, Stalled, Workload,
 };
 use crate::actuate::state::Cause;
 use crate::actuate::step::Pace;
 use crate::api::{self, Actuation, Band, Mode, PolicyReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    ContainerLife, ContainerShape, Labels, Life, ObjectKey, Owner, PAUSE, Phase, PodFacts, Previous,
-    RefusedPods, ResizeState, Sizes, Uid, WorkloadKey, WorkloadPods, Workloads, Written, group,
+    BackOffState, ContainerLife, ContainerShape, Labels, Life, ObjectKey, Owner, PAUSE, Phase, PodFacts,
+    Previous, RefusedPods, ResizeState, Sizes, Uid, WorkloadKey, WorkloadPods, Workloads, Written, group,
     rolls_out_in_steps,
 };
 use crate::control::rules::Tempo;
 use crate::control::select::Candidate;
+use crate::control::webhook::registration::leaves_out;
 use crate::control::{advice, rules, window};
 use crate::policy::ContainerSize;
 use crate::units::{Cores, Timestamp};
@@ -113,7 +114,8 @@ pub(super) fn see(
             continue;
         }
         let since = written.sized_since().map(|since| since.max(paused_until.unwrap_or(since)));
-        for (_, pod) in &pods.pods {
+        let asked_about = pods.pods.iter().filter(|_| !leaves_out(&key.namespace, &pods.labels));
+        for (_, pod) in asked_about {
             let made = pod.life.created.filter(|created| since.is_some_and(|since| *created > since));
             newest = newest.max(made.map(|made| (made, pod.life.stamped)));
         }
@@ -161,6 +163,8 @@ fn lent(
     };
     let workload = Workload {
         key: Arc::from(format!("{}/{}/{}", key.namespace, key.kind, key.name)),
+        namespace: Arc::clone(&key.namespace),
+        replicas: None,
         advice: Vec::new(),
         given_since: None,
         rules,
@@ -172,7 +176,7 @@ fn lent(
         rolls_out_in_steps: false,
         refused: None,
         around: Around::default(),
-        pods: due.iter().map(|(_, facts)| pod(facts, key, None, now)).collect(),
+        pods: due.iter().map(|(_, facts)| pod(index, (facts, key), None, now)).collect(),
     };
     let names = due.iter().map(|(name, facts)| (facts.uid.number(), (*name).clone())).collect();
     // There is no Recommendation to say anything on.
@@ -271,6 +275,8 @@ fn one(
     let stalled = |facts: &PodFacts| stalled.get(&facts.uid).copied();
     let workload = Workload {
         key: Arc::from(format!("{}/{}", name.namespace, name.name)),
+        namespace: Arc::clone(&name.namespace),
+        replicas: pods.replicas.and_then(|replicas| usize::try_from(replicas).ok()),
         advice: written.containers.iter().map(|said| (Arc::clone(&said.name), advice::read(said))).collect(),
         given_since: written.sized_since(),
         rules,
@@ -283,13 +289,16 @@ fn one(
         refused: None,
         around: Around {
             gives: written.acted.new_pods.map(|new| status::given_of(new.given)).unwrap_or_default(),
+            left_out: leaves_out(&key.namespace, &pods.labels),
+            template: template(pods),
             ..others.places.around(key, pods)
         },
         pods: pods
             .pods
             .iter()
             .map(|(_, facts)| {
-                let mut pod = Pod { place: others.places.of(facts), ..pod(facts, key, stalled(facts), now) };
+                let mut pod =
+                    Pod { place: others.places.of(facts), ..pod(index, (facts, key), stalled(facts), now) };
                 for container in &mut pod.containers {
                     container.cpu_scaled = scaling.holds(false, Some(&container.name));
                     container.memory_scaled = scaling.holds(true, Some(&container.name));
@@ -314,17 +323,31 @@ fn before(written: &Written) -> Option<Before> {
         .then(|| Before { had: of(|previous| &previous.had), meant: of(|previous| &previous.meant) })
 }
 
-fn pod(facts: &PodFacts, workload: &WorkloadKey, stalled: Option<Stalled>, now: Timestamp) -> Pod {
+fn template(pods: &WorkloadPods<'_>) -> Vec<(Arc<str>, ContainerSize)> {
+    let containers = pods.template.iter().flat_map(|template| template.0.iter());
+    containers.map(|(name, sizes)| (Arc::clone(name), size(sizes))).collect()
+}
+
+fn pod(
+    index: &Index,
+    (facts, workload): (&PodFacts, &WorkloadKey),
+    stalled: Option<Stalled>,
+    now: Timestamp,
+) -> Pod {
     let life = &facts.life;
     let containers = facts.shape.containers.iter().enumerate();
-    let containers = containers.filter(|(_, shape)| shape.kind != api::ContainerKind::Init);
+    let (inits, containers): (Vec<_>, Vec<_>) =
+        containers.partition(|(_, shape)| shape.kind == api::ContainerKind::Init);
+    let all = |of: Vec<(usize, &ContainerShape)>| {
+        of.into_iter().map(|(place, shape)| container(facts, place, shape, now)).collect()
+    };
     Pod {
         id: facts.uid.number(),
         node: facts.node.clone(),
         running: facts.phase == Phase::Running && facts.node.is_some(),
         ready: life.ready,
         leaving: life.leaving,
-        managed: facts.origin.owner().is_some() && !workload.ends(),
+        managed: facts.shape.restarts_always && index.replaces(&facts.origin) && !workload.ends(),
         may_not_be_evicted: life.may_not_be_evicted,
         paused: life.paused,
         stamped: life.stamped,
@@ -342,13 +365,14 @@ fn pod(facts: &PodFacts, workload: &WorkloadKey, stalled: Option<Stalled>, now: 
         sized_as_whole: facts.shape.pod != Sizes::default(),
         stalled,
         place: Place::default(),
-        containers: containers.map(|(place, shape)| container(facts, place, shape, now)).collect(),
+        containers: all(containers),
+        inits: all(inits),
     }
 }
 
 fn container(facts: &PodFacts, place: usize, shape: &ContainerShape, now: Timestamp) -> Container {
     let lives = facts.life.containers.as_ref().and_then(|lives| lives.get(place));
-    let ContainerLife { restarts, down, oom_killed } = lives.copied().unwrap_or_default();
+    let ContainerLife { restarts, down, back_off, oom_killed } = lives.copied().unwrap_or_default();
     let asked = facts.life.asked.as_ref().and_then(|asked| asked.get(place));
     Container {
         name: Arc::clone(&shape.name),
@@ -362,6 +386,11 @@ fn container(facts: &PodFacts, place: usize, shape: &ContainerShape, now: Timest
         memory_restarts: shape.memory_restarts,
         restarts,
         down,
+        back_off: match back_off {
+            BackOffState::None => BackOff::None,
+            BackOffState::Delayed => BackOff::Delayed,
+            BackOffState::Shown => BackOff::Shown,
+        },
         oom_killed,
     }
 }

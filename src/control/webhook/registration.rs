@@ -31,6 +31,12 @@ const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 /// More namespaces than these are not listed one by one.
 const LISTED: usize = 500;
 
+/// True of workloads about whose pods the webhook is never asked: those of the cluster itself, and plumb's own.
+#[must_use]
+pub fn leaves_out(namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+    namespace == NEVER || labels.get("app.kubernetes.io/name").is_some_and(|name| name == "plumb")
+}
+
 /// Conditions (CEL) on every pod that is asked about: what never is.
 pub(super) const NOT_ASKED_ABOUT: [(&str, &str); 2] = [
     (

@@ -10,6 +10,9 @@ use super::step::Pace;
 use crate::policy::{Amounts, Class, ContainerSize, NamespaceBounds, Recommendation};
 use crate::units::{Cores, Timestamp};
 
+/// An OOM kill that is longer ago than this is no emergency any more, in seconds.
+pub(super) const EMERGENCY: i64 = 900;
+
 /// A pod's unique id.
 pub type PodId = u128;
 
@@ -41,6 +44,10 @@ pub struct Rollback {
 pub struct Workload {
     /// Unique among workloads.
     pub key: Arc<str>,
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Replicas that are asked for; `None` where that is not known.
+    pub replicas: Option<usize>,
     /// What each container should have.
     pub advice: Vec<(Arc<str>, Recommendation)>,
     /// Since when new pods are given that; `None` where they are not, or where that is not known.
@@ -87,6 +94,10 @@ pub struct Around {
     pub free: Option<Arc<[Amounts]>>,
     /// Sizes that admission gives to new pods by now.
     pub gives: Given,
+    /// Sizes that its template states; empty where that is not known.
+    pub template: SizesByName,
+    /// Admission is never asked about its pods: the cluster's own, and plumb's.
+    pub left_out: bool,
 }
 
 /// By which means a pod gets its new size.
@@ -264,6 +275,8 @@ pub struct Pod {
     pub place: Place,
     /// Its containers that keep running.
     pub containers: Vec<Container>,
+    /// Its init containers that end.
+    pub inits: Vec<Container>,
 }
 
 /// What of nodes a pod needs beside its containers that keep running, and has.
@@ -304,8 +317,23 @@ pub struct Container {
     pub restarts: u32,
     /// It does not run, though it should.
     pub down: bool,
+    /// How long the kubelet waits before it starts it again.
+    pub back_off: BackOff,
     /// When the kernel killed it last for its memory.
     pub oom_killed: Option<Timestamp>,
+}
+
+/// How long the kubelet waits before it starts a container again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackOff {
+    /// Not at all: it runs, or is started at once.
+    #[default]
+    None,
+    /// It has failed again and again, and its status says as yet that it has ended. (On Kubernetes up to 1.36.3 a
+    /// resize does not take effect then: kubernetes#138760.)
+    Delayed,
+    /// Its status says CrashLoopBackOff.
+    Shown,
 }
 
 /// The share of the time in which a pod would have used CPU and got none, 0 to 1.
@@ -332,7 +360,18 @@ impl Pod {
     /// The newest OOM kill of its containers.
     #[must_use]
     pub fn oom_killed(&self) -> Option<Timestamp> {
-        self.containers.iter().filter_map(|container| container.oom_killed).max()
+        self.all_containers().filter_map(|container| container.oom_killed).max()
+    }
+
+    /// Its containers, and its init containers that end.
+    pub fn all_containers(&self) -> impl Iterator<Item = &Container> {
+        self.containers.iter().chain(&self.inits)
+    }
+
+    /// It is not Ready, and was OOM killed a short time ago.
+    #[must_use]
+    pub fn is_healing(&self, now: Timestamp) -> bool {
+        !self.ready && self.oom_killed().is_some_and(|at| now.seconds_since(at) < EMERGENCY)
     }
 
     /// Restarts of its containers, all together.
@@ -352,7 +391,7 @@ impl Pod {
     #[must_use]
     pub fn is_stuck(&self) -> bool {
         let killed = |container: &Container| container.down && container.oom_killed.is_some();
-        !self.running && self.node.is_some() && self.containers.iter().any(killed)
+        !self.running && self.node.is_some() && self.all_containers().any(killed)
     }
 
     /// It serves: it is ready and stays.
@@ -366,6 +405,12 @@ impl Workload {
     /// Pods that are not on their way out.
     pub fn staying(&self) -> impl Iterator<Item = &Pod> {
         self.pods.iter().filter(|pod| !pod.leaving)
+    }
+
+    /// Replicas that are asked for; where nobody says, the pods that are there.
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        self.replicas.unwrap_or_else(|| self.staying().count())
     }
 
     /// Pods of more than one revision of the template are there: they are being replaced.

@@ -1,18 +1,17 @@
 //! One pod: what is to be done about it now, by what is seen of it.
 
 mod evict;
+mod heal;
 
 use std::sync::Arc;
 
 use super::change::{Change, NewSize, Past, Proposal, after_start, back_to, back_to_given, propose};
-use super::facts::{Method, Pod, Resize, SizesByName, Workload};
+use super::facts::{EMERGENCY, Method, Pod, Resize, SizesByName, Workload};
 use super::reason::Hold;
 use super::step::Stepper;
 use super::updater::Settings;
 use crate::units::Timestamp;
 
-/// An OOM kill that is longer ago than this is no emergency any more, in seconds.
-const EMERGENCY: i64 = 900;
 /// What a kill teaches is recommended within this, in seconds.
 const LESSON: i64 = 10;
 /// A resize that waits for room for so long is taken elsewhere, where the policy allows it, in seconds.
@@ -24,6 +23,8 @@ const FAILING: i64 = 30;
 const GROWTH_PAUSE: i64 = 300;
 /// A restart that was asked for and is not seen for so long was none, in seconds.
 const RESTARTING: i64 = 60;
+/// How often the pause after a refusal by a PodDisruptionBudget is doubled at most.
+const DOUBLED: u32 = 8;
 /// What was taken back is tried again after this, in seconds.
 const BELOW_USAGE: i64 = 6 * 3600;
 
@@ -42,6 +43,10 @@ pub(super) struct PodState {
     stuck: Option<(Resize, Timestamp)>,
     /// Something refused it, until when that is believed.
     refused: Option<(Hold, Timestamp)>,
+    /// Refusals by a PodDisruptionBudget in a row.
+    denied: u32,
+    /// It is to be evicted since then.
+    pub(super) waits_since: Option<Timestamp>,
     /// Its memory could not be lowered; until when that is believed.
     below_usage: Option<Timestamp>,
     /// It was told to restart containers then, after so many restarts.
@@ -63,6 +68,17 @@ pub(super) struct Raise {
     at: Timestamp,
     /// The OOM kill that was known of it by then: the node's clock is another one than ours.
     known: Option<Timestamp>,
+}
+
+/// What a workload allows to be done to one more of its pods.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowed {
+    /// It may be disrupted.
+    pub(super) disrupt: Result<(), Hold>,
+    /// It may be replaced for its size.
+    pub(super) replace: Result<(), Hold>,
+    /// It may be replaced where an OOM loop keeps it down.
+    pub(super) heal: Result<(), Hold>,
 }
 
 /// What is to be done about a pod.
@@ -108,13 +124,27 @@ impl Wish {
 }
 
 impl PodState {
-    /// What is to be done; `None` where it is as it should be. `disruptable` says whether one more pod of the workload
-    /// may be disrupted.
+    /// What is to be done; `None` where it is as it should be. `allowed` says what may be done to one more pod of the
+    /// workload.
     pub(super) fn judge(
         &mut self,
         workload: &Workload,
         pod: &Pod,
-        disruptable: Result<(), Hold>,
+        allowed: Allowed,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Result<Option<Wish>, Hold> {
+        let answer = self.decide(workload, pod, allowed, settings, now);
+        let waits = matches!(answer, Ok(Some(Wish::Evict { .. })));
+        self.waits_since = waits.then(|| self.waits_since.unwrap_or(now));
+        answer
+    }
+
+    fn decide(
+        &mut self,
+        workload: &Workload,
+        pod: &Pod,
+        allowed: Allowed,
         settings: &Settings,
         now: Timestamp,
     ) -> Result<Option<Wish>, Hold> {
@@ -139,13 +169,13 @@ impl PodState {
             // Nor would a new one be given sizes.
             return if self.would_change(workload, pod, now) { Err(Hold::PodResources) } else { Ok(None) };
         }
-        if let Some(answer) = self.heal(workload, pod, settings, now) {
+        if let Some(answer) = self.heal(workload, pod, allowed.heal, settings, now) {
             return answer;
         }
         if !pod.running {
             return Ok(None);
         }
-        let under_way = self.resize_under_way(workload, pod, disruptable, settings, now);
+        let under_way = self.resize_under_way(workload, pod, allowed, settings, now);
         let waits = matches!(pod.resize, Resize::Deferred | Resize::Infeasible);
         let waiting = match under_way {
             Some(answer) if !waits => return answer,
@@ -167,7 +197,7 @@ impl PodState {
             Err(Hold::BestEffort) if rules.method != Method::InPlace => {
                 timely(workload, settings)?;
                 self.calm(workload, pod, true, settings, now)?;
-                return self.evict(workload, pod, disruptable, settings, Hold::BestEffort).map(Some);
+                return self.evict(workload, pod, allowed, settings, Hold::BestEffort).map(Some);
             }
             other => other?,
         };
@@ -192,9 +222,10 @@ impl PodState {
                 // The rollout replaces it, and gives its successor what is recommended.
                 return Err(Hold::Rollout);
             }
-            self.evict(workload, pod, disruptable, settings, otherwise).map(Some)
+            self.evict(workload, pod, allowed, settings, otherwise).map(Some)
         };
-        if let Some((hold, until)) = self.refused
+        // What refuses an eviction says nothing of a resize.
+        if let Some((hold, until)) = self.refused.filter(|(hold, _)| *hold != Hold::DisruptionBudget)
             && now < until
         {
             // Admission or the node refused it; a new pod may be another matter.
@@ -209,7 +240,7 @@ impl PodState {
             _ if !settings.resize_served => replace(Hold::ResizeUnsupported),
             _ => {
                 if change.restarts > 0 && !change.after_oom {
-                    disruptable?;
+                    allowed.disrupt?;
                 }
                 self.proposed = Some(steppers);
                 Ok(Some(Wish::Resize(change)))
@@ -342,7 +373,7 @@ impl PodState {
         &mut self,
         workload: &Workload,
         pod: &Pod,
-        disruptable: Result<(), Hold>,
+        allowed: Allowed,
         settings: &Settings,
         now: Timestamp,
     ) -> Option<Result<Option<Wish>, Hold>> {
@@ -361,7 +392,7 @@ impl PodState {
             Resize::Deferred if waited < DEFERRED => Err(Hold::NodeFull),
             Resize::Deferred | Resize::Infeasible => {
                 let hold = if pod.resize == Resize::Deferred { Hold::NodeFull } else { Hold::NodeTooSmall };
-                let evict = self.evict(workload, pod, disruptable, settings, hold);
+                let evict = self.evict(workload, pod, allowed, settings, hold);
                 evict.and_then(|wish| timely(workload, settings).map(|()| Some(wish)))
             }
         })
@@ -392,7 +423,7 @@ impl PodState {
 
     /// The API server has accepted what was wished of the pod as it was then.
     pub(super) fn accepted(&mut self, wish: &Wish, pod: &Pod, now: Timestamp) {
-        self.refused = None;
+        (self.refused, self.denied) = (None, 0);
         self.restarting = wish.disrupts().then_some((now, pod.restarts()));
         // What is taken back was never in force.
         if let Some(change) = wish.change().filter(|_| !matches!(wish, Wish::TakeBack(_))) {
@@ -415,10 +446,16 @@ impl PodState {
         }
     }
 
-    /// It has refused, and that is believed until then.
-    pub(super) fn refused(&mut self, hold: Hold, until: Timestamp) {
+    /// It has refused, and that is believed for so many seconds; of a PodDisruptionBudget for twice as long each time.
+    pub(super) fn refused(&mut self, hold: Hold, pause: i64, now: Timestamp) {
         self.proposed = None;
-        self.refused = Some((hold, until));
+        let pause = if hold == Hold::DisruptionBudget {
+            self.denied = self.denied.saturating_add(1).min(DOUBLED);
+            pause << (self.denied - 1)
+        } else {
+            pause
+        };
+        self.refused = Some((hold, now.plus(pause)));
     }
 
     fn note_raises(&mut self, change: &Change, pod: &Pod, now: Timestamp) {

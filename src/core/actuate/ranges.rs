@@ -4,7 +4,8 @@ use super::change::NewSize;
 use super::facts::{Container, Pod, Workload};
 use super::reason::Hold;
 use super::step::Stepper;
-use crate::policy::{self, Bounded, Class, NamespaceBounds};
+use crate::policy::{self, Bounded, Class, ContainerSize, NamespaceBounds};
+use crate::units::Bytes;
 
 /// Moves the new sizes of a pod's containers to what its namespace allows; what nothing is left of is held.
 pub(super) fn within_namespace(
@@ -41,6 +42,34 @@ pub(super) fn within_namespace(
 /// Whether the namespace allows these new sizes of a pod as they are.
 pub(super) fn allows(workload: &Workload, pod: &Pod, sizes: &[NewSize]) -> bool {
     policy::keep_to_namespace(&mut bounded(workload, pod, sizes), &workload.around.bounds, 1).is_empty()
+}
+
+/// Sizes that a new pod would be given in the place of this one, by its containers that keep running.
+pub(super) fn successor(workload: &Workload, pod: &Pod) -> Vec<ContainerSize> {
+    let mut all = bounded(workload, pod, &[]);
+    for (bounded, container) in all.iter_mut().zip(&pod.containers) {
+        bounded.wanted = target(workload, container);
+    }
+    policy::keep_to_namespace(&mut all, &workload.around.bounds, 1);
+    all.into_iter().map(|bounded| bounded.wanted).collect()
+}
+
+/// The memory limit that an init container of a new pod would be given.
+pub(super) fn of_init(workload: &Workload, container: &Container) -> Option<Bytes> {
+    let most = workload.around.bounds.container.most.memory;
+    let wanted = target(workload, container).memory_limit?;
+    Some(most.map_or(wanted, |most| wanted.min(most)))
+}
+
+/// What is recommended, and of what nothing is, what it has.
+fn target(workload: &Workload, container: &Container) -> ContainerSize {
+    let target = workload.advice(&container.name).map(|advice| advice.target).unwrap_or_default();
+    ContainerSize {
+        cpu_request: target.cpu_request.or(container.asked.cpu_request),
+        cpu_limit: target.cpu_limit.or(container.asked.cpu_limit),
+        memory_request: target.memory_request.or(container.asked.memory_request),
+        memory_limit: target.memory_limit.or(container.asked.memory_limit),
+    }
 }
 
 fn bounded(workload: &Workload, pod: &Pod, sizes: &[NewSize]) -> Vec<Bounded> {

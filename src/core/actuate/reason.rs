@@ -77,6 +77,14 @@ pub enum Hold {
     DisruptionBudget,
     /// Admission does not give new pods their sizes.
     AdmissionSilent,
+    /// Admission is never asked about its new pods.
+    LeftOut,
+    /// A container has ended, and the kubelet starts it again at once.
+    Restarting,
+    /// It was replaced a short time ago, and its successor has to wait.
+    ReplacedBefore,
+    /// A new pod would be given the same size.
+    NoGain,
     /// More changes are due than may be made at once.
     RateLimit,
     /// The API server gave no answer, or asked to wait.
@@ -85,7 +93,7 @@ pub enum Hold {
 
 impl Hold {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 42] = [
         Self::AllPaused,
         Self::Paused,
         Self::WarmUp,
@@ -122,6 +130,10 @@ impl Hold {
         Self::MaxUnavailable,
         Self::DisruptionBudget,
         Self::AdmissionSilent,
+        Self::LeftOut,
+        Self::Restarting,
+        Self::ReplacedBefore,
+        Self::NoGain,
         Self::RateLimit,
         Self::ApiServer,
     ];
@@ -144,6 +156,8 @@ impl Hold {
                 | Self::ResizeInProgress
                 | Self::Rollout
                 | Self::Rescaling
+                | Self::Restarting
+                | Self::ReplacedBefore
                 | Self::RateLimit
                 | Self::ApiServer
         )
@@ -217,11 +231,24 @@ impl Hold {
                 ("MinReplicas", "it has fewer replicas than minReplicas, so none is evicted")
             }
             Self::MaxUnavailable => ("MaxUnavailable", "maxUnavailable pods are already unavailable"),
-            Self::DisruptionBudget => ("DisruptionBudget", "a PodDisruptionBudget allows no disruption"),
+            Self::DisruptionBudget => (
+                "DisruptionBudget",
+                "a PodDisruptionBudget allows no disruption; unhealthyPodEvictionPolicy: AlwaysAllow lets pods go that are not Ready",
+            ),
             Self::AdmissionSilent => (
                 "AdmissionSilent",
                 "new pods are created without the recommended sizes; check that the webhook is running",
             ),
+            Self::LeftOut => (
+                "LeftOut",
+                "the webhook is never asked about pods of kube-system and of plumb: they are resized in place only",
+            ),
+            Self::Restarting => ("Restarting", "the kubelet restarts a container, which is resized then"),
+            Self::ReplacedBefore => (
+                "ReplacedBefore",
+                "its workload's pods were replaced not long ago; the pause doubles each time",
+            ),
+            Self::NoGain => ("NoGain", "a new pod would be given the same size"),
             Self::RateLimit => ("RateLimit", "more changes are due than the rate allows at once"),
             Self::ApiServer => ("ApiServer", "the API server gave no answer, or asked to wait"),
         }

@@ -4,7 +4,6 @@ mod newcomers;
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -13,10 +12,12 @@ use super::change::{Change, back_to};
 use super::facts::{Before, Pod, PodId, Resize, Rollback, SizesByName, Workload};
 use super::given::Given;
 use super::guard::{Degraded, Guard, Remembered, Verdict, similar, targets};
-use super::pod::{PodState, Wish};
+use super::pod::{Allowed, PodState, Wish};
 use super::reason::Hold;
 use super::rescale::{self, Rescale};
-use super::turn::{Budget, Step, Turn, at_once};
+use super::rounds::Replaced;
+use super::shares::{Candidate, Shares, sort};
+use super::turn::{Budget, Turn, at_once};
 use crate::units::Timestamp;
 
 /// Default warm-up, in seconds.
@@ -65,7 +66,7 @@ pub struct Action {
     pub deed: Deed,
     /// It answers an OOM kill, puts harm back, or ends what was for the start only.
     pub urgent: bool,
-    wish: Wish,
+    pub(super) wish: Wish,
 }
 
 /// What is said of a workload.
@@ -106,25 +107,10 @@ pub struct Updater {
     evictions: Bucket,
     /// What each workload may still have changed of its pods; full where it is not there.
     paces: HashMap<Arc<str>, Bucket>,
+    replaced: HashMap<Arc<str>, Replaced>,
+    shares: [Shares; 2],
     started: Option<Timestamp>,
     warm_up: i64,
-}
-
-/// An action with its place in the order.
-struct Candidate {
-    action: Action,
-    node: Option<Arc<str>>,
-    shrinks: bool,
-    /// It lets a pod grow that a rollout waits for.
-    helps: bool,
-    benefit: f64,
-}
-
-impl Candidate {
-    fn step(&self) -> Step {
-        let evicts = self.action.deed == Deed::Evict;
-        Step { pod: self.action.pod, evicts, disrupts: self.action.wish.disrupts() }
-    }
 }
 
 impl Updater {
@@ -138,6 +124,8 @@ impl Updater {
             resizes: Bucket::new(resizes_per_second, (resizes_per_second * 2.0).max(1.0)),
             evictions: Bucket::new(evictions_per_second, (evictions_per_second * 5.0).max(1.0)),
             paces: HashMap::new(),
+            replaced: HashMap::new(),
+            shares: Default::default(),
             started: None,
             warm_up: WARM_UP,
         }
@@ -185,7 +173,8 @@ impl Updater {
         self.guards.retain(|key, _| known.contains(key));
         self.before.retain(|key, _| known.contains(key));
         self.paces.retain(|key, _| known.contains(key));
-        sort(&mut candidates, &waiting_nodes);
+        self.replaced.retain(|key, _| known.contains(key));
+        let candidates = self.in_turn(candidates, &waiting_nodes, now);
         if settings.paused {
             plan.rescales.clear();
         }
@@ -203,6 +192,24 @@ impl Updater {
         plan
     }
 
+    /// Orders resizes and evictions, each by the shares of the namespaces.
+    fn in_turn(
+        &mut self,
+        candidates: Vec<Candidate>,
+        waiting_nodes: &HashSet<Arc<str>>,
+        now: Timestamp,
+    ) -> Vec<Candidate> {
+        let (evictions, resizes): (Vec<_>, Vec<_>) =
+            candidates.into_iter().partition(|candidate| candidate.action.deed == Deed::Evict);
+        let mut all = Vec::new();
+        for (shares, mut of) in self.shares.iter_mut().zip([evictions, resizes]) {
+            shares.decay(now);
+            shares.sort(&mut of, waiting_nodes);
+            all.extend(of);
+        }
+        all
+    }
+
     /// The cluster's rate allows it, and the workload's own. What burns waits for the cluster's only.
     fn is_in_time(&mut self, candidate: &Candidate) -> bool {
         let bucket = match candidate.action.deed {
@@ -213,10 +220,15 @@ impl Updater {
             .paces
             .get_mut(&candidate.action.workload)
             .filter(|_| !candidate.action.urgent && !candidate.helps);
-        match own {
+        let takes = match own {
             Some(own) => own.holds() && bucket.take() && own.take(),
             None => bucket.take(),
+        };
+        if takes {
+            let evicts = candidate.action.deed == Deed::Evict;
+            self.shares[usize::from(!evicts)].note(candidate);
         }
+        takes
     }
 
     /// As many pods of a workload a minute as may be changed at once.
@@ -237,15 +249,23 @@ impl Updater {
         candidates: &mut Vec<Candidate>,
     ) -> WorkloadPlan {
         let mut said = WorkloadPlan { pods: workload.staying().count(), ..WorkloadPlan::default() };
-        let budget = self.budget(workload, now);
+        let mut budget = self.budget(workload, now);
         let mut own = Vec::new();
         let replaced = self.heed_newcomers(workload, settings, now, &mut own, &mut said);
         let judged = |pod: &&Pod| (pod.running || pod.is_stuck()) && !replaced.contains(&pod.id);
         for pod in workload.staying().filter(judged) {
+            let allowed = self.allowed(workload, pod.id, &budget, now);
             let state = self.meet(pod, now);
-            match state.judge(workload, pod, budget.may_disrupt(pod.id), settings, now) {
+            match state.judge(workload, pod, allowed, settings, now) {
                 Ok(None) => said.steady += usize::from(pod.running),
-                Ok(Some(wish)) => own.extend(candidate(workload, pod, wish, settings)),
+                Ok(Some(wish)) => {
+                    if matches!(wish, Wish::Evict { urgent: true }) {
+                        budget.heal();
+                    }
+                    let since = state.waits_since;
+                    let candidate = candidate(workload, pod, wish, settings);
+                    own.extend(candidate.map(|candidate| candidate.waits_since(since)));
+                }
                 Err(hold) => *said.held.entry(hold).or_default() += 1,
             }
         }
@@ -285,6 +305,18 @@ impl Updater {
         said
     }
 
+    fn allowed(&self, workload: &Workload, pod: PodId, budget: &Budget, now: Timestamp) -> Allowed {
+        let replaced = self.replaced.get(&workload.key);
+        let may = |replaces: fn(&Replaced, PodId, Timestamp) -> Result<(), Hold>| {
+            replaced.map_or(Ok(()), |replaced| replaces(replaced, pod, now))
+        };
+        Allowed {
+            disrupt: budget.may_disrupt(pod),
+            replace: may(Replaced::may_move),
+            heal: may(Replaced::may_heal).and_then(|()| budget.may_heal()),
+        }
+    }
+
     /// What puts back the harm that was done to a pod, unless somebody has said to keep off it.
     fn put_back(
         &self,
@@ -314,7 +346,8 @@ impl Updater {
 
     /// What serves nobody, and what will not for a while but does not show it yet.
     fn budget(&self, workload: &Workload, now: Timestamp) -> Budget {
-        Budget::of(workload, |pod| self.pods.get(&pod.id).is_some_and(|state| state.is_about_to_go(pod, now)))
+        let told = |pod: &Pod| self.pods.get(&pod.id).is_some_and(|state| state.is_about_to_go(pod, now));
+        Budget::of(workload, told, now)
     }
 
     /// A person has asked for what was before: all of the pods get that, and nothing else is done.
@@ -360,6 +393,10 @@ impl Updater {
         if !matches!(action.deed, Deed::PutBack(_) | Deed::EndBoost(_)) {
             self.note_before(workload, pod);
         }
+        if action.deed == Deed::Evict {
+            let replaced = self.replaced.entry(Arc::clone(&workload.key)).or_default();
+            replaced.note(workload, (pod.id, action.urgent), now);
+        }
         // A raise does no harm to what is not ready: that it still fails is no news.
         if !action.urgent && !action.wish.helps(workload, pod) {
             let in_place = action.wish.change().map(|change| change.restarts);
@@ -371,7 +408,8 @@ impl Updater {
     fn note_before(&mut self, workload: &Workload, pod: &Pod) {
         let meant = targets(workload);
         let same = self.before.get(&workload.key).is_some_and(|before| similar(&before.meant, &meant));
-        if !same {
+        // What never ran has shown nothing of what was before.
+        if !same && (pod.running || pod.ready) {
             let had = pod.containers.iter().map(|container| (Arc::clone(&container.name), container.asked));
             self.before.insert(Arc::clone(&workload.key), Before { had: had.collect(), meant });
         }
@@ -397,7 +435,7 @@ impl Updater {
             (false, true) => 5,
         };
         if let Some(state) = self.pods.get_mut(&action.pod) {
-            state.refused(hold, now.plus(pause));
+            state.refused(hold, pause, now);
         }
     }
 
@@ -426,45 +464,11 @@ fn candidate(workload: &Workload, pod: &Pod, wish: Wish, settings: &Settings) ->
         let change = change.clone();
         if settings.limits_only_grow { change.without_lower_limits(pod) } else { Some(change) }
     };
-    let (deed, urgent, shrinks, benefit) = match &wish {
-        Wish::Resize(change) => (
-            Deed::Resize(possible(change)?),
-            change.after_oom,
-            change.shrinks && !change.grows,
-            change.benefit,
-        ),
-        Wish::TakeBack(change) | Wish::PutBack(change) => {
-            (Deed::PutBack(possible(change)?), true, false, change.benefit)
-        }
-        // It is due, and nothing is to be learned from it: no canary.
-        Wish::EndBoost(change) => (Deed::EndBoost(possible(change)?), true, true, change.benefit),
-        Wish::Evict { urgent } => (Deed::Evict, *urgent, false, 0.0),
+    let deed = match &wish {
+        Wish::Resize(change) => Deed::Resize(possible(change)?),
+        Wish::TakeBack(change) | Wish::PutBack(change) => Deed::PutBack(possible(change)?),
+        Wish::EndBoost(change) => Deed::EndBoost(possible(change)?),
+        Wish::Evict { .. } => Deed::Evict,
     };
-    Some(Candidate {
-        helps: wish.helps(workload, pod),
-        action: Action { workload: Arc::clone(&workload.key), pod: pod.id, deed, urgent, wish },
-        node: pod.node.clone(),
-        shrinks,
-        benefit,
-    })
-}
-
-/// What burns first; then what makes room on a node where something waits for it; then what is worth most.
-fn sort(candidates: &mut [Candidate], waiting_nodes: &HashSet<Arc<str>>) {
-    candidates.sort_by(|a, b| {
-        let class = |candidate: &Candidate| {
-            let makes_room =
-                candidate.shrinks && candidate.node.as_ref().is_some_and(|node| waiting_nodes.contains(node));
-            match (candidate.action.urgent, makes_room || candidate.helps) {
-                (true, _) => 2,
-                (false, true) => 1,
-                (false, false) => 0,
-            }
-        };
-        Reverse(class(a))
-            .cmp(&Reverse(class(b)))
-            .then(b.benefit.total_cmp(&a.benefit))
-            .then(a.action.workload.cmp(&b.action.workload))
-            .then(a.action.pod.cmp(&b.action.pod))
-    });
+    Some(Candidate::new(workload, pod, deed, wish))
 }

@@ -72,11 +72,15 @@ pub enum Mutation {
     KeepStamping,
     /// Nothing is done to what is being rolled out.
     HoldRollouts,
+    /// All pods in an OOM loop may be replaced at once.
+    HealAll,
+    /// A container that is down is taken to stay so.
+    Impatient,
 }
 
 impl Mutation {
     /// All mutations.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::NoCooldown,
         Self::NoStep,
         Self::NoBudget,
@@ -89,6 +93,8 @@ impl Mutation {
         Self::Swing,
         Self::KeepStamping,
         Self::HoldRollouts,
+        Self::HealAll,
+        Self::Impatient,
     ];
 }
 

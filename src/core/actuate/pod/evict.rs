@@ -1,80 +1,24 @@
-//! When a pod gets a new one in its place: where it serves nobody as it is, or where nothing else gives it its size.
+//! Replacement of a pod where nothing else gives it its size.
 
-use super::{EMERGENCY, PodState, Wish};
+use super::{Allowed, PodState, Wish};
 use crate::actuate::Given;
 use crate::actuate::facts::{Container, Method, Pod, Workload};
+use crate::actuate::ranges::successor;
 use crate::actuate::reason::Hold;
 use crate::actuate::updater::Settings;
-use crate::policy::Amounts;
-use crate::units::{Bytes, Timestamp};
+use crate::policy::{Amounts, ContainerSize};
+use crate::units::Bytes;
+
+/// Share by which a figure of the successor differs where it is another one.
+const ANOTHER: f64 = 0.02;
 
 impl PodState {
-    /// The OOM loop (kubernetes#138760): a container that is down stays under its pod's old limit whatever is asked of
-    /// the kubelet, up to 1.36; and up to five minutes in later versions. Only a new pod helps, and nobody is served
-    /// by the old one. The same where it was killed again after a rise in place.
-    pub(super) fn heal(
-        &self,
-        workload: &Workload,
-        pod: &Pod,
-        settings: &Settings,
-        now: Timestamp,
-    ) -> Option<Result<Option<Wish>, Hold>> {
-        let needs_more = |container: &Container| {
-            let recent = container.oom_killed.is_some_and(|at| now.seconds_since(at) < EMERGENCY);
-            let again = self.was_killed_again(container);
-            let wanted = workload.advice(&container.name).and_then(|advice| advice.target.memory_limit);
-            // What was asked for in place and is not in force counts as not given.
-            let more = wanted > container.given.memory_limit || container.asked != container.given || again;
-            recent && more && (container.down || again)
-        };
-        let mut needy = pod.containers.iter().filter(|container| needs_more(container)).peekable();
-        needy.peek()?;
-        let rules = &workload.rules;
-        if needy.any(|container| workload.scales_by_memory(container)) {
-            return Some(Err(Hold::HorizontalPodAutoscaler));
-        }
-        let again = pod.containers.iter().any(|container| self.was_killed_again(container));
-        if rules.method == Method::InPlace && pod.running && !again {
-            // Later versions than that give it what was asked for in place at its next start.
-            return None;
-        }
-        Some(match rules.method {
-            Method::OnCreate => Err(Hold::OnCreateOnly),
-            Method::InPlace => Err(Hold::InPlaceOnly),
-            // A DaemonSet makes the new one for the same node.
-            Method::InPlaceOrEvict | Method::Evict => replaceable(workload, pod, settings)
-                .and_then(|()| self.believed_refusal(now))
-                .map(|()| Some(Wish::Evict { urgent: true })),
-        })
-    }
-
-    fn believed_refusal(&self, now: Timestamp) -> Result<(), Hold> {
-        match self.refused {
-            Some((hold @ (Hold::DisruptionBudget | Hold::ApiServer | Hold::Forbidden), until))
-                if now < until =>
-            {
-                Err(hold)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// A container was killed again although its memory limit was raised in place.
-    fn was_killed_again(&self, container: &Container) -> bool {
-        let Some(killed) = container.oom_killed else { return false };
-        match self.raised.iter().find(|raise| raise.container == container.name) {
-            Some(raise) => Some(killed) > raise.known && killed >= raise.at,
-            // Whatever was changed then may have been that.
-            None => self.inherited.is_some_and(|at| (1..EMERGENCY).contains(&killed.seconds_since(at))),
-        }
-    }
-
     /// To be evicted, or why not; `otherwise` where the policy does not allow it at all.
     pub(super) fn evict(
         &self,
         workload: &Workload,
         pod: &Pod,
-        disruptable: Result<(), Hold>,
+        allowed: Allowed,
         settings: &Settings,
         otherwise: Hold,
     ) -> Result<Wish, Hold> {
@@ -95,21 +39,28 @@ impl PodState {
         if let Some((hold @ (Hold::DisruptionBudget | Hold::ApiServer | Hold::Forbidden), _)) = self.refused {
             return Err(hold);
         }
-        if workload.staying().count() < workload.rules.min_replicas {
+        if workload.wanted() < workload.rules.min_replicas {
             return Err(Hold::MinReplicas);
         }
-        disruptable?;
+        if !gives_another_size(workload, pod) {
+            return Err(Hold::NoGain);
+        }
+        allowed.disrupt?;
+        allowed.replace?;
         Ok(Wish::Evict { urgent: false })
     }
 }
 
 /// Whether a new pod would come in its place, with its sizes.
-fn replaceable(workload: &Workload, pod: &Pod, settings: &Settings) -> Result<(), Hold> {
+pub(super) fn replaceable(workload: &Workload, pod: &Pod, settings: &Settings) -> Result<(), Hold> {
     if !pod.managed {
         return Err(Hold::Unmanaged);
     }
     if pod.may_not_be_evicted {
         return Err(Hold::SafeToEvictFalse);
+    }
+    if workload.around.left_out {
+        return Err(Hold::LeftOut);
     }
     // What was before is what it has outgrown.
     if workload.around.gives != Given::Target {
@@ -118,21 +69,46 @@ fn replaceable(workload: &Workload, pod: &Pod, settings: &Settings) -> Result<()
     if !admission_works(workload, settings) {
         return Err(Hold::AdmissionSilent);
     }
-    if !has_room(workload, pod) {
+    let target = |container: &Container| {
+        workload.advice(&container.name).map(|advice| advice.target).unwrap_or_default()
+    };
+    if !has_room(workload, pod, target) {
         return Err(Hold::NoRoom);
     }
     Ok(())
 }
 
-/// Some node that the pod may use has room for its successor, what the pod itself takes of its own node counted as
-/// free. Where nothing is known of nodes, they are believed to have.
-fn has_room(workload: &Workload, pod: &Pod) -> bool {
+/// True where a successor would come up with another size.
+fn gives_another_size(workload: &Workload, pod: &Pod) -> bool {
+    let figures = |size: &ContainerSize| {
+        let (cores, bytes) =
+            (|of: Option<crate::units::Cores>| of.map(|of| of.0), |of: Option<Bytes>| of.map(Bytes::as_f64));
+        [cores(size.cpu_request), cores(size.cpu_limit), bytes(size.memory_request), bytes(size.memory_limit)]
+    };
+    let differs = |(old, new): (Option<f64>, Option<f64>)| match (old, new) {
+        (Some(old), Some(new)) => (new - old).abs() > ANOTHER * old,
+        (old, new) => old.is_some() != new.is_some(),
+    };
+    pod.containers
+        .iter()
+        .zip(successor(workload, pod))
+        .any(|(container, size)| figures(&container.given).into_iter().zip(figures(&size)).any(differs))
+}
+
+/// Some node that the pod may use has room for a successor whose containers have such sizes, what the pod itself takes of
+/// its own node counted as free. What no size says is as it is asked for now. Where nothing is known of nodes, they are
+/// believed to have.
+pub(in crate::actuate) fn has_room(
+    workload: &Workload,
+    pod: &Pod,
+    size: impl Fn(&Container) -> ContainerSize,
+) -> bool {
     let Some(free) = &workload.around.free else { return true };
     let (mut cpu, mut memory) = (0.0, 0.0);
     for container in &pod.containers {
-        let target = workload.advice(&container.name).map(|advice| advice.target).unwrap_or_default();
-        cpu += target.cpu_request.or(container.asked.cpu_request).map_or(0.0, |cpu| cpu.0);
-        memory += target.memory_request.or(container.asked.memory_request).map_or(0.0, Bytes::as_f64);
+        let size = size(container);
+        cpu += size.cpu_request.or(container.asked.cpu_request).map_or(0.0, |cpu| cpu.0);
+        memory += size.memory_request.or(container.asked.memory_request).map_or(0.0, Bytes::as_f64);
     }
     let cores = |of: &Amounts| of.cpu.map_or(0.0, |cpu| cpu.0);
     let bytes = |of: &Amounts| of.memory.map_or(0.0, Bytes::as_f64);

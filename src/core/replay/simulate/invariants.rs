@@ -88,6 +88,10 @@ invariants! {
     EvictionWithoutAdmission = "eviction-without-admission",
     /// No urgent eviction of a pod that is Ready.
     HealthyEvicted = "healthy-evicted",
+    /// No pod is replaced for a kill after which the kubelet restarts the container at once.
+    RestartsItself = "restarts-itself",
+    /// Of pods in OOM loops no more are replaced at once than one and maxUnavailable of spec.replicas.
+    HealBudget = "heal-budget",
     /// An OOM loop that a node can hold, and the policy allows, is healed within an hour.
     OomLoop = "oom-loop",
     /// Each pod that is not as it should be has a reason.
@@ -166,8 +170,8 @@ type Had = (Size, Option<u64>);
 #[derive(Clone, Debug, Default)]
 struct LoadPast {
     evictions: VecDeque<i64>,
-    /// Sizes and limits in force of evicted pods whose successors have not come.
-    evicted: VecDeque<(u64, Vec<Had>)>,
+    /// Sizes and limits in force of evicted pods whose successors have not come, and when they were evicted.
+    evicted: VecDeque<(u64, i64, Vec<Had>)>,
     /// When the last successor of an evicted pod came up without sizes.
     unstamped: Option<i64>,
     /// New pods are refused since then.

@@ -206,6 +206,8 @@ fn each_guard_that_is_taken_away_is_missed() {
         (Mutation::KeepStamping, Invariant::BlockedCreation),
         (Mutation::KeepStamping, Invariant::Boots),
         (Mutation::HoldRollouts, Invariant::StuckRollout),
+        (Mutation::HealAll, Invariant::HealBudget),
+        (Mutation::Impatient, Invariant::RestartsItself),
     ] {
         let found = caught(mutation);
         assert!(found.contains(&guard), "{mutation:?} is not caught by {guard}: {found:?}");

@@ -19,6 +19,9 @@ use crate::replay::trace::Series;
 /// Slots of the memory peaks that a container remembers: one hour.
 pub(super) const PEAKS: usize = 12;
 
+/// Seconds of a restart that no back-off delays.
+pub(super) const RESTARTS: i64 = 1;
+
 /// State of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {

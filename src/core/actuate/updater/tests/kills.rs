@@ -1,11 +1,23 @@
 //! OOM kills, and what each is answered by.
 
 use super::*;
+use crate::actuate::facts::{BackOff, Container};
 
 /// Killed at that time, and running again.
 fn killed(pod: &mut Pod, at: i64) {
     pod.containers[0].oom_killed = Some(Timestamp(at));
     pod.containers[0].restarts += 1;
+}
+
+/// Killed again, so that the kubelet waits before it starts it once more.
+fn loops(pod: &mut Pod, at: i64) {
+    killed(pod, at);
+    pod.ready = false;
+    (pod.containers[0].down, pod.containers[0].back_off) = (true, BackOff::Delayed);
+}
+
+fn evicts_at_once(plan: &Plan) -> bool {
+    matches!(&plan.actions[..], [Action { deed: Deed::Evict, urgent: true, .. }])
 }
 
 #[test]
@@ -22,11 +34,11 @@ fn a_first_kill_is_answered_in_place_whatever_was_changed_before() {
         panic!("{plan:?}")
     };
     assert!(change.after_oom);
-    // Again: that did not help.
+    // Again, and it waits: that did not help.
     world.now += 20;
-    killed(&mut web.pods[0], world.now - 1);
+    loops(&mut web.pods[0], world.now - 1);
     let plan = world.turn(&mut web);
-    assert!(matches!(&plan.actions[..], [Action { deed: Deed::Evict, urgent: true, .. }]), "{plan:?}");
+    assert!(evicts_at_once(&plan), "{plan:?}");
 }
 
 #[test]
@@ -34,7 +46,7 @@ fn a_raise_by_the_process_before_that_did_not_help_is_known() {
     let mut world = World::new();
     let mut web = workload(advice(200, 256, 300), fleet(2, size(200, 256, 300)));
     web.pods[0].resized = Some(Timestamp(world.now - 30));
-    killed(&mut web.pods[0], world.now - 5);
+    loops(&mut web.pods[0], world.now - 5);
     let plan = world.turn(&mut web);
     assert!(matches!(&plan.actions[..], [Action { pod: 0, deed: Deed::Evict, .. }]), "{plan:?}");
 }
@@ -96,10 +108,9 @@ fn a_sidecar_that_keeps_its_pod_from_starting_is_healed() {
     (stuck.running, stuck.ready) = (false, false);
     stuck.containers[0].sidecar = true;
     assert!(world.plan(std::slice::from_ref(&web)).actions.is_empty(), "it has only not started yet");
-    killed(&mut web.pods[0], world.now - 1);
-    web.pods[0].containers[0].down = true;
+    loops(&mut web.pods[0], world.now - 1);
     let plan = world.turn(&mut web);
-    assert!(matches!(&plan.actions[..], [Action { deed: Deed::Evict, urgent: true, .. }]), "{plan:?}");
+    assert!(evicts_at_once(&plan), "{plan:?}");
 }
 
 #[test]
@@ -107,8 +118,7 @@ fn a_daemon_sets_pod_that_is_down_gets_a_new_one_on_its_node() {
     let mut world = World::new();
     let mut web = workload(advice(50, 128, 160), vec![pod(1, size(50, 64, 64))]);
     web.bound_to_nodes = true;
-    killed(&mut web.pods[0], world.now - 1);
-    (web.pods[0].ready, web.pods[0].containers[0].down) = (false, true);
+    loops(&mut web.pods[0], world.now - 1);
     let plan = world.turn(&mut web);
     assert!(matches!(&plan.actions[..], [Action { deed: Deed::Evict, urgent: true, .. }]), "{plan:?}");
     // For any other reason it is not evicted.
@@ -119,17 +129,18 @@ fn a_daemon_sets_pod_that_is_down_gets_a_new_one_on_its_node() {
 }
 
 #[test]
-fn what_may_only_be_resized_in_place_is_so_while_it_is_down() {
+fn what_may_only_be_resized_in_place_is_so_once_its_status_says_that_it_waits() {
     let mut world = World::new();
     let mut web = workload(advice(50, 128, 160), vec![pod(1, size(50, 64, 64))]);
     web.rules.method = Method::InPlace;
-    killed(&mut web.pods[0], world.now - 1);
-    (web.pods[0].ready, web.pods[0].containers[0].down) = (false, true);
+    loops(&mut web.pods[0], world.now - 1);
+    assert_eq!(world.held(&web), [Hold::InPlaceOnly], "a resize is lost as long as it has only ended");
+    web.pods[0].containers[0].back_off = BackOff::Shown;
     let plan = world.turn(&mut web);
     assert!(matches!(&plan.actions[..], [Action { deed: Deed::Resize(_), urgent: true, .. }]), "{plan:?}");
     // It was not in force, as on older versions: only a new pod would help.
     world.now += 20;
-    killed(&mut web.pods[0], world.now - 1);
+    loops(&mut web.pods[0], world.now - 1);
     assert_eq!(world.held(&web), [Hold::InPlaceOnly]);
 }
 
@@ -150,14 +161,11 @@ fn after_a_kill_new_pods_are_given_what_it_taught() {
 }
 
 #[test]
-fn a_container_that_is_down_after_a_kill_gets_a_new_pod_at_once() {
+fn a_container_in_the_back_off_after_kills_gets_a_new_pod_at_once() {
     let mut small = pod(1, size(50, 64, 64));
-    small.ready = false;
     small.created = Some(Timestamp(START - 30));
-    small.containers[0].down = true;
-    small.containers[0].restarts = 1;
     let mut world = World::new();
-    small.containers[0].oom_killed = Some(Timestamp(world.now - 2));
+    loops(&mut small, world.now - 2);
     // One replica, closed windows: it serves nobody as it is.
     let mut web = workload(advice(50, 128, 160), vec![small.clone()]);
     web.rules.open = false;
@@ -173,6 +181,9 @@ fn a_container_that_is_down_after_a_kill_gets_a_new_pod_at_once() {
         }),
         (Hold::SafeToEvictFalse, |web| web.pods[0].may_not_be_evicted = true),
         (Hold::OnCreateOnly, |web| web.rules.method = Method::OnCreate),
+        (Hold::LeftOut, |web| web.around.left_out = true),
+        (Hold::RolledBack, |web| web.around.gives = Given::Previous),
+        (Hold::NoGain, |web| web.around.bounds.container.most.memory = Some(Bytes::from_mib(64))),
     ] {
         let mut world = World::new();
         let mut web = workload(advice(50, 128, 160), vec![small.clone()]);
@@ -195,10 +206,184 @@ fn a_container_that_runs_again_after_a_kill_grows_in_place_without_waiting() {
     assert!(change.sizes[0].to.memory_limit >= Some(Bytes::from_mib(300)));
     // Killed again under the new limit: that did not help.
     world.now += 20;
-    web.pods[2].containers[0].oom_killed = Some(Timestamp(world.now - 1));
-    web.pods[2].containers[0].restarts = 2;
+    loops(&mut web.pods[2], world.now - 1);
     let plan = world.turn(&mut web);
     assert!(matches!(&plan.actions[..], [Action { pod: 2, deed: Deed::Evict, .. }]), "{plan:?}");
+}
+
+#[test]
+fn what_the_kubelet_restarts_at_once_is_left_to_it() {
+    let mut world = World::new();
+    let mut web = workload(advice(50, 64, 64), fleet(20, size(50, 64, 64)));
+    web.advice.push(("log".into(), advice(50, 128, 160)));
+    web.rules.max_unavailable = MaxUnavailable::Count(1);
+    for pod in &mut web.pods {
+        let log = Container {
+            name: "log".into(),
+            oom_killed: Some(Timestamp(world.now - 1)),
+            down: true,
+            sidecar: true,
+            ..pod.containers[0].clone()
+        };
+        pod.ready = false;
+        pod.containers.push(log);
+    }
+    assert_eq!(world.held(&web), [Hold::Restarting]);
+    world.now += 1;
+    for pod in &mut web.pods {
+        pod.ready = true;
+        (pod.containers[1].down, pod.containers[1].restarts) = (false, 1);
+    }
+    let plan = world.turn(&mut web);
+    let resizes = |action: &Action| matches!(&action.deed, Deed::Resize(change) if change.after_oom);
+    assert!(plan.actions.len() == 20 && plan.actions.iter().all(resizes), "{plan:?}");
+}
+
+#[test]
+fn a_raise_that_is_long_ago_has_nothing_to_do_with_a_kill() {
+    let mut world = World::new();
+    let mut web = workload(advice(200, 256, 300), fleet(1, size(200, 100, 128)));
+    killed(&mut web.pods[0], world.now - 1);
+    assert_eq!(world.turn(&mut web).actions.len(), 1, "raised in place");
+    world.now += 60 * 86_400;
+    killed(&mut web.pods[0], world.now - 1);
+    let plan = world.plan(std::slice::from_ref(&web));
+    assert!(plan.actions.is_empty(), "it runs with what is recommended: {plan:?}");
+    // One that is raised again is so in place.
+    web.advice[0].1 = advice(200, 400, 500);
+    let plan = world.turn(&mut web);
+    assert!(matches!(&plan.actions[..], [Action { deed: Deed::Resize(_), urgent: true, .. }]), "{plan:?}");
+}
+
+#[test]
+fn pods_in_a_loop_are_replaced_within_the_budget_but_for_the_first() {
+    let mut world = World::new();
+    let mut web = workload(advice(50, 128, 160), fleet(20, size(50, 64, 64)));
+    web.rules.max_unavailable = MaxUnavailable::Count(3);
+    web.replicas = Some(20);
+    for pod in &mut web.pods {
+        loops(pod, world.now - 2);
+    }
+    let replaced = |world: &mut World, web: &mut Workload| {
+        let plan = world.turn(web);
+        assert!(plan.actions.iter().all(|action| action.deed == Deed::Evict && action.urgent));
+        plan.actions.len()
+    };
+    assert_eq!(replaced(&mut world, &mut web), 4, "the first, and three");
+    world.now += 5;
+    assert_eq!(replaced(&mut world, &mut web), 0, "successors that are not created are not there");
+    let mut next = pod(100, size(50, 128, 160));
+    next.ready = false;
+    for id in 100..104 {
+        web.pods.push(Pod { id, ..next.clone() });
+    }
+    world.now += 5;
+    assert_eq!(replaced(&mut world, &mut web), 0, "nor ready");
+    web.pods.iter_mut().filter(|pod| pod.id >= 100).for_each(|pod| pod.ready = true);
+    assert_eq!(replaced(&mut world, &mut web), 4);
+}
+
+#[test]
+fn successors_that_loop_as_well_wait_for_a_pause_that_doubles() {
+    let mut world = World::new();
+    let mut web = workload(advice(50, 128, 160), fleet(1, size(50, 64, 64)));
+    let (mut times, mut limit) = (Vec::new(), 64);
+    for id in 0..5 {
+        web.pods = fleet(1, size(50, 64, limit));
+        web.pods[0].id = id;
+        limit *= 2;
+        web.advice[0].1 = advice(50, 128, limit);
+        for _ in 0..200 {
+            loops(&mut web.pods[0], world.now);
+            let plan = world.turn(&mut web);
+            if evicts_at_once(&plan) {
+                times.push(world.now);
+                break;
+            }
+            let held = &plan.workloads[&web.key].held;
+            assert!(held.contains_key(&Hold::ReplacedBefore), "{plan:?}");
+            world.now += 1;
+        }
+    }
+    let waits: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(waits, [5, 10, 20, 40]);
+}
+
+#[test]
+fn an_init_container_in_a_loop_gets_a_new_pod() {
+    let mut world = World::new();
+    let mut web = workload(advice(50, 64, 64), vec![pod(1, size(50, 64, 64))]);
+    web.advice.push(("setup".into(), advice(50, 128, 160)));
+    let stuck = &mut web.pods[0];
+    (stuck.running, stuck.ready) = (false, false);
+    let setup = Container { name: "setup".into(), ..stuck.containers[0].clone() };
+    stuck.inits = vec![setup];
+    assert!(world.plan(std::slice::from_ref(&web)).actions.is_empty(), "it runs");
+    let setup = &mut web.pods[0].inits[0];
+    (setup.oom_killed, setup.down) = (Some(Timestamp(world.now - 1)), true);
+    assert_eq!(world.held(&web), [Hold::Restarting]);
+    web.pods[0].inits[0].back_off = BackOff::Shown;
+    let mut alone = web.clone();
+    alone.pods[0].managed = false;
+    assert_eq!(world.held(&alone), [Hold::Unmanaged], "it cannot be resized in place");
+    assert!(evicts_at_once(&world.turn(&mut web)));
+}
+
+#[test]
+fn what_a_disruption_budget_refuses_is_tried_less_and_less_often() {
+    let mut world = World::new();
+    let mut web = workload(advice(50, 128, 160), fleet(1, size(50, 64, 64)));
+    loops(&mut web.pods[0], world.now);
+    let mut tries = 0;
+    for _ in 0..3600 {
+        world.now += 1;
+        web.pods[0].containers[0].oom_killed = Some(Timestamp(world.now - 1));
+        let plan = world.plan(std::slice::from_ref(&web));
+        match &plan.actions[..] {
+            [action] => {
+                world.updater.refused(action, Hold::DisruptionBudget, Timestamp(world.now));
+                tries += 1;
+            }
+            _ => assert!(plan.workloads[&web.key].held.contains_key(&Hold::DisruptionBudget), "{plan:?}"),
+        }
+    }
+    assert!((8..15).contains(&tries), "{tries} tries in an hour");
+    // Once its status says that it waits, it is at least resized.
+    web.pods[0].containers[0].back_off = BackOff::Shown;
+    let plan = world.turn(&mut web);
+    assert!(matches!(&plan.actions[..], [Action { deed: Deed::Resize(_), urgent: true, .. }]), "{plan:?}");
+}
+
+#[test]
+fn who_waits_longest_goes_first_and_namespaces_take_turns() {
+    let mut world = World::new();
+    world.updater = Updater::new(10.0, 0.2);
+    world.plan(&[]);
+    let looping = |namespace: &str, count: u128, first: u128, at: i64| -> Vec<Workload> {
+        let one = |number: u128| {
+            let mut web = workload(advice(50, 128, 160), vec![pod(first + number, size(50, 64, 64))]);
+            web.key = format!("{namespace}/{number}").into();
+            web.namespace = namespace.into();
+            loops(&mut web.pods[0], at);
+            web
+        };
+        (0..count).map(one).collect()
+    };
+    let mut all = looping("aaa", 50, 0, world.now);
+    all.extend(looping("zzz", 5, 1000, world.now));
+    let mut gone = Vec::new();
+    for _ in 0..12 {
+        let plan = world.plan(&all);
+        for action in &plan.actions {
+            let of = all.iter().find(|one| one.key == action.workload).unwrap();
+            world.updater.accepted(action, of, Timestamp(world.now));
+            gone.push(of.namespace.to_string());
+        }
+        world.now += 5;
+        all.iter_mut().for_each(|one| one.pods[0].containers[0].oom_killed = Some(Timestamp(world.now)));
+    }
+    let of_zzz = gone.iter().take(10).filter(|namespace| *namespace == "zzz").count();
+    assert_eq!(of_zzz, 5, "{gone:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::actuate::NewSize;
-use crate::actuate::facts::{Before, Resize};
+use crate::actuate::facts::{BackOff, Before, Resize};
 use crate::policy::{Amounts, NamespaceBounds, RangeBounds};
 
 fn room(milli: u64, mib: u64) -> Amounts {
@@ -51,7 +51,9 @@ fn no_pod_is_evicted_unless_a_node_has_room_for_its_successor() {
 fn a_pod_in_an_oom_loop_is_not_evicted_to_nowhere() {
     let mut web = workload(advice(200, 512, 700), fleet(3, size(200, 256, 300)));
     let world = World::new();
+    web.pods[0].ready = false;
     for container in &mut web.pods[0].containers {
+        container.back_off = BackOff::Delayed;
         (container.down, container.oom_killed, container.restarts) =
             (true, Some(Timestamp(world.now - 5)), 3);
     }

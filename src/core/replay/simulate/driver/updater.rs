@@ -1,7 +1,7 @@
 //! Updater's turns: what it sees, what it plans, what becomes of it, and what it writes down for its successor.
 
 use super::{Driver, updater};
-use crate::actuate::facts::{MaxUnavailable, Workload};
+use crate::actuate::facts::{BackOff, MaxUnavailable, Workload};
 use crate::actuate::reason::Hold;
 use crate::actuate::{Action, Change, Deed, Given, Plan, Settings};
 use crate::replay::simulate::faults::Now;
@@ -53,6 +53,11 @@ impl Driver<'_> {
                 for pod in &mut seen.pods {
                     pod.ready = true;
                 }
+            }
+            Some(Mutation::HealAll) => seen.rules.max_unavailable = MaxUnavailable::Percent(100),
+            Some(Mutation::Impatient) => {
+                let containers = seen.pods.iter_mut().flat_map(|pod| &mut pod.containers);
+                containers.filter(|one| one.down).for_each(|one| one.back_off = BackOff::Shown);
             }
             Some(Mutation::BlindToAdmission) => seen.pods.iter_mut().for_each(|pod| pod.stamped = true),
             _ => {}

@@ -7,12 +7,14 @@ use crate::policy::MemoryLimitRule;
 use crate::replay::simulate::faults::Now;
 use crate::replay::simulate::scene::{Kind, Usage, Workload};
 use crate::replay::simulate::size::{Size, mib};
-use crate::replay::simulate::world::World;
+use crate::replay::simulate::world::{Pod, RESTARTS, State, World};
 
 /// Kills closer together than this belong to one loop, in seconds.
 const LOOP_GAP: i64 = 900;
 /// Seconds within which a loop is healed.
 const HEALS: i64 = 3600;
+/// Seconds within which a successor is compared with the pod whose place it takes.
+const COMES: i64 = 3600;
 /// Kills from which on it is a loop.
 const LOOP_KILLS: u32 = 6;
 
@@ -33,10 +35,41 @@ impl Watch {
             }
             self.check_budget(world, (load, id), going);
         }
+        if action.urgent && pod.node.is_some() {
+            self.check_healing(world, (load, id), going);
+        }
         let unstamped = self.loads.get(load).and_then(|past| past.unstamped);
         if unstamped.is_some_and(|at| world.now - at < 3600) {
             let message = "the successor of the last evicted pod came up without sizes".to_owned();
             self.broke(world, Invariant::EvictionWithoutAdmission, (load, id), message);
+        }
+    }
+
+    /// Checks the replacement of a pod in an OOM loop.
+    fn check_healing(&mut self, world: &World<'_>, (load, id): (usize, u64), going: &Now) {
+        let (Some(workload), Some(state), Some(pod)) =
+            (world.scene.workloads.get(load), world.loads.get(load), world.pod(load, id))
+        else {
+            return;
+        };
+        // Who sees nothing new cannot know what has changed since.
+        if going.stale || going.late || going.two_leaders || going.lost_answers > 0 {
+            return;
+        }
+        let waits = |state: State| matches!(state, State::Backoff(until) if until - world.now > RESTARTS);
+        if !pod.containers.iter().any(|container| waits(container.state)) {
+            let message = "no container of it is kept down by the back-off".to_owned();
+            self.broke(world, Invariant::RestartsItself, (load, id), message);
+        }
+        let replicas = state.replicas as usize;
+        let allowed = MaxUnavailable::Percent(workload.policy.max_unavailable).of(replicas);
+        let staying = || state.pods.iter().filter(|pod| pod.stays());
+        let was_killed = |pod: &Pod| pod.containers.iter().any(|container| container.oom_killed.is_some());
+        let coming = staying().filter(|pod| !pod.ready && !was_killed(pod)).count();
+        let coming = coming + replicas.saturating_sub(staying().count());
+        if coming > allowed {
+            let message = format!("{coming} of {replicas} are being replaced, and {allowed} may be missing");
+            self.broke(world, Invariant::HealBudget, (load, id), message);
         }
     }
 
@@ -48,7 +81,7 @@ impl Watch {
             .unwrap_or_default();
         let replicas = world.loads.get(load).map_or(0, |load| load.replicas as usize);
         let Some(past) = self.loads.get_mut(load) else { return };
-        past.evicted.push_back((id, had));
+        past.evicted.push_back((id, world.now, had));
         let (count, most) = (within_an_hour(&mut past.evictions, world.now), 4 + 3 * replicas);
         if count > most {
             let message = format!("{count} evictions of one workload within an hour");
@@ -99,12 +132,13 @@ impl Watch {
     pub(super) fn check_successor(&mut self, world: &World<'_>, (load, id): (usize, u64), going: &Now) {
         let Some(pod) = world.pod(load, id) else { return };
         let Some(past) = self.loads.get_mut(load) else { return };
-        let Some((evicted, had)) = past.evicted.pop_front() else { return };
+        let Some((evicted, at, had)) = past.evicted.pop_front() else { return };
         past.unstamped = (!pod.stamped).then_some(world.now);
         let same = pod.containers.iter().zip(&had).all(|(container, (given, in_force))| {
             container.asked == *given && *in_force == given.memory_limit
         });
-        if same && !going.admission_down {
+        // What a quota has kept from being created for hours is given what is known by then.
+        if same && !going.admission_down && world.now - at < COMES {
             let message = format!("pod {id} comes up with what the evicted pod {evicted} had");
             self.broke(world, Invariant::UselessEviction, (load, 0), message);
         }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::super::scene::{Kind, Part, Workload as Stated};
-use super::super::world::{Load, Pod as Simulated, State, World};
+use super::super::scene::{Container as Specified, Kind, Part, Workload as Stated};
+use super::super::world::{Load, Pod as Simulated, RESTARTS, Running, State, World};
 use super::recommender::Advice;
 use super::{container_size, namespace, pace, time};
 use crate::actuate::facts::{
-    self, Before, Container, MaxUnavailable, Place, Pod, PodId, RefusedCreation, Rules, Workload,
+    self, BackOff, Before, Container, MaxUnavailable, Place, Pod, PodId, RefusedCreation, Rules, Workload,
 };
 use crate::actuate::rescale::{Kept, Measure, Scaler, Target};
 use crate::actuate::{Given, Remembered};
@@ -49,6 +49,9 @@ pub(in crate::replay::simulate) fn workload(
 ) -> Workload {
     Workload {
         key: around.key.clone().unwrap_or_else(|| "".into()),
+        namespace: format!("n{}", stated.namespace).into(),
+        replicas: (!matches!(stated.kind, Kind::Job | Kind::CronJob | Kind::Bare))
+            .then_some(load.replicas as usize),
         advice: advice.clone(),
         given_since: around.given_since.map(time),
         rules: Rules {
@@ -70,6 +73,12 @@ pub(in crate::replay::simulate) fn workload(
             bounds: namespace(world, stated),
             free: Some(free(world, stated)),
             gives: around.gives,
+            left_out: false,
+            template: advice
+                .iter()
+                .zip(&load.template)
+                .map(|((name, _), size)| (Arc::clone(name), container_size(size)))
+                .collect(),
         },
         pods: load.pods.iter().map(|pod| self::pod(world, stated, pod, advice)).collect(),
     }
@@ -78,7 +87,7 @@ pub(in crate::replay::simulate) fn workload(
 /// CPU and memory that are free on each node that the workload's pods may come to.
 fn free(world: &World<'_>, stated: &Stated) -> Arc<[Amounts]> {
     let own = world.nodes.iter().enumerate().filter(|(_, node)| node.pool == stated.pool && !node.cordoned);
-    own.map(|(place, _)| amounts(world.free(place))).collect()
+    own.map(|(place, _)| amounts(world.left(place))).collect()
 }
 
 fn amounts((milli, bytes): (u64, u64)) -> Amounts {
@@ -116,26 +125,15 @@ fn scaler(stated: &Stated, load: &Load) -> Option<Scaler> {
 }
 
 fn pod(world: &World<'_>, stated: &Stated, pod: &Simulated, advice: &Advice) -> Pod {
-    let runs = |container: &super::super::world::Running| container.runs() || container.restarts > 0;
+    let runs = |container: &Running| container.runs() || container.restarts > 0;
     let blocked = pod.containers.iter().any(|container| !container.lasts() && container.state != State::Done);
     let parts = pod.containers.iter().zip(&stated.containers).zip(advice);
-    let containers =
-        parts.filter(|((container, _), _)| container.lasts()).map(|((container, spec), (name, _))| {
-            Container {
-                name: Arc::clone(name),
-                sidecar: spec.part == Part::Sidecar,
-                given: container_size(&container.given),
-                asked: container_size(&container.asked),
-                boost: None,
-                cpu_scaled: false,
-                memory_scaled: false,
-                cpu_restarts: spec.cpu_restarts,
-                memory_restarts: spec.memory_restarts,
-                restarts: container.restarts,
-                down: matches!(container.state, State::Backoff(_)),
-                oom_killed: container.oom_killed.map(time),
-            }
-        });
+    let (lasting, ending): (Vec<_>, Vec<_>) = parts
+        .map(|((container, spec), (name, _))| {
+            (container.lasts(), self::container(world, container, spec, name))
+        })
+        .partition(|(lasts, _)| *lasts);
+    let of = |parts: Vec<(bool, Container)>| parts.into_iter().map(|(_, container)| container).collect();
     Pod {
         id: PodId::from(pod.id),
         node: pod.node.and_then(|node| world.nodes.get(node)).map(|node| Arc::clone(&node.name)),
@@ -159,7 +157,7 @@ fn pod(world: &World<'_>, stated: &Stated, pod: &Simulated, advice: &Advice) -> 
         place: Place {
             home: pod.node.filter(|node| world.nodes.get(*node).is_some_and(|node| !node.cordoned)).map(
                 |node| {
-                    let (free, own) = (world.free(node), pod.holds());
+                    let (free, own) = (world.left(node), pod.keeps());
                     amounts((free.0.saturating_add(own.0), free.1.saturating_add(own.1)))
                 },
             ),
@@ -167,7 +165,31 @@ fn pod(world: &World<'_>, stated: &Stated, pod: &Simulated, advice: &Advice) -> 
             ..Place::default()
         },
         stalled: None,
-        containers: containers.collect(),
+        containers: of(lasting),
+        inits: of(ending),
+    }
+}
+
+fn container(world: &World<'_>, container: &Running, spec: &Specified, name: &Arc<str>) -> Container {
+    let wait = match container.state {
+        State::Backoff(until) => until - world.now,
+        _ => 0,
+    };
+    Container {
+        name: Arc::clone(name),
+        sidecar: spec.part == Part::Sidecar,
+        given: container_size(&container.given),
+        asked: container_size(&container.asked),
+        boost: None,
+        cpu_scaled: false,
+        memory_scaled: false,
+        cpu_restarts: spec.cpu_restarts,
+        memory_restarts: spec.memory_restarts,
+        restarts: container.restarts,
+        down: matches!(container.state, State::Backoff(_)),
+        // In all of the back-off a resize does not take effect, unless the kubelet is mended.
+        back_off: if wait > RESTARTS { BackOff::Shown } else { BackOff::None },
+        oom_killed: container.oom_killed.map(time),
     }
 }
 

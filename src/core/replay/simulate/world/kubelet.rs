@@ -3,11 +3,9 @@
 use super::super::rules;
 use super::super::scene::{Container, Kind, Part, Workload};
 use super::super::usage;
-use super::{Kill, Load, PEAKS, Pod, Running, State, World};
+use super::{Kill, Load, PEAKS, Pod, RESTARTS, Running, State, World};
 use crate::actuate::facts::Resize;
 
-/// Seconds of a restart that no back-off delays.
-const RESTARTS: i64 = 1;
 /// Seconds that a resize takes.
 const ACTUATES: i64 = 2;
 /// Seconds after which a limit below usage is an error.

@@ -9,6 +9,11 @@ impl World<'_> {
         self.without(node, Pod::holds)
     }
 
+    /// Requests of a node that its scheduler has free for a new pod: also what a resize still waits for is taken.
+    pub(in crate::replay::simulate) fn left(&self, node: usize) -> (u64, u64) {
+        self.without(node, Pod::keeps)
+    }
+
     /// Requests of a node without what its pods have by a measure.
     fn without(&self, node: usize, of: fn(&Pod) -> (u64, u64)) -> (u64, u64) {
         let Some(shape) = self.nodes.get(node) else { return (0, 0) };
