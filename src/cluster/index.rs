@@ -2,6 +2,7 @@
 //!
 //! Holds some 0.3 kB a pod. Computes only: the time is an argument, and the watches are elsewhere ([`super::watch`]).
 
+mod allowed;
 mod facts;
 mod fold;
 mod intern;
@@ -27,10 +28,11 @@ use std::sync::Arc;
 use kube::core::{Selector, SelectorExt};
 
 use self::intern::Interner;
+pub use allowed::{Limits, Quota, Ratio};
 pub use facts::{
-    Autoscaler, ContainerShape, ControllerFacts, Labels, Limits, MemoryEvent, MemoryShortage, NodeFacts,
-    ObjectKey, Origin, Owner, Phase, PodFacts, Qos, Quota, Ratio, Shape, Share, Size, Sizes, THRESHOLDS,
-    Template, Uid, VerticalAutoscaler, WorkloadKey, group, stable_hash,
+    Autoscaler, ContainerShape, ControllerFacts, Labels, MemoryEvent, MemoryShortage, NodeFacts, ObjectKey,
+    Origin, Owner, Phase, PodFacts, Qos, Shape, Share, Size, Sizes, THRESHOLDS, Template, Uid,
+    VerticalAutoscaler, WorkloadKey, group, stable_hash,
 };
 pub use fold::Fold;
 pub use kinds::{Named, Pool, is_known_by_its_runs, object_of, rolls_out_in_steps};

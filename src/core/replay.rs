@@ -6,11 +6,11 @@ pub mod arm;
 pub mod arms;
 pub mod engine;
 pub mod generate;
-#[cfg(test)]
-mod new_pods;
 pub mod node;
 pub mod outcome;
 pub mod score;
 pub mod simulate;
 pub mod template;
+#[cfg(test)]
+mod tests;
 pub mod trace;

@@ -12,10 +12,11 @@ use kube::core::DeserializeGuard;
 use kube::core::object::HasSpec;
 use kube::{Resource, ResourceExt};
 
+use super::allowed::{Limits, Ratio};
 use super::facts::{
-    Autoscaler, ContainerShape, ControllerFacts, Labels, Limits, MemoryEvent, NodeFacts, ObjectKey, Origin,
-    Owner, Phase, PodFacts, Qos, Ratio, Shape, Share, Size, Sizes, THRESHOLDS, Template, Uid,
-    VerticalAutoscaler, stable_hash,
+    Autoscaler, ContainerShape, ControllerFacts, Labels, MemoryEvent, NodeFacts, ObjectKey, Origin, Owner,
+    Phase, PodFacts, Qos, Shape, Share, Size, Sizes, THRESHOLDS, Template, Uid, VerticalAutoscaler,
+    stable_hash,
 };
 use super::intern::Interner;
 use super::kinds::{self, Named, Pool};

@@ -7,6 +7,9 @@ use super::{Part, Reason};
 use crate::policy::{Class, CpuLimitRule, MemoryLimitRule};
 use crate::units::{Cores, MIB};
 
+/// Parts one resource's request from its limit by the least step; `false` where it may not.
+type Way = fn(&mut Figures, &Want, &Range, &Range) -> bool;
+
 /// The class of a pod with these containers, init containers among them.
 /// (Kubernetes: pkg/apis/core/v1/helper/qos, `ComputePodQOS`.)
 pub(super) fn class<'a>(containers: &(impl Iterator<Item = &'a Figures> + Clone)) -> Class {
@@ -61,7 +64,7 @@ fn leave_guaranteed(parts: &mut [Part<'_>], bounds: &Bounds) -> Result<(), Reaso
         return Ok(());
     }
     let Extent { cpu, memory } = &bounds.container;
-    let ways: [fn(&mut Figures, &Want, &Range, &Range) -> bool; 4] = [
+    let ways: [Way; 4] = [
         |new, want, cpu, _| raise(&mut new.cpu_limit, 1, want.most.cpu.map(Cores::to_milli), cpu),
         |new, want, _, memory| raise(&mut new.memory_limit, MIB, want.most.memory.map(|most| most.0), memory),
         |new, _, cpu, _| lower(&mut new.cpu_request, 1, cpu),

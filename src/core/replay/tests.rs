@@ -1,0 +1,3 @@
+//! Properties of all of it together.
+
+mod new_pods;
