@@ -19,7 +19,8 @@ use crate::admission;
 use crate::support::older::Older;
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::recommended::{auto_policy, container, recommend, resources};
-use crate::support::{Context, Load, later_second, wait_for};
+use crate::support::roles::Roles;
+use crate::support::{Context, Load, wait_for};
 use crate::updater::{SOON, advise, events_tell, pods_of, policy, ready, wait_blocked};
 
 cluster_test!(the_webhook_starts_on_a_server_without_streaming_lists, [Fresh, Crds]);
@@ -83,21 +84,20 @@ async fn a_server_without_resize_is_recognised_once(context: Context) -> Result<
         plumb.wait_ready().await?;
         wait_blocked(&context, "stays", "ResizeUnsupported").await?;
         ensure!(asked() == 1, "a resize was asked for {} times", asked());
-        // Of what comes later none is tried: this one is evicted at once, as its policy allows that.
+        // Of what comes later none is tried: this one is evicted at once, as its policy allows that and its successor will
+        // be stamped.
+        context.apply(&load("moves")).await?;
+        ready(&context, "moves", 1).await?;
+        let webhook = Roles::start(&context, &[("webhook", &[])]).await?;
         let actuation = json!({"method": "InPlaceOrEvict", "minReplicas": 1, "maxUnavailable": 1});
         policy(&context, "moves", "Deployment", actuation).await?;
         advise(&context, "moves", target()).await?;
-        // Its pod is to be younger than what was recommended, and to tell of admission.
-        later_second().await;
-        let mut moves = load("moves");
-        moves["spec"]["template"]["metadata"]["annotations"] = json!({"plumb.dev/sized": "{}"});
-        context.apply(&moves).await?;
-        // Its first pod may be evicted before it is seen here, and the next one is not for minutes: the event tells.
-        events_tell(&context, "moves", "EvictedForResize").await?;
+        events_tell(&context, "moves", "EvictedForResize").await.with_context(|| webhook.log())?;
         ensure!(asked() == 1, "a resize was asked for {} times", asked());
         let now = pods_of(&context, "stays").await?.pop().context("it is gone")?;
         ensure!(now.uid() == before[0].uid(), "it was replaced");
         ensure!(resources(&now, "load") == resources(&before[0], "load"), "it was changed");
+        webhook.stop()?;
         plumb.check_running()
     };
     let done: Result<()> = done.await;

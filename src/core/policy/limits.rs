@@ -9,8 +9,9 @@ use super::recommend::ContainerSize;
 use super::rules::{CpuLimitRule, MemoryLimitRule};
 use crate::units::{Bytes, Cores, MIB};
 
-/// The memory limit of rule Tail is above its need by this, so that a slowly rising need does not change it each time.
-const TAIL_HEADROOM: f64 = 1.1;
+/// The memory limit of rule Tail is above its need by one part in this, so that a slowly rising need does not change it
+/// each time. Whole numbers, as the admission policy counts the same.
+const TAIL_HEADROOM: u64 = 10;
 
 /// How the limits of one container follow, with the figures that the rules need.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,7 +112,7 @@ impl LimitRules {
 /// mebibytes, and not above `most` unless the need is.
 #[must_use]
 pub fn tail_limit(need: Bytes, most: &Amounts) -> Bytes {
-    let roomy = whole_mib(need.as_f64() * TAIL_HEADROOM);
+    let roomy = next_mib(need.0.saturating_add(need.0.div_ceil(TAIL_HEADROOM)));
     most.memory.map_or(roomy, |most| roomy.min(most.max(need)))
 }
 
@@ -122,7 +123,10 @@ fn at_least(limit: Cores, request: Cores) -> Cores {
 /// Rounded up to whole mebibytes, as people read a limit.
 #[must_use]
 pub fn whole_mib(bytes: f64) -> Bytes {
-    let bytes = Bytes::from_f64(bytes).0;
+    next_mib(Bytes::from_f64(bytes).0)
+}
+
+fn next_mib(bytes: u64) -> Bytes {
     Bytes(bytes.checked_next_multiple_of(MIB).unwrap_or(bytes))
 }
 
