@@ -53,7 +53,8 @@ async fn moved(context: &Context) -> Result<()> {
     objects(context).await?;
     let mine = ["-n", context.namespace.as_str()];
     let table = context.plumb(&[&["import", "vpa", "-o", "table"], &mine[..]].concat()).await?.ok()?;
-    for said in ["spec.updatePolicy.updateMode", "InPlaceOrRecreate", "mode Recommend, method InPlaceOrEvict"] {
+    for said in ["spec.updatePolicy.updateMode", "InPlaceOrRecreate", "mode Recommend, method InPlaceOrEvict"]
+    {
         ensure!(table.contains(said), "{said} is not in\n{table}");
     }
     let before = versions(context).await?;

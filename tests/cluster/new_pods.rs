@@ -39,7 +39,9 @@ async fn degraded(context: &Context, name: &str) -> Result<String> {
     let found = context.api::<Recommendation>().get(name).await?;
     let status = serde_json::to_value(found.status.context("no status")?)?;
     let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
-    let found = conditions.into_iter().find(|c| c["type"] == "Degraded").context("not degraded")?;
+    let found = conditions.into_iter().find(|c| c["type"] == "Degraded");
+    let found =
+        found.with_context(|| format!("not degraded: {} {}", status["summary"], status["newPods"]))?;
     ensure!(found["reason"] == "NewPodsFail" && found["status"] == "True", "{found}");
     Ok(found["message"].as_str().unwrap_or_default().to_owned())
 }
@@ -124,6 +126,14 @@ async fn new_pods_that_are_refused_get_what_their_template_says(context: Context
         let recommendation = format!("{}-{name}", kind.to_lowercase());
         let of = ("apps/v1", kind, name);
         recommend_by(&context, name, &recommendation, of, "Auto", json!([target()])).await?;
+    }
+    // Only from then on are sizes known to be given to pods of theirs.
+    for name in ["deployment-web", "statefulset-db"] {
+        wait_for("the updater to see it", LATER, || async {
+            let status = context.api::<Recommendation>().get(name).await?.status.context("no status")?;
+            status.new_pods.map(|_| ()).context("not yet")
+        })
+        .await?;
     }
     context.apply(&denial(&context.namespace)).await?;
     wait_for("stamped pods to be denied", LATER, || async {

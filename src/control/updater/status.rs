@@ -93,6 +93,8 @@ pub(super) fn say_idle(cause: &Cause, before: &Acted, now: Timestamp) -> Acted {
         state: Some(state.word().to_owned()),
         message: Some(message),
         conditions: conditions.into_iter().map(|made| dated(made, &before.conditions, now)).collect(),
+        // Admission sizes the first pod that comes.
+        new_pods: before.new_pods.or(Some(NewPods { given: api::Given::Target, since: now })),
         ..before.clone()
     }
 }
@@ -345,6 +347,8 @@ mod tests {
         let idle = say_idle(&Cause::NoPod, &of(3), Timestamp(0));
         assert_eq!((idle.state.as_deref(), message(&idle).as_str()), (Some("Waiting"), "it has no pod"));
         assert!(idle.conditions.iter().all(|condition| condition.status == "False"));
+        let new = say_idle(&Cause::NoPod, &Acted::default(), Timestamp(5)).new_pods;
+        assert_eq!(new, Some(NewPods { given: api::Given::Target, since: Timestamp(5) }));
         assert_eq!(say_idle(&Cause::NoAdvice, &of(3), Timestamp(0)).state.as_deref(), Some("Learning"));
     }
 }

@@ -58,14 +58,15 @@ impl Trouble<'_> {
     }
 }
 
-/// Looks for harm to new pods. `was_ready`: whether a pod was seen to be ready.
+/// Looks for harm to new pods. `was_ready`: whether a pod was seen to be ready; `again`: new pods have come to harm before.
 pub(super) fn trouble<'a>(
     workload: &'a Workload,
     before: Option<&Before>,
     was_ready: impl Fn(&Pod) -> bool,
+    again: bool,
     now: Timestamp,
 ) -> Option<Trouble<'a>> {
-    if let Some(why) = refusal(workload, now) {
+    if let Some(why) = refusal(workload, again, now) {
         let evidence = format!("new pods with the recommended size are refused: {why}");
         return Some(Trouble { evidence, symptom: Symptom::Refused, pods: Vec::new() });
     }
@@ -101,12 +102,15 @@ fn age(pod: &Pod, now: Timestamp) -> Option<i64> {
     pod.created.map(|created| now.seconds_since(created))
 }
 
-/// Refusals of new pods that have gone on for a while, while new pods are given sizes, and none was created since.
-fn refusal(workload: &Workload, now: Timestamp) -> Option<&str> {
+/// Refusals of new pods that have gone on for a while, while new pods are given sizes, and none was created since. What
+/// was refused before that is refused for another reason, unless it was found to be refused for them: `again`. An event
+/// keeps its first time for as long as its controller tries.
+fn refusal(workload: &Workload, again: bool, now: Timestamp) -> Option<&str> {
     let refused = workload.refused.as_ref().filter(|_| workload.around.gives != Given::Nothing)?;
-    let goes_on = refused.last.seconds_since(refused.first) >= REFUSED_FOR
-        && now.seconds_since(refused.last) < TRIES_AGAIN
-        && workload.given_since.is_none_or(|since| refused.first > since);
+    let given = workload.given_since.unwrap_or(Timestamp(i64::MIN));
+    let goes_on = (again || refused.first >= given)
+        && refused.last.seconds_since(refused.first.max(given)) >= REFUSED_FOR
+        && now.seconds_since(refused.last) < TRIES_AGAIN;
     let created = workload.newest().is_some_and(|newest| newest.created >= Some(refused.last));
     (goes_on && !created).then_some(&*refused.why)
 }

@@ -20,8 +20,9 @@ impl Updater {
         said: &mut WorkloadPlan,
     ) -> HashSet<PodId> {
         let before = self.before.get(&workload.key).cloned();
+        let again = self.guard(workload).fears_new_pods();
         let was_ready = |pod: &Pod| self.pods.get(&pod.id).is_some_and(|state| state.was_ready);
-        let trouble = newcomer::trouble(workload, before.as_ref(), was_ready, now);
+        let trouble = newcomer::trouble(workload, before.as_ref(), was_ready, again, now);
         let trouble = trouble.filter(|_| workload.rules.sized_by_other().is_none());
         let guard = self.guard(workload);
         guard.acquit(workload, now);

@@ -129,7 +129,18 @@ fn new_pods_that_are_refused_get_what_their_template_says() {
         case(&mut web);
         assert_eq!(given(&mut World::new(), &web), Given::Target);
     }
+    // Sizes are given again after the pause, and the same event goes on.
+    let mut refused_again = |world: &mut World, last| {
+        web.given_since = Some(Timestamp(START + 4000));
+        web.refused = refused(20, last);
+        given(world, &web)
+    };
+    world.now = START + 60 + 7200;
+    assert_eq!(refused_again(&mut world, -3945), Given::Target);
+    assert_eq!(refused_again(&mut world, -7199), Given::Nothing);
+    assert_eq!(refused_again(&mut World::new(), -7199), Given::Target);
     // All of its pods may be missing.
+    (web.given_since, web.refused) = (None, refused(20, 1));
     web.pods.clear();
     assert_eq!(given(&mut World::new(), &web), Given::Nothing);
 }
