@@ -290,7 +290,7 @@ mod tests {
         let found = spec();
         let names: Vec<_> = found.variables.unwrap().into_iter().map(|variable| variable.name).collect();
         assert_eq!(names.first().unwrap(), "indices");
-        assert!(names.contains(&"figures".to_owned()) && names.len() == 22, "{names:?}");
+        assert!(names.contains(&"figures".to_owned()) && names.len() == 24, "{names:?}");
         assert_eq!(found.mutations.unwrap().len(), 1);
         // What is false of most Recommendations comes first.
         let [condition] = &found.match_conditions.unwrap()[..] else { panic!("not one") };

@@ -79,7 +79,7 @@ fn a_pod_is_stamped_as_recommended_for_its_workload() {
     let found = stamped(&index("Auto"), &a_review()).unwrap();
     let resources = &found["spec"]["containers"][0]["resources"];
     assert_eq!(resources["requests"], json!({"cpu": "180m", "memory": "300Mi"}));
-    assert_eq!(resources["limits"], json!({"cpu": "1", "memory": "441Mi"}));
+    assert_eq!(resources["limits"], json!({"cpu": "1", "memory": "440Mi"}));
     assert_eq!(found["spec"]["initContainers"][0]["resources"]["requests"]["cpu"], "1");
 }
 
@@ -116,7 +116,7 @@ fn no_limit_that_follows_its_request_passes_max_allowed() {
 fn a_resource_that_an_autoscaler_holds_stays_as_the_template_states_it() {
     let resources = given("/held", json!(["cpu"]));
     assert_eq!(resources["requests"], json!({"cpu": "500m", "memory": "300Mi"}));
-    assert_eq!(resources["limits"], json!({"cpu": "1", "memory": "441Mi"}));
+    assert_eq!(resources["limits"], json!({"cpu": "1", "memory": "440Mi"}));
 }
 
 #[test]

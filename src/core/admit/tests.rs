@@ -48,10 +48,10 @@ fn requests_follow_the_recommendation_and_limits_their_rules() {
     let own = json!({"requests": {"cpu": "500m", "memory": "1Gi", "example.com/gpu": "1"},
                      "limits": {"cpu": "1", "memory": "2Gi", "example.com/gpu": "1"}});
     for (cpu, memory, limits) in [
-        (CpuLimitRule::Keep, MemoryLimitRule::Tail, json!({"cpu": "1", "memory": "441Mi"})),
+        (CpuLimitRule::Keep, MemoryLimitRule::Tail, json!({"cpu": "1", "memory": "440Mi"})),
         (CpuLimitRule::Keep, MemoryLimitRule::Keep, json!({"cpu": "1", "memory": "2Gi"})),
         (CpuLimitRule::Ratio, MemoryLimitRule::Ratio, json!({"cpu": "360m", "memory": "600Mi"})),
-        (CpuLimitRule::Equal, MemoryLimitRule::Tail, json!({"cpu": "180m", "memory": "441Mi"})),
+        (CpuLimitRule::Equal, MemoryLimitRule::Tail, json!({"cpu": "180m", "memory": "440Mi"})),
         (CpuLimitRule::Remove, MemoryLimitRule::Remove, json!({})),
     ] {
         let rules = LimitRules { cpu, memory, ..LimitRules::default() };
@@ -157,7 +157,7 @@ fn a_guaranteed_pod_stays_guaranteed() {
     // Unless the policy wants a limit gone.
     let rules = LimitRules { cpu: CpuLimitRule::Remove, ..LimitRules::default() };
     let found = stamped(&one(own), &[("app", Want { rules, ..want(180, 300, 400) })], &Bounds::default());
-    let expected = json!({"requests": {"cpu": "180m", "memory": "300Mi"}, "limits": {"memory": "441Mi"}});
+    let expected = json!({"requests": {"cpu": "180m", "memory": "300Mi"}, "limits": {"memory": "440Mi"}});
     assert_eq!(resources(&found), &expected);
 }
 
@@ -447,7 +447,7 @@ fn a_container_that_starts_up_gets_more_and_a_note_of_what_it_is_to_have_then() 
         );
         let request = format!("{}m", boost.cpu);
         assert_eq!(resources(&found)["requests"], json!({"cpu": request, "memory": "300Mi"}), "{rule:?}");
-        assert_eq!(resources(&found)["limits"], json!({"cpu": limit, "memory": "441Mi"}), "{rule:?}");
+        assert_eq!(resources(&found)["limits"], json!({"cpu": limit, "memory": "440Mi"}), "{rule:?}");
         let note = noted(&found);
         assert_eq!(note["requests"], json!({"cpu": "180m", "memory": "300Mi"}));
         assert_eq!(
