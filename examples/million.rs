@@ -37,7 +37,7 @@ fn main() {
         let taken = start.elapsed();
         let total = AtomicU64::new(0);
         fleet.refresh(
-            |_| prices,
+            |_| Some(prices),
             |_, need| {
                 let found = recommend(need, &rules, &Baseline::default());
                 total.fetch_add(found.target.cpu_request.map_or(0, Cores::to_milli), Ordering::Relaxed);

@@ -126,7 +126,7 @@ impl Asking {
         let now = (self.clock)();
         let lately = |at: &Timestamp| now.seconds_since(*at) < ASK_AGAIN_SECONDS;
         // Every round wants it until there is an answer.
-        if self.live.index().custom.contains_key(&owner.uid)
+        if self.live.read(|index| index.custom.contains_key(&owner.uid))
             || self.failed.get(&owner.uid).is_some_and(lately)
         {
             return;
@@ -136,11 +136,9 @@ impl Asking {
 
     async fn tidy(&mut self) {
         let now = (self.clock)();
-        let old: Vec<_> = {
-            let mut index = self.live.index();
-            index.forget(now);
-            index.custom_before(now.plus(-FRESH_SECONDS)).cloned().collect()
-        };
+        self.live.change(|index| index.forget(now));
+        let old = |index: &Index| index.custom_before(now.plus(-FRESH_SECONDS)).cloned().collect();
+        let old: Vec<_> = self.live.read(old);
         self.failed.retain(|_, at| now.seconds_since(*at) < ASK_AGAIN_SECONDS);
         self.kinds.retain(|_, (_, at)| now.seconds_since(*at) < FRESH_SECONDS);
         for (pod, owner) in old {

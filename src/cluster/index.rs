@@ -35,14 +35,14 @@ pub use facts::{
     VerticalAutoscaler, WorkloadKey, group, stable_hash,
 };
 pub use fold::Fold;
-pub use kinds::{Named, Pool, is_known_by_its_runs, object_of, rolls_out_in_steps};
+pub use kinds::{Named, Pool, is_known_by_its_runs, is_known_kind, object_of, rolls_out_in_steps};
 pub use life::{BackOffState, Boost, ContainerLife, Life, PAUSE, ResizeState, Touched};
 pub use namespaced::NamespacedTable;
 pub use placement::{NodeTerm, Operator, Placement, Requirement, Taint, Toleration};
 pub use quotas::{PodScope, Scope, ScopedQuota};
 pub use refused::RefusedPods;
 pub use resolve::{CustomOwner, Resolution, WorkloadPods, Workloads};
-pub use rest::AtRest;
+pub use rest::{AtRest, Controllers};
 pub use rooms::{Occupied, Room, needed_first, requests};
 pub use sizings::{Aim, ContainerSizing, Sizing};
 pub use table::Table;
@@ -75,7 +75,7 @@ pub struct Unreadable {
 }
 
 /// Everything that is known of the cluster.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Index {
     /// Pods by namespace and name.
     pub pods: Table<ObjectKey, PodFacts>,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use futures::{Stream, StreamExt, pin_mut};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
@@ -81,7 +81,8 @@ const CHANGING: [&str; 2] = ["verticalscalingpolicies.plumb.dev", "clustervertic
 /// The watched cluster.
 #[derive(Debug)]
 pub struct Live {
-    index: Mutex<Index>,
+    /// Copied where it changes while somebody looks at it; its values are shared.
+    index: RwLock<Arc<Index>>,
     health: Mutex<BTreeMap<&'static str, Health>>,
     /// Told when a policy changed, and when a listing is complete.
     pub changed: Notify,
@@ -165,7 +166,7 @@ impl Live {
         // No watch of these kinds has news of memory.
         let (tell, _) = mpsc::unbounded_channel();
         let live = Self::new(&NEEDED_AT_CREATION, clock);
-        live.index().keep_no_labels();
+        live.change(Index::keep_no_labels);
         // Until all is listed pods are created unstamped: out of the API server's memory it comes soonest. That may be a
         // little older than what another API server has told before; the watch tells the rest.
         let config = Config::default().streaming_lists();
@@ -176,19 +177,31 @@ impl Live {
     }
 
     fn new(needed: &'static [&'static str], clock: fn() -> Timestamp) -> Arc<Self> {
-        let (index, health) = (Mutex::default(), Mutex::default());
+        let (index, health) = (RwLock::default(), Mutex::default());
         let version = AtomicU64::new(0);
         Arc::new(Self { index, health, changed: Notify::new(), version, needed, clock })
     }
 
-    /// The index. Hold it for as short as it takes: the watches wait.
-    pub fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The index as it is now, to be looked at for as long as it takes: the watches do not wait, and pay for the first
+    /// change meanwhile with a copy.
+    #[must_use]
+    pub fn index(&self) -> Arc<Index> {
+        Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A short look at the index, without a copy; the watches wait.
+    pub fn read<R>(&self, look: impl FnOnce(&Index) -> R) -> R {
+        look(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes the index.
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Index) -> R) -> R {
+        change(Arc::make_mut(&mut self.index.write().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Takes note of what the API server says of an owner of a custom kind.
     pub fn learn(&self, pod: &ObjectKey, owner: &Arc<Owner>, answer: &Answer, now: Timestamp) {
-        self.index().learn(pod, owner, answer, now);
+        self.change(|index| index.learn(pod, owner, answer, now));
         self.version.fetch_add(1, Ordering::Relaxed);
         self.changed.notify_one();
     }
@@ -327,7 +340,7 @@ async fn follow<K>(
                     // Nobody listens any more: we are stopping.
                     drop(tell.send(news));
                 }
-                let synced = Fold::<K>::synced(&*live.index());
+                let synced = live.read(Fold::<K>::synced);
                 note_event(live, name, synced, done, changed);
             }
             Err(error) if name == VERTICAL_AUTOSCALERS && is_absence(&error) => {
@@ -368,14 +381,15 @@ where
 {
     let now = (live.clock)();
     live.version.fetch_add(1, Ordering::Relaxed);
-    let mut index = live.index();
-    match event {
-        Event::Init => Fold::<K>::begin(&mut *index),
-        Event::InitDone => Fold::<K>::finish(&mut *index, now),
-        Event::InitApply(object) | Event::Apply(object) => return index.apply(object, now),
-        Event::Delete(object) => return index.delete(object, now),
-    }
-    Vec::new()
+    live.change(|index| {
+        match event {
+            Event::Init => Fold::<K>::begin(index),
+            Event::InitDone => Fold::<K>::finish(index, now),
+            Event::InitApply(object) | Event::Apply(object) => return index.apply(object, now),
+            Event::Delete(object) => return index.delete(object, now),
+        }
+        Vec::new()
+    })
 }
 
 /// The API server does not serve the kind, or does so no more.
@@ -427,5 +441,20 @@ mod tests {
         for bounds in ["limitranges", "resourcequotas"] {
             assert!(NEEDED_AT_CREATION.contains(&bounds), "{bounds}");
         }
+    }
+
+    #[test]
+    fn who_looks_at_the_index_for_long_neither_waits_nor_sees_what_changes() {
+        let live = Live::new(&NEEDED, || Timestamp(0));
+        let looked_at = live.index();
+        live.change(|index| index.namespaces.put("shop".into(), Arc::default()));
+        assert!(looked_at.namespaces.is_empty());
+        assert_eq!(live.read(|index| index.namespaces.len()), 1);
+        // Nobody looks any more: no further copy is made.
+        drop(looked_at);
+        let place = || live.read(std::ptr::from_ref::<Index>).addr();
+        let before = place();
+        live.change(|index| index.namespaces.put("bank".into(), Arc::default()));
+        assert_eq!(place(), before);
     }
 }

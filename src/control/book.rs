@@ -249,12 +249,12 @@ impl Book {
         }
     }
 
-    /// Estimates anew what has changed, at these prices.
-    pub fn refresh(&mut self, prices: &HashMap<SeriesKey, Prices>, default: Prices) {
+    /// Estimates anew what has changed, at these prices; what has none there at those of `others`, or not at all.
+    pub fn refresh(&mut self, prices: &HashMap<SeriesKey, Prices>, others: Option<Prices>) {
         let entries = &self.entries;
         let of = |id: SeriesId| {
             let entry = usize::try_from(id.0).ok().and_then(|place| entries.get(place));
-            entry.and_then(|entry| prices.get(entry.key.as_ref()?)).copied().unwrap_or(default)
+            entry.and_then(|entry| prices.get(entry.key.as_ref()?)).copied().or(others)
         };
         let found = Mutex::new(Vec::new());
         self.fleet.refresh(of, |id, estimate| {

@@ -77,11 +77,15 @@ impl Default for Shard {
     }
 }
 
+/// Between the parts of a key: those of the workload, then the container.
+pub(super) const BETWEEN: char = '|';
+
 impl Shard {
-    /// Whether a series is this process's, by its key.
+    /// Whether a series is this process's, by its key: all containers of a workload are one process's.
     #[must_use]
     pub fn has(self, key: &str) -> bool {
-        key_hash(key) % u64::from(self.count.max(1)) == u64::from(self.ordinal)
+        let workload = key.rsplit_once(BETWEEN).map_or(key, |(workload, _container)| workload);
+        key_hash(workload) % u64::from(self.count.max(1)) == u64::from(self.ordinal)
     }
 }
 

@@ -14,15 +14,12 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::book::{Book, Kept, SeriesKey};
-use super::checkpoint::{CheckpointError, Checkpoints, Entry, Problem, Put, Restored, Saved};
+use super::checkpoint::{BETWEEN, CheckpointError, Checkpoints, Entry, Problem, Put, Restored, Saved};
 use crate::cluster::index::WorkloadKey;
 use crate::model::{Series, SeriesId};
 use crate::units::Timestamp;
 
 pub use self::add::{Added, add};
-
-/// What stands between the parts of a key; no name in Kubernetes holds it.
-const BETWEEN: char = '|';
 
 /// Restores and saves.
 pub struct Keeper {
@@ -318,7 +315,7 @@ pub async fn saved_series(
 /// A key as it is saved.
 fn text(key: &SeriesKey) -> String {
     let WorkloadKey { namespace, kind, name, api_version } = &key.workload;
-    [api_version, kind, namespace, name, &key.container].map(ToString::to_string).join("|")
+    [api_version, kind, namespace, name, &key.container].map(ToString::to_string).join(&BETWEEN.to_string())
 }
 
 /// A key that was saved; `None` where it is none.

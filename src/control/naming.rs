@@ -1,35 +1,22 @@
 //! What a workload's Recommendation is called.
 
-use std::collections::HashMap;
-
-use crate::cluster::index::{WorkloadKey, stable_hash};
+use crate::cluster::index::{WorkloadKey, group, is_known_kind, stable_hash};
 
 /// The longest name that Kubernetes takes.
 const LONGEST: usize = 253;
 /// Digits of the hash that makes a name unique where the plain one would not be.
 const DIGITS: usize = 10;
 
-/// `deployment-web`: kind and name in lower case. Where that is no name, too long, or taken by another workload of
-/// the namespace, its end is a hash of the whole.
+/// `deployment-web`: kind and name in lower case. Where that is no name, too long, or of a kind that another group may
+/// have too, its end is a hash of group, kind and name.
 ///
-/// `taken` holds the names of one round; the order of the calls must be the same in each.
-pub fn name(workload: &WorkloadKey, taken: &mut HashMap<(String, String), WorkloadKey>) -> String {
-    let plain = format!("{}-{}", workload.kind, workload.name).to_lowercase();
-    let namespace = workload.namespace.to_string();
-    let free = |name: &String, taken: &HashMap<(String, String), WorkloadKey>| {
-        taken.get(&(namespace.clone(), name.clone())).is_none_or(|holder| holder == workload)
-    };
-    let name = if is_name(&plain) && free(&plain, taken) { plain } else { hashed(&plain, workload) };
-    taken.entry((namespace, name.clone())).or_insert_with(|| workload.clone());
-    name
-}
-
-/// The names that a workload's Recommendation can have, the likelier first.
+/// It follows from the workload alone: what else there is, and in which order it was seen, changes nothing. Nor does the
+/// version of its API.
 #[must_use]
-pub fn candidates(workload: &WorkloadKey) -> [String; 2] {
+pub fn name(workload: &WorkloadKey) -> String {
     let plain = format!("{}-{}", workload.kind, workload.name).to_lowercase();
-    let hashed = hashed(&plain, workload);
-    [plain, hashed]
+    let known = is_known_kind(group(&workload.api_version), &workload.kind);
+    if known && is_name(&plain) { plain } else { hashed(&plain, workload) }
 }
 
 /// A DNS subdomain of at most 253 characters.
@@ -48,7 +35,7 @@ fn hashed(plain: &str, workload: &WorkloadKey) -> String {
     let short: String = safe.chars().take(LONGEST - DIGITS - 1).collect();
     let short = short.trim_matches('-');
     // The name of an object must be the same in every build.
-    let whole = format!("{}/{}/{}", workload.api_version, workload.kind, workload.name);
+    let whole = format!("{}/{}/{}", group(&workload.api_version), workload.kind, workload.name);
     let hash = stable_hash(whole.bytes());
     format!("{short}-{:0width$x}", hash >> (64 - 4 * DIGITS), width = DIGITS)
 }
@@ -60,24 +47,30 @@ mod tests {
 
     #[test]
     fn names_are_plain_where_they_can_be() {
-        let mut taken = HashMap::new();
-        assert_eq!(name(&workload("web").key(), &mut taken), "deployment-web");
-        assert_eq!(name(&workload("db.main").kind("StatefulSet").key(), &mut taken), "statefulset-db.main");
-        // The same again is the same.
-        assert_eq!(name(&workload("web").key(), &mut taken), "deployment-web");
+        assert_eq!(name(&workload("web").key()), "deployment-web");
+        assert_eq!(name(&workload("db.main").kind("StatefulSet").key()), "statefulset-db.main");
+        assert_eq!(
+            name(&workload("web").kind("Rollout").api_version("argoproj.io/v1alpha1").key()),
+            "rollout-web"
+        );
     }
 
     #[test]
-    fn long_odd_and_taken_names_end_in_a_hash() {
-        let mut taken = HashMap::new();
-        let long = name(&workload(&"x".repeat(250)).key(), &mut taken);
+    fn long_odd_and_unknown_names_end_in_a_hash() {
+        let long = name(&workload(&"x".repeat(250)).key());
         assert_eq!(long.len(), 253);
-        let other = name(&workload(&format!("{}y", "x".repeat(249))).key(), &mut taken);
+        let other = name(&workload(&format!("{}y", "x".repeat(249))).key());
         assert!(is_name(&long) && is_name(&other) && long != other);
-        let odd = name(&workload("My_App").kind("Pod").key(), &mut taken);
+        let odd = name(&workload("My_App").kind("Pod").api_version("v1").key());
         assert!(is_name(&odd) && odd.starts_with("pod-my-app-"), "{odd}");
-        let first = name(&workload("web").key(), &mut taken);
-        let second = name(&workload("web").api_version("other.dev/v1").key(), &mut taken);
-        assert!(first == "deployment-web" && second.starts_with("deployment-web-"), "{second}");
+    }
+
+    #[test]
+    fn a_name_is_of_the_group_and_of_no_version() {
+        let of = |api_version: &str| name(&workload("web").api_version(api_version).key());
+        assert_eq!(of("apps/v1"), "deployment-web");
+        assert!(of("other.dev/v1").starts_with("deployment-web-"), "{}", of("other.dev/v1"));
+        assert_eq!(of("other.dev/v1"), of("other.dev/v1beta1"));
+        assert_ne!(of("other.dev/v1"), of("another.dev/v1"));
     }
 }

@@ -19,8 +19,8 @@ use super::select::{Candidate, Choice, Outcome, Policies, PolicyKey};
 use crate::api::{PolicyStatus, RecommendationSpec, RecommendationStatus, WorkloadReference};
 use crate::cluster::Index;
 use crate::cluster::index::{
-    AtRest, Autoscaler, Limits, ObjectKey, Occupied, Owner, Placement, PodScope, Quota, Room, Uid,
-    WorkloadKey, WorkloadPods, Workloads, Written, spec_fingerprint, status_fingerprint,
+    AtRest, Autoscaler, Controllers, Limits, ObjectKey, Occupied, Owner, Placement, PodScope, Quota, Room,
+    Uid, WorkloadKey, WorkloadPods, Workloads, Written, spec_fingerprint, status_fingerprint,
 };
 use crate::model::Prices;
 use crate::units::{Bytes, Cores, Timestamp};
@@ -62,34 +62,16 @@ pub struct Plan {
 /// The workloads that a policy speaks for, in the order of their names.
 type Chosen<'a> = Vec<(WorkloadKey, WorkloadPods<'a>, Choice)>;
 
-/// Chooses, estimates and composes.
+/// Chooses, estimates and composes, for all workloads.
 pub fn plan(index: &Index, book: &mut Book, common: &Common<'_>) -> Plan {
     let Workloads { workloads, ended, unknown, unresolved } = index.workloads();
     let mut policies = Policies::read(index);
-    let mut chosen: Chosen<'_> = Vec::new();
-    for (key, workload) in workloads.into_iter().chain(ended) {
-        let candidate = Candidate { key: &key, labels: &workload.labels, owners: &workload.owners };
-        if let Some(choice) = policies.choose(index, &candidate) {
-            chosen.push((key, workload, choice));
-        }
-    }
-    chosen.sort_by(|a, b| a.0.cmp(&b.0));
-    book.refresh(&prices(&chosen), crate::policy::Rules::default().prices());
+    let all = workloads.into_iter().chain(ended);
+    let chosen = choose(index, &mut policies, all);
+    book.refresh(&prices(&chosen), Some(crate::policy::Rules::default().prices()));
     let mut plan = Plan { unknown, ..Plan::default() };
-    let mut names = HashMap::new();
-    let mut neighbourhood = Neighbourhood::new(index);
-    for (key, workload, choice) in &chosen {
-        let name = ObjectKey {
-            namespace: Arc::clone(&key.namespace),
-            name: naming::name(key, &mut names).into_boxed_str(),
-        };
-        let around = neighbourhood.of(key, workload);
-        let known = index.recommendations.get(&name);
-        let before = known.map(|known| known.conditions.as_slice()).unwrap_or_default();
-        let status = compose::status(key, workload, choice, book, &around, common, before);
-        plan.add(key, name, choice, status, known);
-    }
-    plan.keep_and_remove(index, book, &unresolved, &mut policies, &mut names);
+    plan.compose(index, book, common, &chosen);
+    plan.keep_and_remove(index, book, &unresolved, &mut policies);
     plan.policies = policies
         .outcomes
         .iter()
@@ -98,7 +80,49 @@ pub fn plan(index: &Index, book: &mut Book, common: &Common<'_>) -> Plan {
     plan
 }
 
+/// The same for these workloads alone: what was learned of them cannot wait for all others. It removes nothing, and says
+/// nothing of policies.
+pub fn plan_some(index: &Index, book: &mut Book, common: &Common<'_>, some: &HashSet<WorkloadKey>) -> Plan {
+    let namespaces: HashSet<&str> = some.iter().map(|key| &*key.namespace).collect();
+    let Workloads { workloads, ended, .. } = index.workloads_in(|namespace| namespaces.contains(namespace));
+    let asked = workloads.into_iter().chain(ended).filter(|(key, _)| some.contains(key));
+    let chosen = choose(index, &mut Policies::read(index), asked);
+    book.refresh(&prices(&chosen), None);
+    let mut plan = Plan::default();
+    plan.compose(index, book, common, &chosen);
+    plan
+}
+
+fn choose<'a>(
+    index: &Index,
+    policies: &mut Policies,
+    workloads: impl Iterator<Item = (WorkloadKey, WorkloadPods<'a>)>,
+) -> Chosen<'a> {
+    let mut chosen: Chosen<'a> = workloads
+        .filter_map(|(key, workload)| {
+            let candidate = Candidate { key: &key, labels: &workload.labels, owners: &workload.owners };
+            let choice = policies.choose(index, &candidate)?;
+            Some((key, workload, choice))
+        })
+        .collect();
+    chosen.sort_by(|a, b| a.0.cmp(&b.0));
+    chosen
+}
+
 impl Plan {
+    fn compose(&mut self, index: &Index, book: &Book, common: &Common<'_>, chosen: &Chosen<'_>) {
+        let mut neighbourhood = Neighbourhood::new(index);
+        for (key, workload, choice) in chosen {
+            let name = naming::name(key).into_boxed_str();
+            let name = ObjectKey { namespace: Arc::clone(&key.namespace), name };
+            let around = neighbourhood.of(key, workload);
+            let known = index.recommendations.get(&name);
+            let before = known.map(|known| known.conditions.as_slice()).unwrap_or_default();
+            let status = compose::status(key, workload, choice, book, &around, common, before);
+            self.add(key, name, choice, status, known);
+        }
+    }
+
     fn add(
         &mut self,
         key: &WorkloadKey,
@@ -143,8 +167,8 @@ impl Plan {
         book: &Book,
         unresolved: &HashSet<Arc<str>>,
         policies: &mut Policies,
-        names: &mut HashMap<(String, String), WorkloadKey>,
     ) {
+        let controllers = index.controllers();
         for (name, known) in index.recommendations.iter() {
             if self.writes.contains_key(name) || self.standing.contains(name) {
                 continue;
@@ -157,8 +181,8 @@ impl Plan {
                     api_version: workload.api_version.as_str().into(),
                 };
                 !self.workloads.contains_key(&key)
-                    && naming::name(&key, names) == *name.name
-                    && self.rests(index, book, policies, &key, known)
+                    && naming::name(&key) == *name.name
+                    && self.rests((index, &controllers), book, policies, &key, known)
             });
             if rests || unresolved.contains(&name.namespace) {
                 self.standing.insert(name.clone());
@@ -171,13 +195,13 @@ impl Plan {
     /// Whether a workload without pods is there all the same, and a policy speaks for it.
     fn rests(
         &mut self,
-        index: &Index,
+        (index, controllers): (&Index, &Controllers<'_>),
         book: &Book,
         policies: &mut Policies,
         key: &WorkloadKey,
         known: &Written,
     ) -> bool {
-        match index.at_rest(key) {
+        match index.at_rest(key, controllers) {
             AtRest::There(labels, owners) => {
                 policies.choose(index, &Candidate { key, labels: &labels, owners: &owners }).is_some()
             }

@@ -61,6 +61,15 @@ pub enum Job {
 /// What was written last to each target, and when.
 type Sent = HashMap<Target, ((u64, u64), Instant)>;
 
+/// What the watch has told of by now; of a policy that cannot be read it never does.
+fn forget(sent: &mut Sent, index: &Index) {
+    sent.retain(|target, (_, at)| match target {
+        Target::Recommendation(_) => at.elapsed() < ECHO,
+        Target::Policy(key) if key.of_cluster => index.cluster_policies.get(&key.object).is_some(),
+        Target::Policy(key) => index.policies.get(&key.object).is_some(),
+    });
+}
+
 /// Writes plans.
 pub struct Publisher {
     connection: Connection,
@@ -84,6 +93,7 @@ impl Publisher {
 
     /// Queues what a plan asks for. What concerns `urgent` recommendations goes first.
     pub fn publish(&self, plan: &mut Plan, index: &Index, urgent: &[ObjectKey]) {
+        forget(&mut self.sent(), index);
         for (key, write) in std::mem::take(&mut plan.writes) {
             // What is new is waited for; what a hundred policies have to be told is not.
             let is_urgent = write.whole || urgent.contains(&key);

@@ -4,7 +4,7 @@ mod counters;
 mod past;
 mod readings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,11 +139,12 @@ impl Recommender {
         let mut state = State::new(tell);
         let mut leadership = self.leadership.clone();
         loop {
-            let mut kills = Vec::new();
+            let (mut kills, mut all) = (Vec::new(), true);
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(event) = news.recv() => {
                     kills.push(event);
+                    all = false;
                     tokio::time::sleep(GATHER).await;
                 }
                 Some(reading) = readings.recv() => self.take(reading, &mut state),
@@ -164,12 +165,12 @@ impl Recommender {
                         continue;
                     }
                 }
-                () = tokio::time::sleep(RETRY), if !state.waiting.is_empty() => {}
+                () = tokio::time::sleep(RETRY), if !state.waiting.is_empty() => all = false,
             }
             while let Ok(event) = news.try_recv() {
                 kills.push(event);
             }
-            self.round(kills, &mut state);
+            self.round(kills, all, &mut state);
         }
         drop(readers);
         let leads = self.leads();
@@ -180,8 +181,8 @@ impl Recommender {
         *self.leadership.borrow() == Leadership::Leading
     }
 
-    /// One round: kills in, recommendations out.
-    fn round(&mut self, kills: Vec<MemoryEvent>, state: &mut State) {
+    /// One round: kills in, recommendations out; those of all workloads, or of what was killed alone.
+    fn round(&mut self, kills: Vec<MemoryEvent>, all: bool, state: &mut State) {
         let begin = Instant::now();
         let now = (self.clock)();
         let live = Arc::clone(&self.live);
@@ -204,9 +205,13 @@ impl Recommender {
             }
             return;
         }
+        let all = all || !state.looked;
         state.looked = true;
         let mut killed = self.take_kills(&index, now, state);
         killed.append(&mut state.counted);
+        if !all && killed.is_empty() {
+            return;
+        }
         let error = self.source_error(state);
         let common = Common {
             prices: &self.options.prices,
@@ -214,7 +219,12 @@ impl Recommender {
             resizes: state.resizes,
             now,
         };
-        let mut plan = plan::plan(&index, &mut self.book, &common);
+        let mut plan = if all {
+            plan::plan(&index, &mut self.book, &common)
+        } else {
+            let some: HashSet<_> = killed.iter().map(|(key, _)| key.workload.clone()).collect();
+            plan::plan_some(&index, &mut self.book, &common, &some)
+        };
         if leads {
             let urgent: Vec<_> =
                 killed.iter().filter_map(|(key, _)| plan.workloads.get(&key.workload)).cloned().collect();
@@ -223,9 +233,11 @@ impl Recommender {
         } else {
             self.publisher.clear();
         }
+        if !all {
+            return;
+        }
         self.count(&plan, index.pods.len());
         self.forget(&index, now, state);
-        drop(index);
         self.owners.ask(plan.unknown.into_values());
         state.took = begin.elapsed();
         self.metrics.round.observe(state.took.as_secs_f64());
@@ -243,7 +255,10 @@ impl Recommender {
         for (event, until) in std::mem::take(&mut state.waiting) {
             let workload = match index.resolve(&event.pod, &event.origin) {
                 Resolution::Workload(workload) => workload,
-                _ if now < until => {
+                unknown if now < until => {
+                    if let Resolution::Unknown(owner) = unknown {
+                        self.owners.ask([(event.pod.clone(), owner)]);
+                    }
                     waiting.push((event, until));
                     continue;
                 }

@@ -285,7 +285,7 @@ impl Updater {
                 namespace: Arc::clone(&seen.recommendation.namespace),
                 name: rescale.scaler.as_ref().into(),
             };
-            let Some(found) = self.live.index().autoscalers.get(&key).cloned() else { continue };
+            let Some(found) = self.live.read(|index| index.autoscalers.get(&key).cloned()) else { continue };
             let outcome = match scaler::write(&self.connection, &key, &found, rescale).await {
                 Ok(true) => "accepted",
                 Ok(false) => "gone",

@@ -186,7 +186,7 @@ fn estimates(known: &mut Known, rules: &(impl Fn(&Key) -> Rules + Sync)) -> Hash
     let usual = Rules::default().prices();
     let found = Mutex::new(HashMap::new());
     known.fleet.refresh(
-        |id| prices.get(&id).copied().unwrap_or(usual),
+        |id| Some(prices.get(&id).copied().unwrap_or(usual)),
         |id, estimate| {
             found.lock().unwrap_or_else(PoisonError::into_inner).insert(id, *estimate);
         },

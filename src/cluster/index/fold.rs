@@ -251,13 +251,13 @@ macro_rules! controllers {
             fn delete(&mut self, object: Slim<$kind>, now: Timestamp) -> Vec<MemoryEvent> {
                 let uid = Uid::from(object.metadata.uid.as_deref().unwrap_or_default());
                 let facts = self.$table.remove(&uid);
-                self.depart(uid, facts, now);
+                self.depart(uid, facts.map(Arc::unwrap_or_clone), now);
                 Vec::new()
             }
 
             fn finish(&mut self, now: Timestamp) {
                 for (uid, facts) in self.$table.finish() {
-                    self.depart(uid, Some(facts), now);
+                    self.depart(uid, Some(Arc::unwrap_or_clone(facts)), now);
                 }
             }
 

@@ -12,6 +12,12 @@ pub(super) struct Interner<T: ?Sized> {
     limit: usize,
 }
 
+impl<T: ?Sized> Clone for Interner<T> {
+    fn clone(&self) -> Self {
+        Self { known: self.known.clone(), limit: self.limit }
+    }
+}
+
 impl<T: ?Sized + Hash + Eq> Default for Interner<T> {
     fn default() -> Self {
         Self { known: HashSet::new(), limit: 1024 }

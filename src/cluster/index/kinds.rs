@@ -262,6 +262,27 @@ pub fn is_known_by_its_runs(api_version: &str, kind: &str, name: &str) -> bool {
     }
 }
 
+/// Whether a kind is known by name. No two of these groups have a kind of the same name.
+#[must_use]
+pub fn is_known_kind(group: &str, kind: &str) -> bool {
+    matches!(
+        (group, kind),
+        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
+            | ("batch", "Job" | "CronJob")
+            | ("", "Pod" | "ReplicationController")
+            | (
+                "argoproj.io",
+                "Rollout" | "Workflow" | "WorkflowTemplate" | "ClusterWorkflowTemplate" | "CronWorkflow"
+            )
+            | ("jobset.x-k8s.io", "JobSet")
+            | ("keda.sh", "ScaledJob")
+            | ("leaderworkerset.x-k8s.io", "LeaderWorkerSet")
+            | ("serving.knative.dev", "Service")
+            | ("sparkoperator.k8s.io", "SparkApplication" | "ScheduledSparkApplication")
+            | ("tekton.dev", "Pipeline" | "PipelineRun" | "Task" | "TaskRun")
+    )
+}
+
 /// Whether a kind's rollouts pause between steps, with all pods ready: pods of two revisions mean that one is under way.
 #[must_use]
 pub fn rolls_out_in_steps(owner: &Owner) -> bool {

@@ -7,14 +7,14 @@ use super::facts::ObjectKey;
 
 /// Values by namespace and name, as one watch tells them: a [`Table`](super::Table) that finds a namespace's values
 /// without a look at those of others.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NamespacedTable<V> {
     by_namespace: HashMap<Arc<str>, Vec<Entry<V>>>,
     listing: u32,
     synced: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry<V> {
     name: Box<str>,
     value: V,

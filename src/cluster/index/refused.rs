@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::facts::{ObjectKey, Origin, Owner, Uid, WorkloadKey};
 use super::shortages::timestamp;
-use super::{Index, Resolution, WorkloadPods};
+use super::{Index, Resolution};
 use crate::cluster::refused::LeanRefusal;
 use crate::units::Timestamp;
 
@@ -63,14 +63,6 @@ impl Index {
             }
         }
         found
-    }
-}
-
-impl WorkloadPods<'_> {
-    /// A workload of which no pod is there.
-    #[must_use]
-    pub fn none() -> Self {
-        Self { labels: Arc::default(), owners: Vec::new(), template: None, replicas: None, pods: Vec::new() }
     }
 }
 

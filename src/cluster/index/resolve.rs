@@ -52,6 +52,32 @@ pub struct WorkloadPods<'a> {
     pub replicas: Option<u32>,
     /// Its pods that have not ended, in the order of their names.
     pub pods: Vec<(&'a ObjectKey, &'a PodFacts)>,
+    /// Those of `owners`: there may be as many as pods, runs of one template.
+    known: HashSet<Uid>,
+}
+
+impl WorkloadPods<'_> {
+    /// A workload of which no pod is there.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            labels: Arc::default(),
+            owners: Vec::new(),
+            template: None,
+            replicas: None,
+            pods: Vec::new(),
+            known: HashSet::new(),
+        }
+    }
+
+    fn add_owners(&mut self, way: &Way<'_>) {
+        let mut new = way.owners();
+        // What stands above an owner that is known is known as well.
+        if let Some(first) = new.next().filter(|first| self.known.insert(first.uid)) {
+            self.owners.push(Arc::clone(first));
+            self.owners.extend(new.filter(|above| self.known.insert(above.uid)).cloned());
+        }
+    }
 }
 
 /// All workloads that have pods.
@@ -214,8 +240,14 @@ impl Index {
     /// All workloads that have pods.
     #[must_use]
     pub fn workloads(&self) -> Workloads<'_> {
+        self.workloads_in(|_| true)
+    }
+
+    /// Those of some namespaces.
+    #[must_use]
+    pub fn workloads_in(&self, wanted: impl Fn(&str) -> bool) -> Workloads<'_> {
         let mut found = Workloads::default();
-        for (name, pod) in self.pods.iter() {
+        for (name, pod) in self.pods.iter().filter(|(name, _)| wanted(&name.namespace)) {
             let ended = pod.phase == Phase::Ended;
             let is_job = || pod.origin.owner().is_some_and(|owner| owner.group() == "batch");
             if ended && (pod.told.is_empty() || !is_job()) {
@@ -223,16 +255,22 @@ impl Index {
             }
             let way = self.way_from(&name.namespace, &pod.origin);
             match self.resolve_on(&way, name, &pod.origin) {
+                Resolution::Workload(key) if ended => {
+                    let at = |(name, pod): (&ObjectKey, &PodFacts)| (pod.life.created, name.clone());
+                    let newer = |last: &WorkloadPods<'_>| {
+                        last.pods.first().is_none_or(|last| at((name, pod)) > at(*last))
+                    };
+                    if found.ended.get(&key).is_none_or(newer) {
+                        let mut last = way.workload(&key, &pod.origin);
+                        last.add_owners(&way);
+                        last.pods.push((name, pod));
+                        found.ended.insert(key, last);
+                    }
+                }
                 Resolution::Workload(key) => {
-                    let of = if ended { &mut found.ended } else { &mut found.workloads };
-                    let workload = of.entry(key).or_insert_with_key(|key| WorkloadPods {
-                        labels: way.labels(key, &pod.origin),
-                        owners: Vec::new(),
-                        template: way.pod_template(),
-                        replicas: way.replicas(),
-                        pods: Vec::new(),
-                    });
-                    way.add_to(&mut workload.owners);
+                    let workload = found.workloads.entry(key);
+                    let workload = workload.or_insert_with_key(|key| way.workload(key, &pod.origin));
+                    workload.add_owners(&way);
                     workload.pods.push((name, pod));
                 }
                 Resolution::Unknown(_) | Resolution::Pending if ended => {}
@@ -248,10 +286,6 @@ impl Index {
         }
         let Workloads { workloads, ended, .. } = &mut found;
         ended.retain(|key, _| !workloads.contains_key(key));
-        for workload in ended.values_mut() {
-            workload.pods.sort_unstable_by_key(|(name, pod)| (pod.life.created, *name));
-            workload.pods.drain(..workload.pods.len().saturating_sub(1));
-        }
         found
     }
 }
@@ -338,15 +372,17 @@ impl<'a> Way<'a> {
         }
     }
 
-    pub(super) fn add_to(&self, owners: &mut Vec<Arc<Owner>>) {
-        let first = self.owners.first().map(|(owner, _)| owner.uid);
-        if owners.iter().any(|known| Some(known.uid) == first) {
-            return;
-        }
-        for (owner, _) in &self.owners {
-            if owners.iter().all(|known| known.uid != owner.uid) {
-                owners.push(Arc::clone(owner));
-            }
+    /// All owners, from the pod's up.
+    pub(super) fn owners(&self) -> impl Iterator<Item = &Arc<Owner>> {
+        self.owners.iter().map(|(owner, _)| *owner)
+    }
+
+    fn workload(&self, key: &WorkloadKey, origin: &Origin) -> WorkloadPods<'a> {
+        WorkloadPods {
+            labels: self.labels(key, origin),
+            template: self.pod_template(),
+            replicas: self.replicas(),
+            ..WorkloadPods::none()
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Workloads without pods: whether they are only at rest, scaled to zero or between their runs, or gone.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::facts::{ControllerFacts, Labels, Owner, Uid, WorkloadKey, group};
@@ -19,21 +20,76 @@ pub enum AtRest {
     Ask(Arc<Owner>),
 }
 
+/// Controllers by name, with pods or without. Made for one plan, as each of them may be asked for in it.
+#[derive(Debug, Default)]
+pub struct Controllers<'a> {
+    /// Of built-in kinds, no two of which have the same name.
+    built_in: HashMap<Named<'a>, &'a ControllerFacts>,
+    /// Of other kinds, by group; of several of one name the one that was asked for last.
+    custom: HashMap<(&'a str, Named<'a>), &'a CustomOwner>,
+}
+
+/// Kind, namespace and name.
+type Named<'a> = (&'a str, &'a str, &'a str);
+
+impl<'a> Controllers<'a> {
+    /// A workload of a built-in kind, where it exists.
+    #[must_use]
+    pub fn built_in(&self, workload: &WorkloadKey) -> Option<&'a ControllerFacts> {
+        self.built_in.get(&(&*workload.kind, &*workload.namespace, &*workload.name)).copied()
+    }
+
+    fn custom(&self, workload: &WorkloadKey) -> Option<&'a CustomOwner> {
+        let named = (&*workload.kind, &*workload.namespace, workload.object());
+        self.custom.get(&(group(&workload.api_version), named)).copied()
+    }
+}
+
 impl Index {
+    /// All controllers by name.
+    #[must_use]
+    pub fn controllers(&self) -> Controllers<'_> {
+        let tables = [
+            ("ReplicaSet", &self.replica_sets),
+            ("Deployment", &self.deployments),
+            ("StatefulSet", &self.stateful_sets),
+            ("DaemonSet", &self.daemon_sets),
+            ("Job", &self.jobs),
+            ("CronJob", &self.cron_jobs),
+        ];
+        let built_in = tables.into_iter().flat_map(|(kind, table)| {
+            table.iter().filter_map(move |(_, facts)| {
+                let key = facts.key.as_ref()?;
+                Some(((kind, &*key.namespace, &*key.name), facts))
+            })
+        });
+        let mut found = Controllers { built_in: built_in.collect(), custom: HashMap::new() };
+        for custom in self.custom.values() {
+            let (pod, owner) = &custom.owner;
+            let named = (&*owner.kind, &*pod.namespace, &*owner.name);
+            let known = found.custom.entry((owner.group(), named)).or_insert(custom);
+            if (custom.asked, owner.uid) > (known.asked, known.owner.1.uid) {
+                *known = custom;
+            }
+        }
+        found
+    }
+
     /// What is known of a workload that has no pods.
     #[must_use]
-    pub fn at_rest(&self, workload: &WorkloadKey) -> AtRest {
+    pub fn at_rest(&self, workload: &WorkloadKey, controllers: &Controllers<'_>) -> AtRest {
         if is_known_by_its_runs(&workload.api_version, &workload.kind, &workload.name) {
             return AtRest::Unseen;
         }
         if self.table(group(&workload.api_version), &workload.kind).is_some() {
-            return self.controller(workload).map_or(AtRest::Gone, |facts| self.there(workload, facts));
+            let known = controllers.built_in(workload);
+            return known.map_or(AtRest::Gone, |facts| self.there(workload, facts));
         }
         if group(&workload.api_version).is_empty() {
             // Pods and ReplicationControllers: nobody watches them without their pods.
             return AtRest::Gone;
         }
-        match self.custom_by_name(workload) {
+        match controllers.custom(workload) {
             Some(custom) if custom.gone => AtRest::Gone,
             Some(custom) if custom.facts.key.is_none() => AtRest::Unseen,
             Some(custom) => self.there(workload, &custom.facts),
@@ -50,32 +106,8 @@ impl Index {
     fn there(&self, workload: &WorkloadKey, facts: &ControllerFacts) -> AtRest {
         let above = facts.owner.as_ref().map(|owner| self.climb(&workload.namespace, owner));
         let above = above.unwrap_or_default();
-        let (mut labels, mut owners) = (Arc::clone(&facts.labels), Vec::new());
-        above.add_to(&mut owners);
+        let mut labels = Arc::clone(&facts.labels);
         Way::merge(&mut labels, above.labels_on_the_way());
-        AtRest::There(labels, owners)
-    }
-
-    /// A workload of a built-in kind, where it exists, with pods or without.
-    #[must_use]
-    pub fn controller(&self, workload: &WorkloadKey) -> Option<&ControllerFacts> {
-        let table = self.table(group(&workload.api_version), &workload.kind)?;
-        let is_it = |facts: &ControllerFacts| {
-            let key = facts.key.as_ref();
-            key.is_some_and(|key| key.namespace == workload.namespace && *key.name == *workload.name)
-        };
-        table.iter().map(|(_, facts)| facts).find(|facts| is_it(facts))
-    }
-
-    /// What was asked for of a custom workload, by its name; of several the one that was asked for last.
-    fn custom_by_name(&self, workload: &WorkloadKey) -> Option<&CustomOwner> {
-        let found = self.custom.values().filter(|custom| {
-            let (pod, owner) = &custom.owner;
-            pod.namespace == workload.namespace
-                && owner.kind == workload.kind
-                && *owner.name == *workload.object()
-                && owner.group() == group(&workload.api_version)
-        });
-        found.max_by_key(|custom| (custom.asked, custom.owner.1.uid))
+        AtRest::There(labels, above.owners().cloned().collect())
     }
 }

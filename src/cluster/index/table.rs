@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 
 /// Values by key, as one watch tells them.
 ///
 /// A watch that had to start over lists everything again. What is told during a listing carries the listing's number;
 /// at its end, what carries an older one is gone. So a listing needs no second copy, and one that breaks off in the
 /// middle loses nothing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Table<K, V> {
     entries: HashMap<K, Entry<V>>,
     listing: u32,
@@ -17,9 +18,16 @@ pub struct Table<K, V> {
 
 #[derive(Debug)]
 struct Entry<V> {
-    /// A table has twice the places that it needs, and copies them all when it grows.
-    value: Box<V>,
+    /// A table has twice the places that it needs, and copies them all when it grows; and whoever looks at it for long
+    /// has a copy of its own.
+    value: Arc<V>,
     listing: u32,
+}
+
+impl<V> Clone for Entry<V> {
+    fn clone(&self) -> Self {
+        Self { value: Arc::clone(&self.value), listing: self.listing }
+    }
 }
 
 impl<K, V> Default for Table<K, V> {
@@ -35,22 +43,22 @@ impl<K: Hash + Eq, V> Table<K, V> {
     }
 
     /// This is there; answers what was known of it before.
-    pub fn put(&mut self, key: K, value: V) -> Option<V> {
-        let entry = Entry { value: Box::new(value), listing: self.listing };
-        self.entries.insert(key, entry).map(|entry| *entry.value)
+    pub fn put(&mut self, key: K, value: V) -> Option<Arc<V>> {
+        let entry = Entry { value: Arc::new(value), listing: self.listing };
+        self.entries.insert(key, entry).map(|entry| entry.value)
     }
 
     /// This is gone.
-    pub fn remove(&mut self, key: &K) -> Option<V> {
-        self.entries.remove(key).map(|entry| *entry.value)
+    pub fn remove(&mut self, key: &K) -> Option<Arc<V>> {
+        self.entries.remove(key).map(|entry| entry.value)
     }
 
     /// The listing is complete: what it did not tell is gone, and handed over.
-    pub fn finish(&mut self) -> Vec<(K, V)> {
+    pub fn finish(&mut self) -> Vec<(K, Arc<V>)> {
         self.synced = true;
         let listing = self.listing;
         let gone = self.entries.extract_if(|_, entry| entry.listing != listing);
-        gone.map(|(key, entry)| (key, *entry.value)).collect()
+        gone.map(|(key, entry)| (key, entry.value)).collect()
     }
 
     /// True once a listing was complete.
@@ -104,7 +112,7 @@ mod tests {
         table.put("c", 2);
         let mut gone = table.finish();
         gone.sort_unstable();
-        assert_eq!(gone, [("a", 2), ("b", 1)]);
+        assert_eq!(gone, [("a", Arc::new(2)), ("b", Arc::new(1))]);
         assert_eq!(table.get("c"), Some(&2));
     }
 }

@@ -150,6 +150,9 @@ async fn shards_share_a_place_and_take_over_from_another_layout() {
         one.save(&entries(&all, |_| true), NOW.plus(1)).await.unwrap();
     }
     assert_eq!(sum, 300);
+    let shard = Shard { ordinal: 1, count: 3 };
+    let together = |name: &str| shard.has(&format!("{name}|app")) == shard.has(&format!("{name}|proxy"));
+    assert!((0..50).all(|number| together(&format!("apps/v1|Deployment|shop|web-{number}"))));
     assert_eq!(files(dir.path()).len(), 4);
 }
 

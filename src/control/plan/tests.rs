@@ -1,6 +1,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "a json! that is made for the call")]
 
 mod bounds;
+mod many;
 mod owners;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
@@ -383,19 +384,22 @@ fn a_workload_at_rest_keeps_its_row_and_one_that_is_gone_does_not() {
     assert!(place.plan().removals.is_empty());
 }
 
+/// A pod that has ended, as it was killed for its memory.
+fn killed(name: &str) -> Builder<testing::kind::Pod> {
+    let killed = json!({"terminated": {"reason": "OOMKilled", "startedAt": "2027-01-15T07:59:58Z",
+        "finishedAt": "2027-01-15T07:59:59Z", "containerID": "containerd://1"}});
+    let app = container("app").requests("500m", "64Mi").with("/resources/limits/memory", "64Mi");
+    let status = json!({"phase": "Failed", "containerStatuses": [{"name": "app", "state": killed}]});
+    testing::pod(name).uid(name).containers([app]).status(status)
+}
+
 #[test]
 fn a_job_whose_pods_die_within_seconds_has_a_row() {
     let mut place = Place::new();
     place.policy(json!({"mode": "Auto"}));
     let job = object("Job", "import").uid("j");
     place.add::<Slim<Job>>(job);
-    let killed = json!({"terminated": {"reason": "OOMKilled", "startedAt": "2027-01-15T07:59:58Z",
-        "finishedAt": "2027-01-15T07:59:59Z", "containerID": "containerd://1"}});
-    let app = container("app").requests("500m", "64Mi").with("/resources/limits/memory", "64Mi");
-    let status = json!({"phase": "Failed", "containerStatuses": [{"name": "app", "state": killed}]});
-    let pod = testing::pod("import-x").uid("p").controlled_by("Job", "import", "j").containers([app]);
-    let pod = pod.status(status);
-    place.add::<LeanPod>(pod);
+    place.add::<LeanPod>(killed("import-x").controlled_by("Job", "import", "j"));
     let plan = place.plan();
     let of: Vec<_> = plan.workloads.keys().map(|key| (&*key.kind, &*key.name)).collect();
     assert_eq!(of, [("Job", "import")]);

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::index::{ObjectKey, Resolution, WorkloadKey};
+use crate::cluster::index::{Controllers, ObjectKey, Resolution, WorkloadKey};
 use crate::cluster::{Index, Live};
 use crate::control::book::{Book, Request, SeriesKey};
 use crate::control::history::Fed;
@@ -144,13 +144,13 @@ impl Reader {
     /// Which series the containers of a piece belong to.
     fn keys(&self, piece: &Piece) -> HashMap<ContainerName, SeriesKey> {
         let index = self.live.index();
-        let mut keys = HashMap::new();
+        let (controllers, mut keys) = (index.controllers(), HashMap::new());
         let names = piece.cpu.iter().chain(&piece.memory).map(|(name, _)| name);
         for name in names.chain(piece.kills.iter().map(|kill| &kill.container)) {
             if keys.contains_key(name) {
                 continue;
             }
-            if let Some(workload) = self.workload(&index, name) {
+            if let Some(workload) = self.workload((&index, &controllers), name) {
                 let key = SeriesKey { workload, container: name.container.as_str().into() };
                 keys.insert(name.clone(), key);
             }
@@ -159,7 +159,11 @@ impl Reader {
     }
 
     /// The workload of a container, if there still is one.
-    fn workload(&self, index: &Index, name: &ContainerName) -> Option<WorkloadKey> {
+    fn workload(
+        &self,
+        (index, controllers): (&Index, &Controllers<'_>),
+        name: &ContainerName,
+    ) -> Option<WorkloadKey> {
         let pod = ObjectKey { namespace: name.namespace.as_str().into(), name: name.pod.as_str().into() };
         if let Some(facts) = index.pods.get(&pod) {
             facts.container(&name.container)?;
@@ -177,7 +181,7 @@ impl Reader {
             api_version: "batch/v1".into(),
         });
         let known = self.workloads.get(&(namespace, kind, name)).cloned();
-        known.or_else(|| at_rest.filter(|workload| index.controller(workload).is_some()))
+        known.or_else(|| at_rest.filter(|workload| controllers.built_in(workload).is_some()))
     }
 }
 

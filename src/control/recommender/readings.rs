@@ -273,7 +273,7 @@ impl Recommender {
             return;
         }
         let now = (self.clock)();
-        let window = window(&self.live.index());
+        let window = self.live.read(window);
         if let Some(request) = self.book.missing(now, window) {
             past::spawn(prometheus, &self.live, self.clock, request, state.tell.clone());
         }

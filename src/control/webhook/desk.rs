@@ -89,7 +89,7 @@ impl Desk {
         }
         let (begin, mut asked) = (Instant::now(), false);
         loop {
-            let judgement = judge(&self.live.index(), &review.namespace, &pod, (self.clock)());
+            let judgement = self.live.read(|index| judge(index, &review.namespace, &pod, (self.clock)()));
             match judgement {
                 Judgement::Verdict(verdict) => return Ok(verdict),
                 Judgement::Leave(reason) => return Err(reason),

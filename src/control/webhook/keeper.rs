@@ -266,7 +266,7 @@ impl Keeper {
         if !self.live.knows_all() {
             return Ok(false);
         }
-        let scope = registration::scope(&self.live.index());
+        let scope = self.live.read(registration::scope);
         registration.keep(&scope, trusted).await
     }
 }

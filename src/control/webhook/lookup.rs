@@ -60,18 +60,16 @@ fn written<'a>(index: &'a Index, workload: &WorkloadKey, now: Timestamp) -> Foun
     if workload.name.is_empty() {
         return Found::Nothing("no_name");
     }
-    for name in naming::candidates(workload) {
-        let key = ObjectKey { namespace: Arc::clone(&workload.namespace), name: name.into_boxed_str() };
-        let Some(known) = index.sizings.get(&key) else { continue };
-        if known.is_about(workload) {
-            return match known.mode {
-                Mode::Recommend => Found::Nothing("mode_recommend"),
-                Mode::Auto if known.given(now) == Given::Nothing => Found::Nothing("given_nothing"),
-                Mode::Auto => Found::Recommendation(key.name, known),
-            };
-        }
+    let name = naming::name(workload).into_boxed_str();
+    let key = ObjectKey { namespace: Arc::clone(&workload.namespace), name };
+    match index.sizings.get(&key).filter(|known| known.is_about(workload)) {
+        None => Found::Nothing("no_recommendation"),
+        Some(known) => match known.mode {
+            Mode::Recommend => Found::Nothing("mode_recommend"),
+            Mode::Auto if known.given(now) == Given::Nothing => Found::Nothing("given_nothing"),
+            Mode::Auto => Found::Recommendation(key.name, known),
+        },
     }
-    Found::Nothing("no_recommendation")
 }
 
 /// What a recommendation says, as pods are admitted by it; what was before, while somebody wants that back.

@@ -255,7 +255,7 @@ impl AdmissionPolicy {
                 registration.remove().await?;
                 // Without a binding the policy does nothing.
                 let nowhere = || Scope::Listed(BTreeSet::new());
-                let scope = if pause.is_paused() { nowhere() } else { registration::scope(&live.index()) };
+                let scope = if pause.is_paused() { nowhere() } else { live.read(registration::scope) };
                 self.keep(&scope).await
             };
             match turn.await {

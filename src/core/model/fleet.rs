@@ -144,15 +144,15 @@ impl Fleet {
     }
 
     /// Estimates every series that changed since the last refresh, or whose prices did, on all threads of the current
-    /// pool, and hands each to `found` on that thread.
-    pub fn refresh<F>(&mut self, prices: impl Fn(SeriesId) -> Prices + Sync, found: F)
+    /// pool, and hands each to `found` on that thread. What has no prices is left for another time.
+    pub fn refresh<F>(&mut self, prices: impl Fn(SeriesId) -> Option<Prices> + Sync, found: F)
     where
         F: Fn(SeriesId, &Estimate) + Sync,
     {
         let model = &self.model;
         self.places.par_iter_mut().with_min_len(256).enumerate().for_each(|(index, place)| {
             let Some(id) = u32::try_from(index).ok().filter(|_| place.live).map(SeriesId) else { return };
-            let prices = prices(id);
+            let Some(prices) = prices(id) else { return };
             if place.changed || place.prices != Some(prices) {
                 place.changed = false;
                 place.prices = Some(prices);

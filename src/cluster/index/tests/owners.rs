@@ -170,22 +170,24 @@ fn what_is_known_of_a_workload_without_pods() {
         workload(name).kind(kind).api_version(&api_version).key()
     };
     deployment_of_an_app(&mut index);
-    let AtRest::There(labels, owners) = index.at_rest(&key("Deployment", "web")) else {
+    let AtRest::There(labels, owners) = index.at_rest(&key("Deployment", "web"), &index.controllers()) else {
         panic!("it is there")
     };
     assert_eq!((labels["stage"].as_str(), owners.len()), ("prod", 1));
-    assert!(matches!(index.at_rest(&key("Deployment", "gone")), AtRest::Gone));
-    assert!(matches!(index.at_rest(&key("Pod", "gone")), AtRest::Gone));
+    assert!(matches!(index.at_rest(&key("Deployment", "gone"), &index.controllers()), AtRest::Gone));
+    assert!(matches!(index.at_rest(&key("Pod", "gone"), &index.controllers()), AtRest::Gone));
     // A task of Airflow between its runs.
-    assert!(matches!(index.at_rest(&key("Pod", "etl:load")), AtRest::Unseen));
+    assert!(matches!(index.at_rest(&key("Pod", "etl:load"), &index.controllers()), AtRest::Unseen));
     let squad = key("LeaderWorkerSet", "llm:leader");
-    let AtRest::Ask(asked) = index.at_rest(&squad) else { panic!("nobody has asked") };
+    let AtRest::Ask(asked) = index.at_rest(&squad, &index.controllers()) else { panic!("nobody has asked") };
     assert_eq!(&*asked.name, "llm");
     answer(&mut index, &asked, true, json!({"labels": {"team": "ml"}}));
-    assert!(matches!(index.at_rest(&squad), AtRest::There(labels, _) if labels["team"] == "ml"));
+    assert!(
+        matches!(index.at_rest(&squad, &index.controllers()), AtRest::There(labels, _) if labels["team"] == "ml")
+    );
     for (object, gone) in [(Object::Unreadable, false), (Object::Gone, true)] {
         index.learn(&object_key(""), &asked, &Answer { scales: true, object }, NOW);
-        let rest = index.at_rest(&squad);
+        let rest = index.at_rest(&squad, &index.controllers());
         assert!(if gone { matches!(rest, AtRest::Gone) } else { matches!(rest, AtRest::Unseen) }, "{rest:?}");
     }
 }

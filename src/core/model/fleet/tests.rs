@@ -6,7 +6,7 @@ use crate::policy::Rules;
 fn refreshed(fleet: &mut Fleet) -> usize {
     let count = AtomicUsize::new(0);
     fleet.refresh(
-        |_| Rules::default().prices(),
+        |_| Some(Rules::default().prices()),
         |_, _| {
             count.fetch_add(1, Ordering::Relaxed);
         },
