@@ -17,7 +17,7 @@ use crate::every_kind;
 use crate::support::cluster::Account;
 use crate::support::plumb::{Plumb, account_with};
 use crate::support::process::free_port;
-use crate::support::recommended::{auto_policy, container, recommend, resources, stamp};
+use crate::support::recommended::{auto_policy, container, name_of, recommend, resources, stamp};
 use crate::support::{Context, Load, wait_for};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -80,8 +80,8 @@ async fn new_pods_are_stamped_whatever_their_workload(context: Context) -> Resul
         context.apply(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "empty"}})).await?;
         let load = |name: &str| Load::named(name).requests("500m", "1Gi").limits("1", "2Gi");
         every_kind::make(&context, load).await?;
-        for (_, (.., label)) in every_kind::WORKLOADS {
-            is_stamped(&context, label).await?;
+        for workload in every_kind::WORKLOADS {
+            is_stamped(&context, workload).await?;
         }
         only_advised_and_unknown_pods_stay(&context).await?;
         beside_an_injector(&context).await?;
@@ -109,7 +109,8 @@ async fn the_registration_is_narrow(context: &Context) -> Result<()> {
     Ok(())
 }
 
-async fn is_stamped(context: &Context, label: &str) -> Result<()> {
+async fn is_stamped(context: &Context, workload: (&str, &str, &str)) -> Result<()> {
+    let (.., label) = workload;
     // A CronJob may take up to a minute.
     let pod = wait_for(&format!("a pod of {label}"), Duration::from_secs(90), || async {
         let found = context.api::<Pod>().list(&ListParams::default().labels(&format!("app={label}"))).await?;
@@ -122,7 +123,7 @@ async fn is_stamped(context: &Context, label: &str) -> Result<()> {
         json!({"requests": {"cpu": "180m", "memory": "300Mi"}, "limits": {"cpu": "1", "memory": "440Mi"}});
     ensure!(found == expected, "{label}: {found}");
     let stamp = stamp(&pod).with_context(|| format!("{label} has no note"))?;
-    ensure!(stamp.recommendation.ends_with(label), "{stamp:?}");
+    ensure!(stamp.recommendation == name_of(workload), "{stamp:?}");
     ensure!(stamp.time().is_some_and(|time| plumb::clock::now().seconds_since(time) < 200), "{stamp:?}");
     Ok(())
 }

@@ -273,8 +273,7 @@ async fn pods_that_name_their_workload(context: &Context) -> Result<Vec<Value>> 
         let (api_version, kind, name) = of;
         let key = testing::workload(name).kind(kind).api_version(api_version).key();
         let key = WorkloadKey { namespace: context.namespace.as_str().into(), ..key };
-        let [plain, hashed] = naming::candidates(&key);
-        let name = if name.contains(':') { hashed } else { plain };
+        let name = naming::name(&key);
         let containers = json!([container("load", "180m", "300Mi", "400Mi")]);
         recommend(context, &name, of, "Auto", containers).await?;
     }

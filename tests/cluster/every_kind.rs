@@ -11,24 +11,24 @@ use serde_json::{Value, json};
 
 use crate::admission::{start, wait_stamped};
 use crate::support::plumb::account_with;
-use crate::support::recommended::{auto_policy, container, recommend, stamp};
+use crate::support::recommended::{auto_policy, container, name_of, recommend, stamp};
 use crate::support::{Context, Load, pods, wait_for};
 
-/// The name of each Recommendation, and its workload, whose name is its pods' label `app` too.
-pub const WORKLOADS: [(&str, (&str, &str, &str)); 7] = [
-    ("deployment-deploy", ("apps/v1", "Deployment", "deploy")),
-    ("statefulset-state", ("apps/v1", "StatefulSet", "state")),
-    ("daemonset-daemon", ("apps/v1", "DaemonSet", "daemon")),
-    ("job-once", ("batch/v1", "Job", "once")),
-    ("cronjob-often", ("batch/v1", "CronJob", "often")),
-    ("pod-web", ("v1", "Pod", "web")),
-    ("squad-one", ("every-kind.test/v1", "Squad", "one")),
+/// Workloads by API version, kind and name, which is their pods' label `app` too.
+pub const WORKLOADS: [(&str, &str, &str); 7] = [
+    ("apps/v1", "Deployment", "deploy"),
+    ("apps/v1", "StatefulSet", "state"),
+    ("apps/v1", "DaemonSet", "daemon"),
+    ("batch/v1", "Job", "once"),
+    ("batch/v1", "CronJob", "often"),
+    ("v1", "Pod", "web"),
+    ("every-kind.test/v1", "Squad", "one"),
 ];
 
 /// The same is recommended for each of them.
 pub async fn recommend_each(context: &Context, target: &Value) -> Result<()> {
-    for (name, workload) in WORKLOADS {
-        recommend(context, name, workload, "Auto", json!([target])).await?;
+    for workload in WORKLOADS {
+        recommend(context, &name_of(workload), workload, "Auto", json!([target])).await?;
     }
     Ok(())
 }
@@ -92,7 +92,7 @@ async fn stamped_pods_of_every_kind_run(context: Context) -> Result<()> {
     let steps = async {
         wait_stamped(&context).await?;
         make(&context, |name| Load::named(name).requests("300m", "256Mi").memory_limit("512Mi")).await?;
-        for (_, (_, kind, name)) in WORKLOADS {
+        for (_, kind, name) in WORKLOADS {
             runs_as_stamped(&context, name).await.with_context(|| kind)?;
         }
         Ok(())

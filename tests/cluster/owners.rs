@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::every_kind::a_kind_of_ones_own;
-use crate::support::recommended::{auto_policy, container, recommend, resources};
+use crate::support::recommended::{auto_policy, container, name_of, recommend, resources};
 use crate::support::roles::Roles;
 use crate::support::{Context, Load, wait_for};
 use crate::updater::{SOON, pods_of, ready};
@@ -38,7 +38,8 @@ async fn owner(context: &Context) -> Result<Value> {
     a_kind_of_ones_own(context).await?;
     auto_policy(context, "all").await?;
     let target = json!([container("load", "30m", "24Mi", "64Mi")]);
-    recommend(context, "squad-one", ("every-kind.test/v1", "Squad", "one"), "Auto", target).await?;
+    let squad = ("every-kind.test/v1", "Squad", "one");
+    recommend(context, &name_of(squad), squad, "Auto", target).await?;
     let uid = context.kubectl(&["get", "squad", "one", "-o", "jsonpath={.metadata.uid}"]).await?.ok()?;
     Ok(
         json!([{"apiVersion": "every-kind.test/v1", "kind": "Squad", "name": "one", "uid": uid, "controller": true}]),

@@ -14,7 +14,7 @@ use plumb::testing;
 use serde_json::{Value, json};
 
 use crate::support::custom_kinds::{define, make, owner_of};
-use crate::support::recommended::{container, recommend, resources};
+use crate::support::recommended::{container, name_of, recommend, resources};
 use crate::support::roles::Roles;
 use crate::support::{Context, Load, wait_for};
 use crate::updater::{SOON, pods_of, ready};
@@ -255,7 +255,8 @@ async fn what_others_do_with_pods_of_custom_kinds_is_left_to_them(context: Conte
     let more = json!([container("load", "400m", "24Mi", "64Mi")]);
     recommend(&context, "deployment-put-back", ("apps/v1", "Deployment", "put-back"), "Auto", more).await?;
     let squad = ("apps.example.test/v1", "Squad", "below");
-    recommend(&context, "squad-below", squad, "Auto", target()).await?;
+    let of_squad = name_of(squad);
+    recommend(&context, &of_squad, squad, "Auto", target()).await?;
     let rollout = ("argoproj.io/v1alpha1", "Rollout", "steps");
     recommend(&context, "rollout-steps", rollout, "Auto", target()).await?;
     let plumb = Roles::start(&context, &[("updater", &[])]).await?;
@@ -264,7 +265,7 @@ async fn what_others_do_with_pods_of_custom_kinds_is_left_to_them(context: Conte
         plumb.of("updater")?.plans(2).await?;
         for (row, pods, hold) in [
             ("deployment-keda", "keda", "HorizontalPodAutoscaler"),
-            ("squad-below", "below", "HorizontalPodAutoscaler"),
+            (&*of_squad, "below", "HorizontalPodAutoscaler"),
             ("deployment-put-back", "put-back", "ResizedByOther"),
         ] {
             wait_for(&format!("{row} to be blocked"), SOON, || blocked(&context, row, hold)).await?;

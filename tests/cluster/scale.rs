@@ -11,12 +11,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::api::{ListParams, PartialObjectMeta, PostParams};
+use kube::api::{ListParams, PartialObjectMeta, Patch, PatchParams, PostParams};
 use plumb::api::Recommendation;
 use plumb::testing;
 use serde_json::{Value, json};
 
-use crate::support::plumb::{Plumb, account};
+use crate::support::plumb::{Plumb, account, account_with};
+use crate::support::recommended::resources;
 use crate::support::stand_in::{self, MetricsApi};
 use crate::support::{Context, Load, kwok, wait_for};
 
@@ -88,6 +89,10 @@ async fn a_large_fleet_fits_its_budget(context: Context) -> Result<()> {
     println!("{deployments} recommendations after {:.1} s", begin.elapsed().as_secs_f64());
     let measured = measure(&plumb, deployments * REPLICAS * per_pod).await?;
     plumb.check_running()?;
+    let kills = if std::env::var_os("PLUMB_SCALE").is_some() { 50 } else { 5 };
+    let slow = Duration::from_secs(if kills < 50 { 20 } else { 2 });
+    let answers = answers(&context, kills).await.with_context(|| plumb.log())?;
+    ensure!(answers <= slow, "one of {kills} OOM kills was answered after {answers:?}");
     let stopping = Instant::now();
     let log = plumb.stop()?;
     println!("stopped, with a checkpoint, in {:.1} s", stopping.elapsed().as_secs_f64());
@@ -135,6 +140,60 @@ async fn placed(context: &Context) -> Result<Vec<String>> {
             _ => return Ok(names),
         }
     }
+}
+
+/// How long it takes from an OOM kill to the larger limit that the API server has accepted, by an updater in a process of
+/// its own that has all the fleet to resize besides: the longest but for one in a hundred.
+async fn answers(context: &Context, kills: usize) -> Result<Duration> {
+    context.apply(&testing::cluster_policy("all").auto().json()).await?;
+    let rights = account_with(context, "plumb-updater", &["updater"], None).await?;
+    let flags = ["--roles", "updater", "--warm-up", "1s"];
+    let plumb = Plumb::start(&context.cluster.plane, &rights.kubeconfig, &context.namespace, &flags)?;
+    plumb.wait_ready().await?;
+    plumb.plans(3).await?;
+    let mut took = Vec::new();
+    for number in 0..kills {
+        took.push(answer(context, number).await.with_context(|| plumb.log())?);
+    }
+    took.sort_unstable();
+    let at =
+        |share: usize| took.get((took.len() * share / 100).min(took.len() - 1)).copied().unwrap_or_default();
+    let rounds = plumb.metric("plumb_updater_plan_duration_seconds_sum").await?
+        / plumb.metric("plumb_updater_plan_duration_seconds_count").await?;
+    println!(
+        "{kills} OOM kills answered: half of them in {:.2?}, 99 % in {:.2?}; {rounds:.3} s a plan",
+        at(50),
+        at(99)
+    );
+    plumb.stop()?;
+    Ok(at(99))
+}
+
+async fn answer(context: &Context, number: usize) -> Result<Duration> {
+    let (api, name) = (context.api::<Pod>(), format!("fleet-{number}"));
+    let label = ListParams::default().labels(&format!("app={name}"));
+    let pod =
+        api.list(&label).await?.items.into_iter().next().with_context(|| format!("no pod of {name}"))?;
+    let limit = |pod: &Pod| resources(pod, "load")["limits"]["memory"].clone();
+    let (before, name, now) = (limit(&pod), pod.name_any(), chrono::Utc::now());
+    let at = |seconds: i64| (now - chrono::TimeDelta::seconds(seconds)).to_rfc3339();
+    let mut status = json!(pod.status);
+    let container = status["containerStatuses"]
+        .as_array_mut()
+        .and_then(|all| all.iter_mut().find(|container| container["name"] == "load"));
+    let container = container.context("it has no status")?;
+    container["restartCount"] = json!(1);
+    container["lastState"] = json!({"terminated": {"reason": "OOMKilled", "exitCode": 137, "startedAt": at(600),
+        "finishedAt": at(0), "containerID": format!("containerd://{number}")}});
+    let begin = Instant::now();
+    api.patch_status(&name, &PatchParams::default(), &Patch::Merge(json!({"status": status}))).await?;
+    wait_for("the answer to an OOM kill", Duration::from_secs(60), || async {
+        let now = limit(&api.get(&name).await?);
+        ensure!(now != before, "its limit is still {now}");
+        Ok(())
+    })
+    .await?;
+    Ok(begin.elapsed())
 }
 
 /// Memory in MiB at its highest, and CPU in seconds for one interval, over some of them.

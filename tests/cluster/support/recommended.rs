@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams, PostParams};
 use plumb::admit::{ANNOTATION, Stamp};
 use plumb::api::{Recommendation, VerticalScalingPolicy};
+use plumb::control::naming;
 use plumb::testing;
 use serde_json::{Value, json};
 
@@ -21,6 +22,11 @@ pub async fn auto_policy(context: &Context, name: &str) -> Result<()> {
 pub fn container(name: &str, cpu: &str, memory: &str, memory_limit: &str) -> Value {
     let target = testing::recommended(name).target(cpu, memory, memory_limit);
     target.lower(cpu, memory).upper(cpu, memory).json()
+}
+
+/// What a workload's Recommendation is called.
+pub fn name_of((api_version, kind, workload): (&str, &str, &str)) -> String {
+    naming::name(&testing::workload(workload).kind(kind).api_version(api_version).key())
 }
 
 /// Writes a Recommendation for a workload, by policy `all`.
