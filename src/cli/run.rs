@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use self::logs::LogOptions;
 use self::roles::Role;
@@ -22,14 +20,14 @@ use crate::api::Span;
 use crate::clock;
 use crate::cluster::custom::OwnerResolver;
 use crate::cluster::watch::News;
-use crate::cluster::{Connection, ConnectionOptions, Live};
+use crate::cluster::{Connection, ConnectionOptions, Live, Tasks};
 use crate::control::book::Book;
 use crate::control::checkpoint::{Checkpoints, Place, Shard};
 use crate::control::dashboard::{self, Dashboard};
 use crate::control::events::Events;
 use crate::control::http::{self, Pages};
 use crate::control::keeper::Keeper;
-use crate::control::lease::{self, Candidate, Leadership};
+use crate::control::lease::{Candidate, Lead, Stand};
 use crate::control::metrics::Metrics;
 use crate::control::pause::PauseSwitch;
 use crate::control::publish::Publisher;
@@ -40,6 +38,10 @@ use crate::sources::prometheus::{Prometheus, PrometheusOptions};
 
 /// How long what has begun may take to finish when we are told to stop.
 const FINISH: Duration = Duration::from_secs(10);
+/// A turn of a loop takes no longer, whatever the API server does: within are requests of half a minute each.
+const TURNS: Duration = Duration::from_secs(180);
+/// Nor does one that stands for the lead.
+const STANDS: Duration = Duration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -150,10 +152,10 @@ struct Process {
     stop: CancellationToken,
     /// Stops what must go on while the loops finish: pages and leases.
     end: CancellationToken,
-    loops: TaskTracker,
-    rest: TaskTracker,
+    loops: Tasks,
+    rest: Tasks,
     /// Where we stand in each role that only one of several plumbs may have.
-    leaderships: Vec<watch::Receiver<Leadership>>,
+    leads: Vec<Lead>,
 }
 
 /// What every role is given.
@@ -164,7 +166,6 @@ struct Ground {
     owners: OwnerResolver,
     metrics: Arc<Metrics>,
     events: Arc<Events>,
-    publisher: Arc<Publisher>,
     identity: String,
 }
 
@@ -176,13 +177,9 @@ impl Process {
         listener: tokio::net::TcpListener,
         webhook: Option<Webhook>,
     ) -> Self {
-        let mut process = Self {
-            stop: CancellationToken::new(),
-            end: CancellationToken::new(),
-            loops: TaskTracker::new(),
-            rest: TaskTracker::new(),
-            leaderships: Vec::new(),
-        };
+        let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+        let (loops, rest) = (Tasks::new(stop.clone()), Tasks::new(end.clone()));
+        let mut process = Self { stop, end, loops, rest, leads: Vec::new() };
         let metrics = Arc::new(Metrics::default());
         let mut unready = Vec::new();
         if let Some(webhook) = webhook {
@@ -195,8 +192,6 @@ impl Process {
             unready.push(process.work(args, connection, prometheus, &metrics));
         }
         process.serve(metrics, unready, listener);
-        process.loops.close();
-        process.rest.close();
         process
     }
 
@@ -213,7 +208,6 @@ impl Process {
         let identity = identity();
         let ground = Ground {
             events: Arc::new(Events::new(&connection, &identity)),
-            publisher: Publisher::new(connection.clone(), Arc::clone(metrics), args.writes_per_second),
             prometheus,
             owners: OwnerResolver::start(&connection, &live, clock::now, &self.stop, &self.loops),
             connection,
@@ -221,10 +215,6 @@ impl Process {
             metrics: Arc::clone(metrics),
             identity,
         };
-        self.loops.spawn({
-            let (publisher, stop) = (Arc::clone(&ground.publisher), self.stop.clone());
-            async move { publisher.run(&stop).await }
-        });
         if args.roles.contains(&Role::Recommender) {
             self.recommend(args, &ground, news);
         }
@@ -236,29 +226,36 @@ impl Process {
     }
 
     /// Begins to stand for the lead among those that want the Lease of that name.
-    fn stand(&mut self, args: &Args, ground: &Ground, lease: &str) -> watch::Receiver<Leadership> {
-        let (tell, leadership) = watch::channel(Leadership::Following(None));
+    fn stand(&mut self, args: &Args, ground: &Ground, lease: &'static str) -> Lead {
         let candidate = Candidate {
             namespace: args.namespace(&ground.connection).to_owned(),
             name: lease.to_owned(),
             identity: ground.identity.clone(),
         };
-        let (connection, end) = (ground.connection.clone(), self.end.clone());
-        self.rest.spawn(lease::run(connection, candidate, clock::now, tell, end));
-        self.leaderships.push(leadership.clone());
-        leadership
+        let (stand, lead) = Stand::new(ground.connection.clone(), candidate, clock::now);
+        let pulse = self.rest.pulse(lease, STANDS);
+        self.rest.spawn(lease, stand.run(pulse, self.end.clone()));
+        self.leads.push(lead.clone());
+        lead
     }
 
     fn recommend(&mut self, args: &Args, ground: &Ground, news: News) {
+        let lead = self.stand(args, ground, "plumb-recommender");
+        let (connection, metrics) = (ground.connection.clone(), Arc::clone(&ground.metrics));
+        let publisher = Publisher::new(connection, metrics, args.writes_per_second, lead.clone());
+        self.loops.spawn("the publisher", {
+            let (publisher, stop) = (Arc::clone(&publisher), self.stop.clone());
+            async move { publisher.run(&stop).await }
+        });
         let recommender = Recommender {
             connection: ground.connection.clone(),
             live: Arc::clone(&ground.live),
             owners: ground.owners.clone(),
             prometheus: ground.prometheus.clone(),
             metrics: Arc::clone(&ground.metrics),
-            publisher: Arc::clone(&ground.publisher),
+            publisher,
             events: Arc::clone(&ground.events),
-            leadership: self.stand(args, ground, "plumb-recommender"),
+            lead,
             options: Options {
                 interval: Duration::from_secs(args.interval.seconds),
                 prices: args.prices,
@@ -268,7 +265,8 @@ impl Process {
             keeper: keeper(args, &ground.connection),
             book: Book::default(),
         };
-        self.loops.spawn(recommender.run(news, self.stop.clone()));
+        let pulse = self.loops.pulse("the recommender", TURNS);
+        self.loops.spawn("the recommender", recommender.run(news, pulse, self.stop.clone()));
     }
 
     fn update(&mut self, args: &Args, ground: &Ground) {
@@ -280,7 +278,7 @@ impl Process {
             owners: ground.owners.clone(),
             metrics: Arc::clone(&ground.metrics),
             events: Arc::clone(&ground.events),
-            leadership: self.stand(args, ground, "plumb-updater"),
+            lead: self.stand(args, ground, "plumb-updater"),
             clock: clock::now,
             prometheus: ground.prometheus.clone(),
             pause: PauseSwitch::watch(&ground.connection, &namespace, &self.stop, &self.loops),
@@ -289,13 +287,13 @@ impl Process {
             evictions_per_second: f64::from(args.evictions_per_minute) / 60.0,
             warm_up: i64::try_from(args.warm_up.seconds).unwrap_or(i64::MAX),
         };
-        self.loops.spawn(updater.run(self.stop.clone()));
+        let pulse = self.loops.pulse("the updater", TURNS);
+        self.loops.spawn("the updater", updater.run(pulse, self.stop.clone()));
     }
 
     fn show(&self, dashboard: Arc<Dashboard>, listener: tokio::net::TcpListener) {
         let end = self.end.clone();
-        // The tracker is closed, which only means that it can be waited for: it still takes tasks.
-        self.rest.spawn(async move {
+        self.rest.spawn("the dashboard", async move {
             if let Err(error) = dashboard.serve(listener, end).await {
                 tracing::error!(error = error.to_string(), "cannot serve the dashboard any more");
             }
@@ -303,30 +301,44 @@ impl Process {
     }
 
     fn serve(&self, metrics: Arc<Metrics>, unready: Vec<Unready>, listener: tokio::net::TcpListener) {
-        let pages = pages(metrics, unready, &self.leaderships, &self.stop);
+        let pages = self.pages(metrics, unready);
         let end = self.end.clone();
-        self.rest.spawn(async move {
+        self.rest.spawn("the server of /metrics", async move {
             if let Err(error) = http::serve(listener, pages, end).await {
                 tracing::error!(error = error.to_string(), "cannot serve /metrics any more");
             }
         });
     }
 
+    /// Ready: what the roles need is known. Whether we lead does not matter: who stands by is ready to.
+    fn pages(&self, metrics: Arc<Metrics>, unready: Vec<Unready>) -> Pages {
+        let (leads, stop) = (self.leads.clone(), self.stop.clone());
+        let unready = move || {
+            let mut missing: Vec<_> = unready.iter().flat_map(|of_role| of_role()).collect();
+            missing.extend(leads.iter().filter_map(Lead::trouble));
+            if stop.is_cancelled() {
+                missing.push("stopping".to_owned());
+            }
+            missing
+        };
+        let (loops, rest) = (self.loops.clone(), self.rest.clone());
+        let stuck = move || loops.stuck().into_iter().chain(rest.stuck()).collect();
+        Pages { metrics, unready: Arc::new(unready), stuck: Arc::new(stuck) }
+    }
+
     /// Until a signal comes, or until going on would be wrong.
     async fn run(mut self) -> anyhow::Result<()> {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let lost = self.leaderships.iter_mut().map(|leadership| {
-            Box::pin(async move { leadership.wait_for(|known| *known == Leadership::Lost).await.is_ok() })
-        });
-        let lost = any(lost.collect());
+        let lost = any(self.leads.iter_mut().map(|lead| Box::pin(lead.lost())).collect());
         let result = tokio::select! {
             _ = interrupt.recv() => Ok(()),
             _ = terminate.recv() => Ok(()),
-            true = lost => {
+            () = lost => {
                 Err(anyhow::anyhow!("lost the leadership: another plumb may write now; start again to stand by"))
             }
-            () = self.loops.wait() => Err(anyhow::anyhow!("a loop has ended by itself, which is a fault of plumb's")),
+            what = self.loops.ended() => Err(fault(&what)),
+            what = self.rest.ended() => Err(fault(&what)),
         };
         tracing::info!("stopping");
         self.stop.cancel();
@@ -360,38 +372,16 @@ fn keeper(args: &Args, connection: &Connection) -> Keeper {
     Keeper::new(checkpoints, Duration::from_secs(args.checkpoint_interval.seconds))
 }
 
-/// True as soon as one of these says so; for ever waiting where none does.
-async fn any(waiting: Vec<impl Future<Output = bool> + Unpin>) -> bool {
-    let mut waiting: futures::stream::FuturesUnordered<_> = waiting.into_iter().collect();
-    while let Some(done) = futures::StreamExt::next(&mut waiting).await {
-        if done {
-            return true;
-        }
+/// Resolves as soon as one of these does; never where there are none.
+async fn any(waiting: Vec<impl Future<Output = ()> + Unpin>) {
+    if waiting.is_empty() {
+        std::future::pending::<()>().await;
     }
-    std::future::pending().await
+    futures::future::select_all(waiting).await;
 }
 
-/// Ready: what the roles need is known. Whether we lead does not matter: who stands by is ready to.
-fn pages(
-    metrics: Arc<Metrics>,
-    unready: Vec<Unready>,
-    leaderships: &[watch::Receiver<Leadership>],
-    stop: &CancellationToken,
-) -> Pages {
-    let (leaderships, stop) = (leaderships.to_vec(), stop.clone());
-    let unready = move || {
-        let mut missing: Vec<_> = unready.iter().flat_map(|of_role| of_role()).collect();
-        for leadership in &leaderships {
-            if let Leadership::Following(Some(why)) = &*leadership.borrow() {
-                missing.push(why.clone());
-            }
-        }
-        if stop.is_cancelled() {
-            missing.push("stopping".to_owned());
-        }
-        missing
-    };
-    Pages { metrics, unready: Arc::new(unready) }
+fn fault(what: &str) -> anyhow::Error {
+    anyhow::anyhow!("{what}, which is a fault of plumb's; the process ends, so that it is started anew")
 }
 
 /// Unique to this process: the pod's name, or the machine's, and something that no other process has.

@@ -12,11 +12,10 @@ use kube::core::GroupVersionKind;
 use kube::{Api, discovery};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::error::Request;
 use super::index::{CustomOwner, Index, ObjectKey, Owner, Uid};
-use super::{ClusterError, Connection, Live};
+use super::{ClusterError, Connection, Live, Tasks};
 use crate::units::Timestamp;
 
 /// How long an answer holds: labels change seldom, and each asks once per object.
@@ -45,7 +44,7 @@ impl OwnerResolver {
         live: &Arc<Live>,
         clock: fn() -> Timestamp,
         stop: &CancellationToken,
-        tasks: &TaskTracker,
+        tasks: &Tasks,
     ) -> Self {
         let (wanted, asked) = mpsc::channel(WAITING);
         let asking = Asking {
@@ -56,7 +55,7 @@ impl OwnerResolver {
             failed: HashMap::new(),
         };
         let stop = stop.clone();
-        tasks.spawn(async move {
+        tasks.spawn("the resolver of owners", async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = asking.run(asked) => {}

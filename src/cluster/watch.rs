@@ -21,7 +21,6 @@ use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::custom::Answer;
 use super::error::Request;
@@ -32,7 +31,7 @@ use super::refused::{self, LeanRefusal};
 use super::slim::{Guarded, Slim, Stampable};
 use super::templates::Skimmed;
 use super::vpa::LeanVpa;
-use super::{ClusterError, Connection};
+use super::{ClusterError, Connection, Tasks};
 use crate::api::{ClusterVerticalScalingPolicy, VerticalScalingPolicy};
 use crate::units::Timestamp;
 
@@ -75,6 +74,11 @@ const NEEDED_AT_CREATION: [&str; 12] = [
     "recommendations.plumb.dev",
 ];
 
+/// A watch that has failed for so long is no longer acted on.
+const STALE_SECONDS: i64 = 60;
+/// A watch that fails is tried again within this; its pauses are 30 s at most, an answer may take as long.
+const RETRIED_SECONDS: i64 = 90;
+
 /// What is answered before the next interval when it changes: what a person has written.
 const CHANGING: [&str; 2] = ["verticalscalingpolicies.plumb.dev", "clusterverticalscalingpolicies.plumb.dev"];
 
@@ -97,6 +101,27 @@ pub struct Live {
 struct Health {
     synced: bool,
     error: Option<String>,
+    /// Its first failure in a row, and the last one.
+    failing: Option<(Timestamp, Timestamp)>,
+}
+
+impl Health {
+    /// What it told last may not be so any more. A watch that works again may have nothing to tell for long, so that only
+    /// failures that go on count.
+    fn is_lost(&self, now: Timestamp) -> bool {
+        self.failing.is_some_and(|(first, last)| {
+            last.seconds_since(first) >= STALE_SECONDS && now.seconds_since(last) < RETRIED_SECONDS
+        })
+    }
+
+    fn knows(&self, now: Timestamp) -> bool {
+        self.synced && !self.is_lost(now)
+    }
+
+    fn fails(&mut self, now: Timestamp) {
+        let first = self.failing.filter(|(_, last)| now.seconds_since(*last) < RETRIED_SECONDS);
+        self.failing = Some((first.map_or(now, |(first, _)| first), now));
+    }
 }
 
 /// The far end of what the watches tell of memory. Unbounded: what is told is small, told once, and bounded by the
@@ -112,7 +137,7 @@ impl Live {
         clock: fn() -> Timestamp,
         templates: bool,
         stop: &CancellationToken,
-        tasks: &TaskTracker,
+        tasks: &Tasks,
     ) -> (Arc<Self>, News) {
         let (tell, news) = mpsc::unbounded_channel();
         let live = Self::new(&NEEDED, clock);
@@ -133,7 +158,7 @@ impl Live {
         self: &Arc<Self>,
         connection: &Connection,
         stop: &CancellationToken,
-        tasks: &TaskTracker,
+        tasks: &Tasks,
     ) {
         let (tell, _) = mpsc::unbounded_channel();
         let start = Start { live: self, connection, stop, tasks, tell: &tell, config: Config::default() };
@@ -145,7 +170,8 @@ impl Live {
     /// True once it is known which workloads a VerticalPodAutoscaler sizes.
     #[must_use]
     pub fn knows_vertical_autoscalers(&self) -> bool {
-        self.health().get(VERTICAL_AUTOSCALERS).is_some_and(|health| health.synced)
+        let now = (self.clock)();
+        self.health().get(VERTICAL_AUTOSCALERS).is_some_and(|health| health.knows(now))
     }
 
     /// A number that is another one whenever something was told since.
@@ -161,7 +187,7 @@ impl Live {
         connection: &Connection,
         clock: fn() -> Timestamp,
         stop: &CancellationToken,
-        tasks: &TaskTracker,
+        tasks: &Tasks,
     ) -> Arc<Self> {
         // No watch of these kinds has news of memory.
         let (tell, _) = mpsc::unbounded_channel();
@@ -210,11 +236,13 @@ impl Live {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The needed watches that have told nothing yet, each with its trouble if it has one.
+    /// The needed watches that have told nothing yet, or have failed for so long that nobody knows what is so now; each
+    /// with its trouble if it has one.
     #[must_use]
     pub fn unsynced(&self) -> Vec<String> {
-        let health = self.health();
-        let missing = self.needed.iter().filter(|name| health.get(*name).is_none_or(|health| !health.synced));
+        let (now, health) = ((self.clock)(), self.health());
+        let missing =
+            self.needed.iter().filter(|name| health.get(*name).is_none_or(|health| !health.knows(now)));
         let words = |name: &&'static str| match health.get(name).and_then(|health| health.error.as_ref()) {
             Some(error) => error.clone(),
             None => format!("{name} are still being listed"),
@@ -222,18 +250,19 @@ impl Live {
         missing.map(words).collect()
     }
 
-    /// True once each needed watch has told everything.
+    /// True while what each needed watch has told is so.
     #[must_use]
     pub fn knows_all(&self) -> bool {
-        let health = self.health();
-        self.needed.iter().all(|name| health.get(name).is_some_and(|health| health.synced))
+        let (now, health) = ((self.clock)(), self.health());
+        self.needed.iter().all(|name| health.get(name).is_some_and(|health| health.knows(now)))
     }
 
     /// What keeps a needed watch from telling anything, where something does.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        let health = self.health();
-        let unsynced = self.needed.iter().filter_map(|name| health.get(name)).filter(|health| !health.synced);
+        let (now, health) = ((self.clock)(), self.health());
+        let unsynced =
+            self.needed.iter().filter_map(|name| health.get(name)).filter(|health| !health.knows(now));
         unsynced.filter_map(|health| health.error.clone()).next()
     }
 
@@ -250,6 +279,10 @@ impl Live {
         known.synced |= synced;
         let news = known.error.as_deref() != error;
         known.error = error.map(str::to_owned);
+        match error {
+            Some(_) => known.fails((self.clock)()),
+            None => known.failing = None,
+        }
         news
     }
 }
@@ -259,7 +292,7 @@ struct Start<'a> {
     live: &'a Arc<Live>,
     connection: &'a Connection,
     stop: &'a CancellationToken,
-    tasks: &'a TaskTracker,
+    tasks: &'a Tasks,
     tell: &'a mpsc::UnboundedSender<MemoryEvent>,
     /// How what is there is listed.
     config: Config,
@@ -317,7 +350,7 @@ impl Start<'_> {
                 () = follow(&live, events, name, &server, &tell) => {}
             }
         });
-        self.tasks.spawn(watch);
+        self.tasks.spawn(name, watch);
     }
 }
 
@@ -456,5 +489,39 @@ mod tests {
         let before = place();
         live.change(|index| index.namespaces.put("bank".into(), Arc::default()));
         assert_eq!(place(), before);
+    }
+
+    #[test]
+    fn what_a_watch_told_counts_until_it_has_failed_for_a_minute() {
+        thread_local! {
+            static NOW: std::cell::Cell<i64> = const { std::cell::Cell::new(0) };
+        }
+        let live = Live::new(&["pods"], || Timestamp(NOW.get()));
+        let fails = |at: i64| {
+            NOW.set(at);
+            live.note("pods", false, Some("pods are forbidden"));
+        };
+        let knows = |at: i64| {
+            NOW.set(at);
+            live.knows_all()
+        };
+        assert!(!knows(0));
+        live.note("pods", true, None);
+        assert!(knows(10_000), "a quiet watch is a good one");
+        // A short trouble, after which nothing happens.
+        (10_000..10_050).step_by(10).for_each(fails);
+        assert!(knows(10_050) && knows(20_000));
+        // One that goes on.
+        (20_000..=20_060).step_by(30).for_each(fails);
+        assert!(!knows(20_061));
+        assert_eq!(live.unsynced(), ["pods are forbidden"]);
+        assert_eq!(live.trouble().unwrap(), "pods are forbidden");
+        fails(20_100);
+        assert!(!knows(20_180));
+        live.note("pods", true, None);
+        assert!(knows(20_181));
+        // Tried again and not refused: it waits for news.
+        (30_000..=30_090).step_by(30).for_each(fails);
+        assert!(!knows(30_100) && knows(30_180));
     }
 }

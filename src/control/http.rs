@@ -20,6 +20,8 @@ pub struct Pages {
     pub metrics: Arc<Metrics>,
     /// What is missing before we are ready; nothing once we are.
     pub unready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// Which loops stand still, where one does: only another start can help.
+    pub stuck: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
 }
 
 /// Begins to listen. Answers the address, which has a real port where port 0 was asked for.
@@ -38,15 +40,22 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAd
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken) -> std::io::Result<()> {
     let router = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(pages);
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
+async fn healthy(State(pages): State<Pages>) -> impl IntoResponse {
+    nothing_or(&(pages.stuck)())
+}
+
 async fn ready(State(pages): State<Pages>) -> impl IntoResponse {
-    let missing = (pages.unready)();
+    nothing_or(&(pages.unready)())
+}
+
+fn nothing_or(missing: &[String]) -> (StatusCode, String) {
     if missing.is_empty() {
         (StatusCode::OK, "ok\n".to_owned())
     } else {

@@ -1,7 +1,8 @@
 //! Leadership by a Lease: of all plumbs of a cluster one writes.
 //!
 //! Whether a holder is still there is judged by when we saw its record change, on our own monotonic clock: the
-//! holder's wall clock may be wrong, and ours too. A leader that could not renew in time stops before others may begin.
+//! holder's wall clock may be wrong, and ours too. A leader stops before others may begin, also where no answer comes and
+//! nothing wakes it: whoever writes asks the [`Lead`] right before, and that one knows its own end.
 
 use std::time::Duration;
 
@@ -15,14 +16,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::error::Request;
+use crate::cluster::tasks::Pulse;
 use crate::cluster::{ClusterError, Connection};
 use crate::units::Timestamp;
 
 /// How long others wait for a holder that says nothing.
 const DURATION_SECONDS: i32 = 15;
 const DURATION: Duration = Duration::from_secs(15);
-/// How long a leader goes on without having renewed. Shorter than what others wait.
+/// How long a leader goes on without having renewed. What it began by then has until [`DURATION`] to be answered.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a write of a leader may take: others may begin a second later at the earliest, whatever rate their clocks have.
+const WRITE: Duration = Duration::from_secs(4);
 const RETRY: Duration = Duration::from_secs(2);
 /// Shorter than the deadline, so that one answer that never comes does not cost the leadership.
 const ANSWER: Duration = Duration::from_secs(4);
@@ -43,10 +47,90 @@ pub struct Candidate {
 pub enum Leadership {
     /// Somebody else leads, or nobody does yet; why, where something is wrong.
     Following(Option<String>),
-    /// We lead.
-    Leading,
+    /// We lead, until then; each renewal moves it.
+    Leading(Instant),
     /// We led, and could not renew in time: nothing may be written any more.
     Lost,
+}
+
+/// Whether we lead. Clones stand for the same lead.
+#[derive(Clone, Debug)]
+pub struct Lead(watch::Receiver<Leadership>);
+
+impl Lead {
+    /// True while we lead: to be asked right before each write.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        matches!(*self.0.borrow(), Leadership::Leading(until) if Instant::now() < until)
+    }
+
+    /// Waits for the answer to a write for as long as nobody else can lead; `None` where we do not lead, or no longer
+    /// know what became of the write.
+    pub async fn hold<T>(&self, write: impl Future<Output = T>) -> Option<T> {
+        let until = match *self.0.borrow() {
+            Leadership::Leading(until) if Instant::now() < until => until,
+            _ => return None,
+        };
+        tokio::time::timeout_at(until + WRITE, write).await.ok()
+    }
+
+    /// Resolves when we begin to lead, or to follow. Cancel safe.
+    pub async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Resolves when the lead is lost. Cancel safe.
+    pub async fn lost(&mut self) {
+        if self.0.wait_for(|known| *known == Leadership::Lost).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What keeps us from standing for it, where something does.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match &*self.0.borrow() {
+            Leadership::Following(why) => why.clone(),
+            Leadership::Leading(_) | Leadership::Lost => None,
+        }
+    }
+}
+
+/// Who stands for the lead, as far as it can be said without a server: times are of its own monotonic clock.
+#[derive(Debug)]
+struct Elector {
+    identity: String,
+    /// The version of the record that was seen last, and when the first answer with it was there.
+    seen: Option<(String, Instant)>,
+    /// Until when the record is ours.
+    until: Option<Instant>,
+}
+
+impl Elector {
+    fn new(identity: &str) -> Self {
+        Self { identity: identity.to_owned(), seen: None, until: None }
+    }
+
+    /// What to do, by a record that was asked for at `begin` and came at `end`. It was there at some time between, so that
+    /// it has stood unchanged from one answer's end to the next question's begin at least.
+    fn read(&mut self, record: Option<(&LeaseSpec, &str)>, begin: Instant, end: Instant) -> Step {
+        let version = record.map(|(_, version)| version).unwrap_or_default();
+        let unchanged = match &self.seen {
+            Some((seen, since)) if seen == version => begin.saturating_duration_since(*since),
+            _ => {
+                self.seen = Some((version.to_owned(), end));
+                Duration::ZERO
+            }
+        };
+        step(record.map(|(record, _)| record), &self.identity, unchanged)
+    }
+
+    /// The record was made ours by a turn that began then: what the server notes is not older.
+    fn renewed(&mut self, begin: Instant) -> Instant {
+        *self.until.insert(begin + DEADLINE)
+    }
 }
 
 /// What to do about the record.
@@ -89,46 +173,75 @@ fn record(before: Option<&LeaseSpec>, step: &Step, identity: &str, now: Timestam
     }
 }
 
-/// Runs for the leadership until `stop`, then lets go of it. Tells in `tell` where we stand.
-pub async fn run(
+/// Stands for the lead until `stop`, then lets go of it.
+pub struct Stand {
     connection: Connection,
     candidate: Candidate,
     clock: fn() -> Timestamp,
     tell: watch::Sender<Leadership>,
-    stop: CancellationToken,
-) {
-    let api: Api<Lease> = Api::namespaced(connection.client.clone(), &candidate.namespace);
-    let mut race = Race { connection, candidate, api, clock, seen: None, renewed: None };
-    loop {
-        match race.turn().await {
-            Ok(true) => say(&tell, Leadership::Leading),
-            Ok(false) if race.renewed.is_none() => say(&tell, Leadership::Following(None)),
-            Ok(false) => say(&tell, Leadership::Lost),
-            Err(error) if race.renewed.is_none() => {
-                say(&tell, Leadership::Following(Some(error.to_string())));
+}
+
+impl Stand {
+    /// Begins as one who follows.
+    #[must_use]
+    pub fn new(connection: Connection, candidate: Candidate, clock: fn() -> Timestamp) -> (Self, Lead) {
+        let (tell, told) = watch::channel(Leadership::Following(None));
+        (Self { connection, candidate, clock, tell }, Lead(told))
+    }
+
+    /// Goes on until `stop`; each turn is shown by the pulse.
+    pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
+        let Self { connection, candidate, clock, tell } = self;
+        let api: Api<Lease> = Api::namespaced(connection.client.clone(), &candidate.namespace);
+        let elector = Elector::new(&candidate.identity);
+        let mut race = Race { connection, candidate, api, clock, elector };
+        loop {
+            pulse.beat();
+            let until = race.elector.until;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = passes(until) => say(&tell, Leadership::Lost),
+                turn = race.turn() => match (turn, until) {
+                    (Ok(Some(until)), _) => say(&tell, Leadership::Leading(until)),
+                    (Ok(None), None) => say(&tell, Leadership::Following(None)),
+                    (Ok(None), Some(_)) => say(&tell, Leadership::Lost),
+                    (Err(error), None) => say(&tell, Leadership::Following(Some(error.to_string()))),
+                    (Err(error), Some(_)) => {
+                        tracing::warn!(error = error.to_string(), "cannot renew the leadership");
+                    }
+                },
             }
-            Err(error) => tracing::warn!(error = error.to_string(), "cannot renew the leadership"),
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(RETRY) => {}
+            }
         }
-        if race.renewed.is_some_and(|renewed| renewed.elapsed() > DEADLINE) {
-            say(&tell, Leadership::Lost);
-        }
-        tokio::select! {
-            () = stop.cancelled() => break,
-            () = tokio::time::sleep(RETRY) => {}
+        if matches!(*tell.borrow(), Leadership::Leading(_)) {
+            race.release().await;
         }
     }
-    if race.renewed.is_some() && *tell.borrow() == Leadership::Leading {
-        race.release().await;
+}
+
+/// Resolves when that time has come; never without one.
+async fn passes(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 
 fn say(tell: &watch::Sender<Leadership>, leadership: Leadership) {
     tell.send_if_modified(|known| {
+        // A renewal is no news.
+        if let (Leadership::Leading(known), Leadership::Leading(until)) = (&mut *known, &leadership) {
+            *known = *until;
+            return false;
+        }
         // What is lost stays lost: the process ends.
         let changed = *known != leadership && *known != Leadership::Lost;
         if changed {
             match &leadership {
-                Leadership::Leading => tracing::info!("leading"),
+                Leadership::Leading(_) => tracing::info!("leading"),
                 Leadership::Following(None) => tracing::info!("another plumb leads; standing by"),
                 Leadership::Following(Some(why)) => {
                     tracing::warn!(error = why, "cannot run for the leadership");
@@ -146,10 +259,7 @@ struct Race {
     candidate: Candidate,
     api: Api<Lease>,
     clock: fn() -> Timestamp,
-    /// The version of the record that we saw last, and when we saw it first.
-    seen: Option<(String, Instant)>,
-    /// When we last made the record ours.
-    renewed: Option<Instant>,
+    elector: Elector,
 }
 
 impl Race {
@@ -174,33 +284,23 @@ impl Race {
         }
     }
 
-    /// One turn; true when the record is ours after it.
-    async fn turn(&mut self) -> Result<bool, ClusterError> {
-        // From before we ask: what the server notes is not older.
+    /// One turn; until when the record is ours after it, where it is.
+    async fn turn(&mut self) -> Result<Option<Instant>, ClusterError> {
         let begin = Instant::now();
         let lease = self.ask("get", self.api.get_opt(&self.candidate.name)).await?;
-        let version = lease.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
-        let version = version.unwrap_or_default();
-        let unchanged = match &self.seen {
-            Some((seen, since)) if *seen == version => begin.duration_since(*since),
-            _ => {
-                self.seen = Some((version, begin));
-                Duration::ZERO
-            }
-        };
         let before = lease.as_ref().and_then(|lease| lease.spec.as_ref());
-        let step = step(before.or(lease.as_ref().map(|_| &EMPTY)), &self.candidate.identity, unchanged);
+        let version =
+            lease.as_ref().and_then(|lease| lease.metadata.resource_version.clone()).unwrap_or_default();
+        let known = lease.as_ref().map(|_| (before.unwrap_or(&EMPTY), &*version));
+        let step = self.elector.read(known, begin, Instant::now());
         if step == Step::Wait {
-            return Ok(false);
+            return Ok(None);
         }
         let spec = record(before, &step, &self.candidate.identity, (self.clock)());
         match self.write(lease, &step, spec).await {
-            Ok(()) => {
-                self.renewed = Some(begin);
-                Ok(true)
-            }
+            Ok(()) => Ok(Some(self.elector.renewed(begin))),
             // Somebody was faster.
-            Err(ClusterError::Status { code: 409, .. }) if step != Step::Renew => Ok(false),
+            Err(ClusterError::Status { code: 409, .. }) if step != Step::Renew => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -251,36 +351,4 @@ static EMPTY: LeaseSpec = LeaseSpec {
 };
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn held_by(holder: &str) -> LeaseSpec {
-        LeaseSpec { holder_identity: Some(holder.to_owned()), ..EMPTY.clone() }
-    }
-
-    #[test]
-    fn a_lease_is_taken_only_when_nobody_holds_it() {
-        let long = DURATION;
-        assert_eq!(step(None, "me", Duration::ZERO), Step::Create);
-        assert_eq!(step(Some(&EMPTY), "me", Duration::ZERO), Step::Take);
-        assert_eq!(step(Some(&held_by("")), "me", Duration::ZERO), Step::Take);
-        assert_eq!(step(Some(&held_by("me")), "me", long), Step::Renew);
-        assert_eq!(step(Some(&held_by("other")), "me", long - RETRY), Step::Wait);
-        assert_eq!(step(Some(&held_by("other")), "me", long), Step::Take);
-        // A holder that asks for more time has it; nonsense is the default.
-        let slow = LeaseSpec { lease_duration_seconds: Some(60), ..held_by("other") };
-        assert_eq!(step(Some(&slow), "me", long), Step::Wait);
-        let odd = LeaseSpec { lease_duration_seconds: Some(-5), ..held_by("other") };
-        assert_eq!(step(Some(&odd), "me", RETRY), Step::Wait);
-    }
-
-    #[test]
-    fn a_record_counts_who_took_it() {
-        let first = record(None, &Step::Create, "me", Timestamp(100));
-        assert_eq!((first.lease_transitions, first.acquire_time.is_some()), (Some(1), true));
-        let renewed = record(Some(&first), &Step::Renew, "me", Timestamp(200));
-        assert_eq!((renewed.lease_transitions, &renewed.acquire_time), (Some(1), &first.acquire_time));
-        assert_ne!(renewed.renew_time, first.renew_time);
-        assert_eq!(record(Some(&renewed), &Step::Take, "other", Timestamp(300)).lease_transitions, Some(2));
-    }
-}
+mod tests;

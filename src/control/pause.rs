@@ -8,9 +8,8 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::cluster::Connection;
+use crate::cluster::{Connection, Tasks};
 
 /// The ConfigMap's name.
 pub const PAUSE_SWITCH: &str = "plumb-pause";
@@ -22,16 +21,11 @@ pub struct PauseSwitch(watch::Receiver<Option<bool>>);
 impl PauseSwitch {
     /// Watches the switch in a namespace until `stop`.
     #[must_use]
-    pub fn watch(
-        connection: &Connection,
-        namespace: &str,
-        stop: &CancellationToken,
-        tasks: &TaskTracker,
-    ) -> Self {
+    pub fn watch(connection: &Connection, namespace: &str, stop: &CancellationToken, tasks: &Tasks) -> Self {
         let (tell, told) = watch::channel(None);
         let api = Api::namespaced(connection.client.clone(), namespace);
         let (namespace, stop) = (namespace.to_owned(), stop.clone());
-        tasks.spawn(async move {
+        tasks.spawn("the watch of the pause switch", async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = follow(api, &namespace, &tell) => {}

@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::lease::Lead;
 use super::metrics::{Metrics, Outcome};
 use super::plan::{Plan, Write};
 use super::select::PolicyKey;
@@ -77,14 +78,15 @@ pub struct Publisher {
     queue: Arc<Queue<Target, Job>>,
     sent: Mutex<Sent>,
     logged: Mutex<HashMap<&'static str, Instant>>,
+    lead: Lead,
 }
 
 impl Publisher {
-    /// Writes at most so often a second.
+    /// Writes at most so often a second, and only while that lead holds.
     #[must_use]
-    pub fn new(connection: Connection, metrics: Arc<Metrics>, per_second: u32) -> Arc<Self> {
+    pub fn new(connection: Connection, metrics: Arc<Metrics>, per_second: u32, lead: Lead) -> Arc<Self> {
         let queue = Queue::new(per_second);
-        Arc::new(Self { connection, metrics, queue, sent: Mutex::default(), logged: Mutex::default() })
+        Arc::new(Self { connection, metrics, queue, sent: Mutex::default(), logged: Mutex::default(), lead })
     }
 
     fn sent(&self) -> MutexGuard<'_, Sent> {
@@ -154,12 +156,16 @@ impl Publisher {
             Job::Remove => (0, 0),
             Job::Status(status) => (u64::from(status.workloads), digest(status)),
         };
-        let result = match (&target, &job) {
-            (Target::Recommendation(key), Job::Write(write)) => self.apply(key, write).await,
-            (Target::Recommendation(key), _) => self.remove(key).await,
-            (Target::Policy(key), Job::Status(status)) => self.policy(key, status).await,
-            (Target::Policy(_), _) => Ok(()),
+        let write = async {
+            match (&target, &job) {
+                (Target::Recommendation(key), Job::Write(write)) => self.apply(key, write).await,
+                (Target::Recommendation(key), _) => self.remove(key).await,
+                (Target::Policy(key), Job::Status(status)) => self.policy(key, status).await,
+                (Target::Policy(_), _) => Ok(()),
+            }
         };
+        // What was queued while we led is another's to write now.
+        let Some(result) = self.lead.hold(write).await else { return };
         let outcome = match result {
             Ok(()) => {
                 tracing::debug!(target = target.to_string(), "written");

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,12 +17,13 @@ use super::compose::Common;
 use super::events::Events;
 use super::keeper::Keeper;
 use super::kills::Told as ToldKill;
-use super::lease::Leadership;
+use super::lease::Lead;
 use super::metrics::{Container, Metrics, Namespace, Resource};
 use super::plan::{self, Plan};
 use super::publish::Publisher;
 use crate::cluster::custom::OwnerResolver;
 use crate::cluster::index::{MemoryEvent, MemoryShortage, Resolution};
+use crate::cluster::tasks::Pulse;
 use crate::cluster::watch::News;
 use crate::cluster::{Connection, Index, Live};
 use crate::report::prices::Prices;
@@ -36,6 +37,8 @@ use self::readings::Told;
 const GATHER: Duration = Duration::from_millis(100);
 /// A changed policy is answered within this time; what else changes meanwhile, with it.
 const SETTLE: Duration = Duration::from_millis(500);
+/// Where nothing happens the loop turns this often.
+const ALIVE: Duration = Duration::from_secs(20);
 /// Kills whose owner is not known yet are tried again after this.
 const RETRY: Duration = Duration::from_millis(500);
 /// A kill that was longer ago than this is no news to a person: plumb was not there to see it.
@@ -73,7 +76,7 @@ pub struct Recommender {
     /// Who tells people.
     pub events: Arc<Events>,
     /// Whether we may write.
-    pub leadership: watch::Receiver<Leadership>,
+    pub lead: Lead,
     /// Flags.
     pub options: Options,
     /// The time.
@@ -130,15 +133,17 @@ fn settle(took: Duration) -> Duration {
 }
 
 impl Recommender {
-    /// Runs until `stop`.
-    pub async fn run(mut self, mut news: News, stop: CancellationToken) {
+    /// Runs until `stop`; each turn is shown by the pulse.
+    pub async fn run(mut self, mut news: News, pulse: Pulse, stop: CancellationToken) {
         self.keeper.restore(&mut self.book, (self.clock)()).await;
         let (tell, mut readings) = mpsc::channel(1);
         let prometheus = self.prometheus.as_ref();
         let readers = readings::read(&self.connection, prometheus, self.options.interval, &tell);
         let mut state = State::new(tell);
-        let mut leadership = self.leadership.clone();
+        let mut lead = self.lead.clone();
+        let mut alive = tokio::time::interval(ALIVE);
         loop {
+            pulse.beat();
             let (mut kills, mut all) = (Vec::new(), true);
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -149,17 +154,15 @@ impl Recommender {
                 }
                 Some(reading) = readings.recv() => self.take(reading, &mut state),
                 () = self.live.changed.notified() => tokio::time::sleep(settle(state.took)).await,
-                changed = leadership.changed() => {
-                    if changed.is_err() {
-                        break;
-                    }
+                () = lead.changed() => {
                     // What another leader has saved meanwhile.
-                    if self.leads() {
+                    if self.lead.holds() {
                         self.keeper.load();
                     }
                 }
+                _ = alive.tick() => continue,
                 () = self.keeper.wait() => {
-                    let leads = self.leads();
+                    let leads = self.lead.holds();
                     if !self.keeper.turn(&mut self.book, (self.clock)(), leads) {
                         // A save has as many turns as packs: nothing is to be planned anew for them.
                         continue;
@@ -173,12 +176,8 @@ impl Recommender {
             self.round(kills, all, &mut state);
         }
         drop(readers);
-        let leads = self.leads();
+        let leads = self.lead.holds();
         self.keeper.finish(&mut self.book, (self.clock)(), leads).await;
-    }
-
-    fn leads(&self) -> bool {
-        *self.leadership.borrow() == Leadership::Leading
     }
 
     /// One round: kills in, recommendations out; those of all workloads, or of what was killed alone.
@@ -196,7 +195,7 @@ impl Recommender {
             }
             state.unsynced = unsynced;
         }
-        let leads = self.leads();
+        let leads = self.lead.holds();
         self.metrics.leader.set(i64::from(leads));
         let index = live.index();
         if !state.unsynced.is_empty() {

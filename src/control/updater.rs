@@ -22,7 +22,6 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +31,7 @@ use self::registered::Registered;
 use self::status::Known;
 use self::view::{Loans, Seen};
 use super::events::Events;
-use super::lease::Leadership;
+use super::lease::Lead;
 use super::metrics::{Action as ActionLabels, Metrics, Reason};
 use super::pause::{PAUSE_SWITCH, PauseSwitch};
 use crate::actuate::reason::Hold;
@@ -42,6 +41,7 @@ use crate::api::{GROUP, Mode, Recommendation};
 use crate::cluster::custom::OwnerResolver;
 use crate::cluster::error::Request;
 use crate::cluster::index::{Acted, ObjectKey, Uid, WorkloadKey};
+use crate::cluster::tasks::Pulse;
 use crate::cluster::{Connection, Live};
 use crate::sources::prometheus::Prometheus;
 use crate::units::Timestamp;
@@ -72,7 +72,7 @@ pub struct Updater {
     /// Who tells people.
     pub events: Arc<Events>,
     /// Whether we may act.
-    pub leadership: watch::Receiver<Leadership>,
+    pub lead: Lead,
     /// The time.
     pub clock: fn() -> Timestamp,
     /// Where it is asked whether watched pods wait for CPU.
@@ -109,8 +109,8 @@ struct State {
 }
 
 impl Updater {
-    /// Runs until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Runs until `stop`; each turn is shown by the pulse.
+    pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
         let mut state = State {
             core: Core::new(self.resizes_per_second, self.evictions_per_second).with_warm_up(self.warm_up),
             version: 0,
@@ -129,13 +129,13 @@ impl Updater {
             let (metrics, stop) = (Arc::clone(&self.metrics), stop.child_token());
             tokio::spawn(pressure.run(prometheus, metrics, self.clock, stop))
         });
-        self.rounds(&mut state, &stop).await;
+        self.rounds(&mut state, &pulse, &stop).await;
         if let Some(reading) = reading {
             drop(reading.await);
         }
     }
 
-    async fn rounds(&self, state: &mut State, stop: &CancellationToken) {
+    async fn rounds(&self, state: &mut State, pulse: &Pulse, stop: &CancellationToken) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -143,8 +143,11 @@ impl Updater {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let leads = *self.leadership.borrow() == Leadership::Leading;
-            if !leads || !self.live.unsynced().is_empty() || !self.live.knows_vertical_autoscalers() {
+            pulse.beat();
+            if !self.lead.holds()
+                || !self.live.unsynced().is_empty()
+                || !self.live.knows_vertical_autoscalers()
+            {
                 continue;
             }
             let version = self.live.version();
@@ -229,13 +232,15 @@ impl Updater {
         let jobs = std::mem::take(&mut plan.actions).into_iter().filter_map(|action| {
             let (seen, pod) = of(&action)?;
             Some(async move {
-                let outcome =
-                    act::act(&self.connection, pod, Uid::from_number(action.pod), &action.deed).await;
+                let doing = act::act(&self.connection, pod, Uid::from_number(action.pod), &action.deed);
+                let outcome = self.lead.hold(doing).await;
                 (action, seen, pod, outcome)
             })
         });
         let mut outcomes = stream::iter(jobs).buffer_unordered(AT_ONCE);
         while let Some((action, seen, pod, outcome)) = outcomes.next().await {
+            // Whoever leads now sees what came of it.
+            let Some(outcome) = outcome else { continue };
             let now = (self.clock)();
             let verb = words::verb(&action.deed);
             let labels =
@@ -286,7 +291,9 @@ impl Updater {
                 name: rescale.scaler.as_ref().into(),
             };
             let Some(found) = self.live.read(|index| index.autoscalers.get(&key).cloned()) else { continue };
-            let outcome = match scaler::write(&self.connection, &key, &found, rescale).await {
+            let writing = scaler::write(&self.connection, &key, &found, rescale);
+            let Some(done) = self.lead.hold(writing).await else { return };
+            let outcome = match done {
                 Ok(true) => "accepted",
                 Ok(false) => "gone",
                 Err(error) => {
@@ -380,7 +387,8 @@ impl Updater {
         state.said.retain(|_, (_, at)| at.elapsed() < ECHO);
         due.retain(|(name, acted, _)| state.said.get(name).is_none_or(|(known, _)| known != acted));
         let jobs = due.into_iter().map(|(name, acted, news)| async move {
-            let done = self.write(&name, &acted).await;
+            let done = self.lead.hold(self.write(&name, &acted)).await;
+            let done = done.unwrap_or_else(|| Err("another plumb may lead by now".to_owned()));
             if let (Some(workload), Some(held), Ok(())) = (&news, status::blocked(&acted), &done) {
                 self.events.held(workload, &held.reason, &held.message).await;
             }

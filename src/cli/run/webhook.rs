@@ -9,12 +9,11 @@ use anyhow::Context;
 use clap::ValueEnum;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::api::Span;
 use crate::clock;
 use crate::cluster::custom::OwnerResolver;
-use crate::cluster::{Connection, Live};
+use crate::cluster::{Connection, Live, Tasks};
 use crate::control::http;
 use crate::control::metrics::Metrics;
 use crate::control::pause::PauseSwitch;
@@ -203,7 +202,7 @@ impl Webhook {
         pause: PauseSwitch,
         metrics: &Arc<Metrics>,
         stop: &CancellationToken,
-        tasks: &TaskTracker,
+        tasks: &Tasks,
     ) -> Unready {
         // Watches of its own: they are few, and the webhook never waits for what else goes on in this process.
         let live = Live::start_for_admission(connection, clock::now, stop, tasks);
@@ -211,7 +210,10 @@ impl Webhook {
         let Some(listener) = self.listener else {
             let nowhere = Address::Url(String::new());
             let registration = Registration::new(connection, &self.configuration, nowhere, self.owner);
-            tasks.spawn(policy.run(registration, Arc::clone(&live), pause, stop.clone()));
+            tasks.spawn(
+                "the keeper of the admission policy",
+                policy.run(registration, Arc::clone(&live), pause, stop.clone()),
+            );
             return Box::new(move || live.unsynced());
         };
         let shown = Arc::new(Shown::default());
@@ -231,10 +233,11 @@ impl Webhook {
             metrics: Arc::clone(metrics),
             clock: clock::now,
         };
-        tasks.spawn(keeper.run(stop.clone()));
+        tasks.spawn("the keeper of the webhook", keeper.run(stop.clone()));
         let drained = CancellationToken::new();
-        tasks.spawn(server::serve(listener, server::tls(&shown), Arc::clone(&desk), drained.clone()));
-        tasks.spawn({
+        let served = server::serve(listener, server::tls(&shown), Arc::clone(&desk), drained.clone());
+        tasks.spawn("the webhook", served);
+        tasks.spawn("the end of the webhook", {
             let stop = stop.clone();
             async move {
                 stop.cancelled().await;
