@@ -3,6 +3,8 @@
 //! A watch that breaks (410 Gone, an API server that restarts, a right that is taken away) lists again by itself, with
 //! growing pauses up to 30 s, for as long as the process runs. What is wrong with it meanwhile is kept in words.
 
+mod health;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::pin::Pin;
@@ -22,6 +24,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use self::health::Health;
 use super::custom::Answer;
 use super::error::Request;
 use super::feed::{self, Extent};
@@ -74,11 +77,6 @@ const NEEDED_AT_CREATION: [&str; 12] = [
     "recommendations.plumb.dev",
 ];
 
-/// A watch that has failed for so long is no longer acted on.
-const STALE_SECONDS: i64 = 60;
-/// A watch that fails is tried again within this; its pauses are 30 s at most, an answer may take as long.
-const RETRIED_SECONDS: i64 = 90;
-
 /// What is answered before the next interval when it changes: what a person has written.
 const CHANGING: [&str; 2] = ["verticalscalingpolicies.plumb.dev", "clusterverticalscalingpolicies.plumb.dev"];
 
@@ -94,34 +92,6 @@ pub struct Live {
     version: AtomicU64,
     needed: &'static [&'static str],
     clock: fn() -> Timestamp,
-}
-
-/// How a watch fares.
-#[derive(Clone, Debug, Default)]
-struct Health {
-    synced: bool,
-    error: Option<String>,
-    /// Its first failure in a row, and the last one.
-    failing: Option<(Timestamp, Timestamp)>,
-}
-
-impl Health {
-    /// What it told last may not be so any more. A watch that works again may have nothing to tell for long, so that only
-    /// failures that go on count.
-    fn is_lost(&self, now: Timestamp) -> bool {
-        self.failing.is_some_and(|(first, last)| {
-            last.seconds_since(first) >= STALE_SECONDS && now.seconds_since(last) < RETRIED_SECONDS
-        })
-    }
-
-    fn knows(&self, now: Timestamp) -> bool {
-        self.synced && !self.is_lost(now)
-    }
-
-    fn fails(&mut self, now: Timestamp) {
-        let first = self.failing.filter(|(_, last)| now.seconds_since(*last) < RETRIED_SECONDS);
-        self.failing = Some((first.map_or(now, |(first, _)| first), now));
-    }
 }
 
 /// The far end of what the watches tell of memory. Unbounded: what is told is small, told once, and bounded by the
@@ -281,7 +251,7 @@ impl Live {
         known.error = error.map(str::to_owned);
         match error {
             Some(_) => known.fails((self.clock)()),
-            None => known.failing = None,
+            None => known.works(),
         }
         news
     }

@@ -8,6 +8,7 @@ mod fault;
 mod kept;
 mod pressure;
 mod registered;
+mod say;
 mod scaler;
 mod status;
 mod view;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use self::act::Outcome;
 use self::pressure::{Observed, Pressure};
 use self::registered::Registered;
+use self::say::Word;
 use self::status::Known;
 use self::view::{Loans, Seen};
 use super::events::Events;
@@ -40,7 +42,7 @@ use crate::actuate::{Action, Deed, Plan, Settings, Updater as Core};
 use crate::api::{GROUP, Mode, Recommendation};
 use crate::cluster::custom::OwnerResolver;
 use crate::cluster::error::Request;
-use crate::cluster::index::{Acted, ObjectKey, Uid, WorkloadKey};
+use crate::cluster::index::{Acted, ObjectKey, Uid};
 use crate::cluster::tasks::Pulse;
 use crate::cluster::{Connection, Live};
 use crate::sources::prometheus::Prometheus;
@@ -101,6 +103,8 @@ struct State {
     limits_only_grow: bool,
     /// What was said last of each recommendation, and when, until the watch tells of it.
     said: HashMap<ObjectKey, (Acted, Instant)>,
+    /// Of which something was said last, of those that wait for their turn.
+    said_last: Option<ObjectKey>,
     paused: bool,
     /// When the switch was last seen to be on: pods that were created until then say nothing of admission.
     paused_until: Option<Timestamp>,
@@ -119,6 +123,7 @@ impl Updater {
             registered: Registered::default(),
             limits_only_grow: false,
             said: HashMap::new(),
+            said_last: None,
             paused: false,
             paused_until: None,
             pressure: Arc::default(),
@@ -173,7 +178,6 @@ impl Updater {
         let view::View { seen, idle, answers, unknown } =
             view::see(&self.live.index(), &pressure, &mut state.loans, state.paused_until, now);
         self.owners.ask(unknown);
-        let workloads: Vec<_> = seen.iter().map(|seen| seen.workload.clone()).collect();
         let settings = Settings {
             paused: state.paused,
             resize_served: state.not_served.is_none_or(|at| at.elapsed() >= NOT_SERVED),
@@ -185,7 +189,7 @@ impl Updater {
             limits_only_grow: state.limits_only_grow,
             warming_up: false,
         };
-        let mut plan = state.core.plan(&workloads, &settings, now);
+        let mut plan = state.core.plan(&seen, &settings, now);
         self.metrics.updater_round.observe(begin.elapsed().as_secs_f64());
         self.metrics.admission_answers.set(answers.map_or(-1, i64::from));
         if !plan.actions.is_empty() || !plan.rescales.is_empty() || state.paused {
@@ -349,7 +353,7 @@ impl Updater {
         state: &mut State,
         now: Timestamp,
     ) {
-        let mut due: Vec<(ObjectKey, Acted, Option<WorkloadKey>)> = Vec::new();
+        let mut due: Vec<Word> = Vec::new();
         {
             let index = self.live.index();
             for one in seen {
@@ -367,14 +371,15 @@ impl Updater {
                 let acted = status::say(said, &told, &known, &written.acted, now);
                 if acted != written.acted {
                     let news = status::is_held_anew(&acted, &written.acted).then(|| one.key.clone());
-                    due.push((one.recommendation.clone(), acted, news));
+                    let (name, acts) = (one.recommendation.clone(), said.acting > 0);
+                    due.push(Word { name, acted, news, acts });
                 }
             }
             for (name, cause) in idle {
                 let Some(written) = index.recommendations.get(name) else { continue };
                 let acted = status::say_idle(cause, &written.acted, now);
                 if acted != written.acted {
-                    due.push((name.clone(), acted, None));
+                    due.push(Word { name: name.clone(), acted, news: None, acts: false });
                 }
             }
             // What is not acted on any more keeps no word of ours.
@@ -382,11 +387,12 @@ impl Updater {
                 .recommendations
                 .iter()
                 .filter(|(_, written)| written.mode == Mode::Recommend && written.acted != Acted::default());
-            due.extend(left.map(|(name, _)| (name.clone(), Acted::default(), None)));
+            due.extend(left.map(|(name, _)| Word::none(name)));
         }
         state.said.retain(|_, (_, at)| at.elapsed() < ECHO);
-        due.retain(|(name, acted, _)| state.said.get(name).is_none_or(|(known, _)| known != acted));
-        let jobs = due.into_iter().map(|(name, acted, news)| async move {
+        due.retain(|word| state.said.get(&word.name).is_none_or(|(known, _)| *known != word.acted));
+        let due = say::in_turn(due, &mut state.said_last);
+        let jobs = due.into_iter().map(|Word { name, acted, news, .. }| async move {
             let done = self.lead.hold(self.write(&name, &acted)).await;
             let done = done.unwrap_or_else(|| Err("another plumb may lead by now".to_owned()));
             if let (Some(workload), Some(held), Ok(())) = (&news, status::blocked(&acted), &done) {

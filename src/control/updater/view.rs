@@ -6,6 +6,7 @@ mod places;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -50,6 +51,12 @@ pub(super) struct Seen {
     pub(super) resizer: Option<Arc<str>>,
     /// Why the kubelet can never do a resize that was asked for, in its own words.
     pub(super) kubelet: Option<String>,
+}
+
+impl Borrow<Workload> for Seen {
+    fn borrow(&self) -> &Workload {
+        &self.workload
+    }
 }
 
 /// The kind of the cluster's policies.

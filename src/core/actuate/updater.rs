@@ -4,6 +4,7 @@ mod newcomers;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -140,7 +141,13 @@ impl Updater {
     }
 
     /// What is to be done now. What is accepted or refused of it has to be told before the next call.
-    pub fn plan(&mut self, workloads: &[Workload], settings: &Settings, now: Timestamp) -> Plan {
+    pub fn plan<W: Borrow<Workload>>(
+        &mut self,
+        workloads: &[W],
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Plan {
+        let workloads = || workloads.iter().map(Borrow::borrow);
         let started = *self.started.get_or_insert(now);
         let warming_up = now.seconds_since(started) < self.warm_up;
         let settings = Settings { warming_up, ..*settings };
@@ -149,7 +156,7 @@ impl Updater {
         self.pods.values_mut().for_each(|state| state.seen = false);
         let mut plan = Plan::default();
         let (mut candidates, mut waiting_nodes) = (Vec::new(), HashSet::new());
-        for workload in workloads {
+        for workload in workloads() {
             let waits = workload.staying().filter(|pod| pod.resize == Resize::Deferred);
             waiting_nodes.extend(waits.filter_map(|pod| pod.node.clone()));
             if let (Some(before), false) = (&workload.before, self.before.contains_key(&workload.key)) {
@@ -169,7 +176,7 @@ impl Updater {
             plan.workloads.insert(Arc::clone(&workload.key), said);
         }
         self.pods.retain(|_, state| state.seen);
-        let known: HashSet<&Arc<str>> = workloads.iter().map(|workload| &workload.key).collect();
+        let known: HashSet<&Arc<str>> = workloads().map(|workload| &workload.key).collect();
         self.guards.retain(|key, _| known.contains(key));
         self.before.retain(|key, _| known.contains(key));
         self.paces.retain(|key, _| known.contains(key));
