@@ -59,6 +59,9 @@ impl Borrow<Workload> for Seen {
     }
 }
 
+/// A pod that is never ready keeps what it was lent for its start for so long, in seconds: as long as a policy may lend.
+const LONGEST_BOOST: i64 = 3600;
+
 /// The kind of the cluster's policies.
 const CLUSTER_POLICY: &str = "ClusterVerticalScalingPolicy";
 
@@ -412,7 +415,7 @@ fn boost(life: &Life, place: usize, asked: &Sizes, now: Timestamp) -> Option<Boo
         cpu_request: no_more(boost.then.requests.cpu(), asked.requests.cpu()),
         cpu_limit: no_more(boost.then.limits.cpu(), asked.limits.cpu()),
         over: match boost.seconds {
-            None => life.ready,
+            None => life.ready || life.created.is_some_and(|at| now.seconds_since(at) >= LONGEST_BOOST),
             Some(seconds) => boost.started.is_some_and(|started| now.seconds_since(started) >= seconds),
         },
     })

@@ -133,6 +133,17 @@ fn the_updater_knows_what_is_free_where_a_pod_may_go_and_what_its_namespace_allo
     }
 }
 
+#[test]
+fn what_is_lent_until_a_pod_is_ready_is_lent_for_an_hour_at_most() {
+    for (created, over) in [("2027-01-15T07:00:01Z", false), ("2027-01-15T07:00:00Z", true)] {
+        let mut scene = Scene::new();
+        let unready = json!([{"type": "Ready", "status": "False"}]);
+        scene.pod(with_a_note("web-1", "20m").created(created).with("/status/conditions", unready));
+        let boost = scene.workload().pods[0].containers[0].boost.unwrap();
+        assert_eq!(boost.over, over, "{created}");
+    }
+}
+
 /// A pod of 50m that says of itself that it has 50m for its start only, and is to have `then`.
 fn with_a_note(name: &str, then: &str) -> Builder<testing::kind::Pod> {
     let note = json!({"recommendation": "deployment-web", "containers": {"app": {
