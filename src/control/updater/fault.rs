@@ -1,7 +1,7 @@
 //! Ends the process at a step that the environment names: for the tests of what a crash there leaves behind. Only builds
 //! with the feature `testing` do that.
 //!
-//! `PLUMB_FAULT=STEP`, STEP being one of [`STEPS`]. Read once; where it is not set, a step costs one comparison.
+//! `PLUMB_FAULT=STEP`, STEP being one of `STEPS`. Read once; where it is not set, a step costs one comparison.
 
 #[cfg(feature = "testing")]
 use std::sync::OnceLock;
