@@ -74,14 +74,14 @@ cluster: cluster-parts ## leave a whole cluster running; the last line says how 
 cluster-down: ## stop it
 	@$(CLUSTER_TESTS) --quiet -- down
 
-# SEEDS of each theme, from FIRST on. make seeds plays the OLD_SEEDS first ones, in which KNOWN invariants break, and new ones for
-# SEED_SECONDS, in which those of RARE may as well: docs/simulator.md.
+# SEEDS of each theme, from FIRST on. make seeds plays the OLD_SEEDS first ones, in which only invariants of KNOWN break, and for
+# SEED_SECONDS new ones, in which others may break in RARE percent of the seeds of a theme: docs/simulator.md.
 FIRST ?= 0
 SEEDS ?= 60
 OLD_SEEDS ?= 60
 SEED_SECONDS ?= 90
 KNOWN ?= lowered-while-young,useless-eviction,endless,eviction-without-admission,restarts-itself,heal-budget
-RARE ?= boots,bounds,budget,cooldown,hold-reason,keep-limit,limit-below-peak,oom-loop,settles,swing,template-ratio
+RARE ?= 3
 SIMULATE := cargo run --locked --release -p plumb-core --example simulate --
 .PHONY: simulate
 simulate: deps ## play random clusters with faults, and print which invariants broke
@@ -90,7 +90,7 @@ simulate: deps ## play random clusters with faults, and print which invariants b
 .PHONY: seeds
 seeds: deps ## play random clusters for two minutes, most of them never seen before; fails where an invariant breaks
 	$(SIMULATE) all 0 $(OLD_SEEDS) --allow $(KNOWN)
-	$(SIMULATE) all $$(date +%s) --seconds $(SEED_SECONDS) --allow $(KNOWN),$(RARE)
+	$(SIMULATE) all $$(date +%s) --seconds $(SEED_SECONDS) --allow $(KNOWN) --rare $(RARE)
 
 .PHONY: bench
 bench: deps ## our own benchmarks

@@ -197,9 +197,10 @@ pub(super) fn after_start(pod: &Pod) -> Option<Change> {
     (!sizes.is_empty()).then(|| change(pod, sizes, false))
 }
 
-/// A resize of those containers that are still there to what they had before.
-pub(super) fn back_to(pod: &Pod, before: &SizesByName) -> Option<Change> {
-    let sizes: Vec<NewSize> = pod
+/// A resize of those containers that are still there to what they had before; of what would be refused as the class
+/// would change, the nearest that would not.
+pub(super) fn back_to(workload: &Workload, pod: &Pod, before: &SizesByName) -> Option<Change> {
+    let mut sizes: Vec<NewSize> = pod
         .containers
         .iter()
         .filter_map(|container| {
@@ -214,6 +215,7 @@ pub(super) fn back_to(pod: &Pod, before: &SizesByName) -> Option<Change> {
             NewSize::of(container, to)
         })
         .collect();
+    class::keep(workload, pod, &mut sizes).ok()?;
     (!sizes.is_empty()).then(|| change(pod, sizes, false))
 }
 

@@ -75,7 +75,7 @@ fn part(workload: &Workload, pod: &Pod, sizes: &mut Vec<NewSize>) -> Result<(), 
                 let to = ContainerSize { memory_limit: Some(up), ..*to };
                 ways.push((u8::from(memory_restarts) * 4 + 1, place, to));
             }
-            if down.0 > 0 {
+            if down.0 > 0 && advice.limits.shrink_memory {
                 let to = ContainerSize { memory_request: Some(down), ..*to };
                 ways.push((u8::from(memory_restarts) * 4 + 3, place, to));
             }

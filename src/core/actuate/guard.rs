@@ -213,7 +213,7 @@ impl Guard {
     /// How the watched pod fares. Of a pod that is gone, the one that came in its place is watched.
     pub(super) fn judge(&mut self, workload: &Workload, now: Timestamp) -> Verdict {
         if let Some((pod, before)) = self.put_back.take()
-            && workload.staying().any(|other| other.id == pod && back_to(other, &before).is_some())
+            && workload.staying().any(|other| other.id == pod && back_to(workload, other, &before).is_some())
         {
             self.put_back = Some((pod, before.clone()));
             return Verdict::PutBack(pod, before);

@@ -275,7 +275,7 @@ impl PodState {
         if self.past(now).keeps_memory {
             return Err(Hold::BelowUsage);
         }
-        if let Some(change) = back_to(pod, had) {
+        if let Some(change) = back_to(workload, pod, had) {
             if change.restarts > 0 {
                 disruptable?;
             }

@@ -335,7 +335,7 @@ impl Updater {
         let pod = workload.pods.iter().find(|other| other.id == pod)?;
         let keeps_off = pod.paused || workload.rules.paused || workload.rules.sized_by_other().is_some();
         let refused = self.pods.get(&pod.id).is_some_and(PodState::is_refused);
-        let change = back_to(pod, before).filter(|_| !keeps_off && !refused)?;
+        let change = back_to(workload, pod, before).filter(|_| !keeps_off && !refused)?;
         candidate(workload, pod, Wish::PutBack(change), settings)
     }
 

@@ -68,7 +68,7 @@ fn leave_guaranteed(parts: &mut [Part<'_>], bounds: &Bounds) -> Result<(), Reaso
         |new, want, cpu, _| raise(&mut new.cpu_limit, 1, want.most.cpu.map(Cores::to_milli), cpu),
         |new, want, _, memory| raise(&mut new.memory_limit, MIB, want.most.memory.map(|most| most.0), memory),
         |new, _, cpu, _| lower(&mut new.cpu_request, 1, cpu),
-        |new, _, _, memory| lower(&mut new.memory_request, MIB, memory),
+        |new, want, _, memory| want.rules.shrink_memory && lower(&mut new.memory_request, MIB, memory),
     ];
     for (way, part_by) in ways.into_iter().enumerate() {
         for part in parts.iter_mut() {

@@ -185,6 +185,23 @@ fn a_burstable_pod_does_not_become_guaranteed_by_chance() {
     assert_eq!(parted(&own, most, Range::default()), of(["179m", "400Mi"], ["180m", "400Mi"]));
 }
 
+/// Of a policy that does not shrink memory no request falls, not even to keep the class: the pod stays as it is.
+#[test]
+fn memory_that_may_not_shrink_is_not_what_parts_a_pod() {
+    let own =
+        json!({"requests": {"cpu": "100m", "memory": "400Mi"}, "limits": {"cpu": "200m", "memory": "400Mi"}});
+    let most = Amounts { memory: Some(Bytes::from_mib(400)), ..Amounts::default() };
+    let wants = |shrink_memory| {
+        let (cpu, memory) = (CpuLimitRule::Equal, MemoryLimitRule::Keep);
+        let rules = LimitRules { cpu, memory, shrink_memory, ..LimitRules::default() };
+        [("app", Want { rules, most, ..want(180, 400, 400) })]
+    };
+    let found = stamped(&one(own.clone()), &wants(true), &Bounds::default());
+    assert_eq!(resources(&found)["requests"]["memory"], "399Mi");
+    let verdict = admit(&pod(one(own)), &advice(&wants(false)), &Bounds::default(), NOW);
+    assert!(!matches!(verdict, Verdict::Stamp { .. }), "{verdict:?}");
+}
+
 /// Whatever the rule, maxAllowed bounds what a new pod is given more than it states.
 #[test]
 fn no_limit_that_follows_its_request_passes_the_most() {

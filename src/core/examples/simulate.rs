@@ -42,6 +42,9 @@ struct Args {
     /// Invariants that may break, with commas between them
     #[arg(long, value_delimiter = ',', value_parser = invariant)]
     allow: Vec<Invariant>,
+    /// Fail only where another invariant breaks in more than so many percent of a theme's seeds
+    #[arg(long, value_name = "PERCENT", default_value_t = 0)]
+    rare: u64,
 }
 
 #[derive(Clone)]
@@ -88,7 +91,7 @@ impl Sums {
     }
 
     /// Prints it, and says whether an invariant broke that may not.
-    fn print(&self, theme: Theme, allowed: &[Invariant]) -> bool {
+    fn print(&self, theme: Theme, allowed: &[Invariant], rare: u64) -> bool {
         let Self { seeds: count, on, off, .. } = self;
         println!("{} ({count} seeds): kills {} (without plumb {})", theme.name(), on.kills, off.kills);
         println!(
@@ -103,7 +106,7 @@ impl Sums {
                 &seeds[..seeds.len().min(SHOWN)]
             );
             if !allowed.contains(invariant) && !is_of_sums(*invariant) {
-                failed = true;
+                failed |= u64::try_from(seeds.len()).is_ok_and(|broken| broken * 100 > rare * count);
                 print!("{}", self.stories.get(invariant).map_or("", String::as_str));
             }
         }
@@ -152,7 +155,7 @@ fn main() -> ExitCode {
     }
     let mut failed = false;
     for (theme, sums) in args.themes.0.iter().zip(&sums) {
-        failed |= sums.print(*theme, &args.allow);
+        failed |= sums.print(*theme, &args.allow, args.rare);
     }
     let (seconds, days) = (begin.elapsed().as_secs_f64(), sums.iter().map(|sums| sums.pod_days).sum::<f64>());
     let (first, last) = (args.first, args.first + played);

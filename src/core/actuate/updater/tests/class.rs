@@ -83,3 +83,19 @@ fn a_pod_that_the_namespace_lets_nobody_part_stays_as_it_is() {
     let plan = World::new().turn(&mut web);
     assert_eq!(plan.workloads[&web.key].held.get(&Hold::QosClass), Some(&1), "{plan:?}");
 }
+
+/// A limit that a container did not have before cannot be taken from it while it runs: with what it had it would be
+/// Guaranteed, and the API server would refuse that for ever.
+#[test]
+fn what_is_put_back_keeps_the_class() {
+    let mut web = workload(advice(80, 772, 772), fleet(1, size(80, 772, 772)));
+    let pod = &mut web.pods[0];
+    pod.class = Class::Burstable;
+    pod.containers[0].asked.cpu_limit = Some(Cores::from_milli(81));
+    let milli = |milli| Some(Cores::from_milli(milli));
+    let had = ContainerSize { cpu_limit: milli(241), memory_limit: None, ..size(241, 772, 772) };
+    let before = vec![("app".into(), had)];
+    let back = crate::actuate::change::back_to(&web, &web.pods[0], &before).unwrap();
+    let to = back.sizes[0].to;
+    assert_eq!((to.cpu_request, to.cpu_limit), (milli(241), milli(242)));
+}
