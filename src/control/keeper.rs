@@ -123,6 +123,10 @@ impl Keeper {
         if !matches!(self.work, Work::Idle(_)) {
             return read;
         }
+        if !leads {
+            // Another one saves now; what is half saved is as if this process had ended on the way.
+            self.saving = None;
+        }
         if self.saving.is_none() {
             if Instant::now() < self.due {
                 return read;

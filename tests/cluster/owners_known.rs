@@ -206,16 +206,17 @@ async fn runs(context: &Context) -> Result<()> {
 async fn at_rest<'a>(context: &'a Context, plumb: &mut Roles<'a>) -> Result<()> {
     let rows = context.api::<Recommendation>();
     let flags: (&'static str, &[&str]) = ("recommender", &["--interval", "5s"]);
+    let pg = name_of(("postgresql.cnpg.io/v1", "Cluster", "pg"));
     context.api::<Pod>().delete("pg-1", &DeleteParams::default().grace_period(0)).await?;
     plumb.of("recommender")?.rounds(2, Duration::from_secs(5)).await?;
-    ensure!(rows.get_opt("cluster-pg").await?.is_some(), "scaled to zero, and lost its row");
+    ensure!(rows.get_opt(&pg).await?.is_some(), "scaled to zero, and lost its row");
     plumb.replace(context, flags).await?;
     plumb.of("recommender")?.rounds(3, Duration::from_secs(5)).await?;
-    ensure!(rows.get_opt("cluster-pg").await?.is_some(), "lost its row after a restart");
+    ensure!(rows.get_opt(&pg).await?.is_some(), "lost its row after a restart");
     context.kubectl(&["delete", "clusters.postgresql.cnpg.io", "pg"]).await?.ok()?;
     plumb.replace(context, flags).await?;
     wait_for("the row of what is gone to go", SOON, || async {
-        ensure!(rows.get_opt("cluster-pg").await?.is_none(), "it stays");
+        ensure!(rows.get_opt(&pg).await?.is_none(), "it stays");
         Ok(())
     })
     .await

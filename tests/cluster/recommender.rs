@@ -15,6 +15,7 @@ use plumb::testing::{self, Builder, kind};
 use serde_json::{Value, json};
 
 use crate::support::plumb::{Plumb, account};
+use crate::support::recommended::name_of;
 use crate::support::{Context, Load, wait_for};
 
 const SOON: Duration = Duration::from_secs(90);
@@ -273,7 +274,8 @@ async fn an_owner_of_another_kind_is_found(context: &Context) -> Result<()> {
     let mut set = Load::named("operated").deployment(1);
     set["metadata"]["ownerReferences"] = owner("Operated", &uid("operated").await?);
     context.apply(&set).await?;
-    for name in ["rollout-roll", "deployment-operated"] {
+    let roll = name_of(("example.dev/v1", "Rollout", "roll"));
+    for name in [&*roll, "deployment-operated"] {
         wait_for(&format!("recommendation {name}"), SOON, || recommendation(context, name)).await?;
     }
     Ok(())

@@ -80,7 +80,7 @@ pub(super) fn trouble<'a>(
         let evidence = format!("a new pod's containers were restarted {restarts} times within {age} s");
         return Some(Trouble { evidence, symptom: Symptom::Fails, pods: failing });
     }
-    let stranded: Vec<_> = new().filter(|pod| is_stranded(pod, before, now)).collect();
+    let stranded: Vec<_> = new().filter(|pod| is_stranded(workload, pod, before, now)).collect();
     if !stranded.is_empty() {
         let evidence = "no node has room for a new pod at the recommended size".to_owned();
         return Some(Trouble { evidence, symptom: Symptom::Stranded, pods: stranded });
@@ -124,16 +124,39 @@ fn loops(pod: &Pod, now: Timestamp) -> Option<(u32, i64)> {
 }
 
 /// True where admission gave a pod more than its workload had before, and the scheduler finds no node for that.
-fn is_stranded(pod: &Pod, before: Option<&Before>, now: Timestamp) -> bool {
+fn is_stranded(workload: &Workload, pod: &Pod, before: Option<&Before>, now: Timestamp) -> bool {
     let waits = age(pod, now).is_some_and(|age| age >= WAITS);
-    pod.place.unschedulable && !pod.running && waits && has_more(pod, before)
+    pod.place.unschedulable && !pod.running && waits && has_more(workload, pod, before)
 }
 
-/// Of a container that was not there before, nobody knows that what its template asks for would fit.
-fn has_more(pod: &Pod, before: Option<&Before>) -> bool {
+/// Compared with what it had before, or else with what its template says. Of a container that was not there before, nobody
+/// knows that what its template asks for would fit.
+fn has_more(workload: &Workload, pod: &Pod, before: Option<&Before>) -> bool {
+    pod.containers.iter().any(|container| match before {
+        Some(before) => had(container, before).is_some_and(|had| exceeds(&container.asked, had)),
+        None => templated(workload, container).is_none_or(|own| exceeds(&container.asked, &own)),
+    })
+}
+
+/// What a container is created with as its template says, where that is known: a request that is left out is the limit.
+fn templated(workload: &Workload, container: &Container) -> Option<ContainerSize> {
+    let (_, own) = workload.around.template.iter().find(|(name, _)| *name == container.name)?;
+    Some(ContainerSize {
+        cpu_request: own.cpu_request.or(own.cpu_limit),
+        memory_request: own.memory_request.or(own.memory_limit),
+        ..*own
+    })
+}
+
+/// A pod's successor comes up with something else than it has. What is not known may be.
+fn comes_differently(workload: &Workload, pod: &Pod, given: Given, before: Option<&Before>) -> bool {
     pod.containers.iter().any(|container| {
-        let had = before.and_then(|before| had(container, before));
-        had.map_or(before.is_none(), |had| exceeds(&container.asked, had))
+        let next = match given {
+            Given::Target => return false,
+            Given::Previous => before.and_then(|before| had(container, before).copied()),
+            Given::Nothing => templated(workload, container),
+        };
+        next != Some(container.asked)
     })
 }
 
@@ -160,6 +183,7 @@ impl PodState {
         &self,
         workload: &Workload,
         (pod, given): (&Pod, Given),
+        before: Option<&Before>,
         now: Timestamp,
     ) -> Result<Wish, Hold> {
         let hold = if pod.running { Hold::RolledBack } else { Hold::NoRoom };
@@ -172,7 +196,7 @@ impl PodState {
         if pod.running && pod.may_not_be_evicted {
             return Err(Hold::SafeToEvictFalse);
         }
-        let comes_better = given != Given::Target && workload.around.gives == given;
+        let comes_better = workload.around.gives == given && comes_differently(workload, pod, given, before);
         if pod.ready || !comes_better || self.is_being_replaced(now) {
             return Err(hold);
         }

@@ -31,7 +31,7 @@ impl Updater {
         let given = Given::of(workload, guard.degraded(now), before.as_ref(), now);
         let replaced: Vec<&Pod> = trouble.pods.iter().copied().filter(|pod| trouble.replaces(pod)).collect();
         for pod in &replaced {
-            match self.meet(pod, now).replace_newcomer(workload, (pod, given), now) {
+            match self.meet(pod, now).replace_newcomer(workload, (pod, given), before.as_ref(), now) {
                 Ok(wish) => own.extend(candidate(workload, pod, wish, settings)),
                 Err(hold) => *said.held.entry(hold).or_default() += 1,
             }

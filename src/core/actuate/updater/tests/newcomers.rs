@@ -212,3 +212,29 @@ fn a_stuck_rollout_gets_its_growth_and_nothing_else() {
     world.now += 700;
     assert!(world.held(&web).contains(&Hold::Rollout), "what shrinks waits");
 }
+
+#[test]
+fn no_new_pod_goes_for_one_that_would_be_the_same() {
+    let (mut web, mut world) = failing(None);
+    web.around.gives = Given::Nothing;
+    web.around.template = vec![("app".into(), size(300, 256, 700))];
+    assert_eq!(evicted(&mut world, &web).len(), 1, "the template says another size");
+    // A request that is left out is the limit.
+    let (mut web, mut world) = failing(None);
+    web.around.gives = Given::Nothing;
+    let own = ContainerSize { memory_request: None, ..size(100, 0, 256) };
+    web.around.template = vec![("app".into(), own)];
+    web.pods[2].containers[0].asked = size(100, 256, 256);
+    assert!(evicted(&mut world, &web).is_empty());
+}
+
+#[test]
+fn a_pod_of_the_size_of_its_template_is_not_stranded_by_us() {
+    let (mut web, mut world) = failing(None);
+    let pod = &mut web.pods[2];
+    (pod.running, pod.place.unschedulable, pod.containers[0].restarts) = (false, true, 0);
+    web.around.template = vec![("app".into(), size(90, 256, 700))];
+    assert_eq!(given(&mut world, &web), Given::Nothing, "it has more than its template");
+    web.around.template = vec![("app".into(), size(100, 256, 700))];
+    assert_eq!(given(&mut World::new(), &web), Given::Target);
+}
