@@ -24,9 +24,9 @@ use crate::units::Timestamp;
 const DURATION_SECONDS: i32 = 15;
 const DURATION: Duration = Duration::from_secs(15);
 /// How long a leader goes on without having renewed. What it began by then has until [`DURATION`] to be answered.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(11);
 /// How long a write of a leader may take: others may begin a second later at the earliest, whatever rate their clocks have.
-const WRITE: Duration = Duration::from_secs(4);
+const WRITE: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_secs(2);
 /// Shorter than the deadline, so that one answer that never comes does not cost the leadership.
 const ANSWER: Duration = Duration::from_secs(4);
